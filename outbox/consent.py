@@ -1,0 +1,28 @@
+"""consent: why a claimed notification must not be sent after all, if so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outbox.outcomes import Dead, Expired, Failure, Suppressed
+
+if TYPE_CHECKING:
+    from outbox.config import ChannelConfig
+    from outbox.outcomes import Outcome
+    from outbox.queue.claim import Claimed
+
+
+def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome | None:
+    """Return the outcome that ends the notification without an attempt, or None when it may be sent.
+
+    `in_hand` is how many seconds ago it was claimed. The suppression was looked up by the claim itself.
+    """
+    if claimed.lost >= policy.max_lost:
+        words = f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"
+        return Dead(failure=Failure("rejected", None, words), reason="poison")
+    if claimed.expires_in is not None and claimed.expires_in <= in_hand:
+        late = in_hand - claimed.expires_in
+        return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when it was about to be sent"))
+    if claimed.suppression is not None:
+        return Suppressed(failure=Failure("suppressed", None, claimed.suppression))
+    return None

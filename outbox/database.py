@@ -1,0 +1,109 @@
+"""A worker's connections: each has one purpose, is made anew when it breaks, and never holds a transaction open."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+
+from outbox.errors import clean
+from outbox.events import DatabaseBack, DatabaseLost
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from outbox.events import Listener
+
+T = TypeVar("T")
+
+# A peer that vanished without a word is noticed within about 20 s instead of two hours.
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+_CONNECT_TIMEOUT = 10
+_STATEMENT_TIMEOUT = 30.0
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+# What a new connection may cure: the network, a restart, a failover (the old primary turns read-only), a full disk,
+# deadlocks and serialization failures. Anything else is a defect, and is raised.
+TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, OSError, TimeoutError)
+
+
+def describe(error: BaseException) -> str:
+    """Return one line about a database error that holds no value of a row: PostgreSQL puts those into the DETAIL."""
+    diag = getattr(error, "diag", None)
+    primary = getattr(diag, "message_primary", None)
+    return clean(f"{type(error).__name__}: {primary or error}", 300)
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait between tries: doubling to 5, with full jitter so that a fleet does not come back at once."""
+    ceiling = _FIRST_PAUSE
+    while True:
+        yield random.uniform(_FIRST_PAUSE / 2, ceiling)
+        ceiling = min(ceiling * 2, _LONGEST_PAUSE)
+
+
+class Link:
+    """One autocommit connection, used by one statement at a time.
+
+    `run` tries again until the work succeeds, so what it is given must be safe to repeat after a commit whose
+    acknowledgement was lost.
+    """
+
+    def __init__(self, url: str, purpose: str, listener: Listener) -> None:
+        self._url = url
+        self._purpose = purpose
+        self._listener = listener
+        self._conn: psycopg.AsyncConnection[Any] | None = None
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Do the work on the connection, through any number of reconnections.
+
+        Raises:
+            psycopg.Error: what a new connection cannot cure, such as a missing table.
+        """
+        async with self._turn:
+            lost_at: float | None = None
+            for pause in pauses():
+                try:
+                    result = await self._once(work)
+                except TROUBLE as error:
+                    lost_at = lost_at or time.monotonic()
+                    await self._drop()
+                    self._listener(DatabaseLost(self._purpose, describe(error), pause))
+                    await asyncio.sleep(pause)
+                else:
+                    if lost_at is not None:
+                        self._listener(DatabaseBack(self._purpose, time.monotonic() - lost_at))
+                    return result
+        raise AssertionError  # pauses() never ends
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._drop()
+
+    async def _once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(_STATEMENT_TIMEOUT):
+                if self._conn is None or self._conn.closed:
+                    self._conn = await psycopg.AsyncConnection.connect(
+                        self._url,
+                        autocommit=True,
+                        connect_timeout=_CONNECT_TIMEOUT,
+                        application_name=f"outbox {self._purpose}",
+                        **KEEPALIVE,
+                    )
+                return await work(self._conn)
+        except asyncio.CancelledError:
+            # A statement cut off in the middle leaves the connection in no known state.
+            await self._drop()
+            raise
+
+    async def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()

@@ -1,0 +1,114 @@
+"""deliver: one attempt, from a claimed row to its outcome. Read this first.
+
+It takes no database connection: consent was read by the claim, and the outcome is written by settle, so a slow provider
+can never hold a transaction open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from outbox import errors
+from outbox.consent import refusal
+from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
+from outbox.holds import HOLD, Holds
+from outbox.outcomes import Dead, Failure, Sent
+from outbox.retry import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from outbox.channels import Provider
+    from outbox.config import ChannelConfig
+    from outbox.events import Listener
+    from outbox.messages import Notification, Receipt
+    from outbox.outcomes import Outcome
+    from outbox.queue.claim import Claimed
+
+@dataclass(kw_only=True)
+class Route:
+    """How one channel delivers: how its messages are composed, and its providers in failover order."""
+
+    channel: str
+    policy: ChannelConfig
+    compose: Callable[[Notification], Any]
+    providers: Mapping[str, Provider]
+    listener: Listener
+    chance: random.Random = field(default_factory=random.Random)
+    holds: Holds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.holds = Holds(self.providers)
+
+    async def aclose(self) -> None:
+        """Close the providers' connections."""
+        for provider in self.providers.values():
+            await provider.aclose()
+
+
+async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
+    """Make one attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
+    refused = refusal(claimed, time.monotonic() - claimed_at, route.policy)
+    if refused is not None:
+        return refused
+    try:
+        message = route.compose(claimed.notification)
+    except errors.DeliveryError as error:
+        return judge(error, claimed, route.policy, None, route.chance)
+    except Exception as error:  # noqa: BLE001 - a defect in a template or in compose: this content, not the others
+        return Dead(failure=Failure("rejected", None, f"it could not be rendered: {_place(error)}"), reason="rejected")
+    return await _send(message, claimed, route)
+
+
+async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
+    """Try the providers in order; the next one only after an error which proves that the message was not accepted."""
+    refused: tuple[str, errors.DeliveryError] | None = None
+    for name, provider in route.providers.items():
+        if not route.holds.may_try(name):
+            continue
+        if refused is not None:
+            route.listener(FailedOver(claimed.id, route.channel, *refused))
+        try:
+            receipt = await _attempt(provider, message, str(claimed.id), name, route)
+        except errors.DeliveryError as error:
+            refused = name, error
+            if isinstance(error, errors.Misconfigured):
+                route.holds.hold(name)
+                route.listener(ProviderHeld(route.channel, name, HOLD, error))
+            if not isinstance(error, (errors.Temporary, errors.Throttled, errors.Misconfigured)):
+                break
+        else:
+            if route.holds.resume(name):
+                route.listener(ProviderResumed(route.channel, name))
+            return Sent(provider=name, provider_message_id=receipt.provider_message_id)
+    if refused is None:
+        held = errors.Misconfigured(f"held: every provider of {route.channel} refuses us for now")
+        return judge(held, claimed, route.policy, None, route.chance)
+    name, error = refused
+    return judge(error, claimed, route.policy, name, route.chance)
+
+
+async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Receipt:
+    """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
+    try:
+        async with asyncio.timeout(route.policy.timeout):
+            return await provider.send(message, key)
+    except errors.DeliveryError:
+        raise
+    except TimeoutError:
+        raise errors.Ambiguous(f"no answer within {route.policy.timeout:g} s") from None
+    except Exception as error:
+        route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
+        raise errors.Ambiguous(f"the provider's module failed: {_place(error)}") from None
+
+
+def _place(error: BaseException) -> str:
+    """Return a defect's type and place, not its words: they may quote the message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

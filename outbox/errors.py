@@ -1,0 +1,140 @@
+"""Every error of the package: those `enqueue` raises, and those a provider raises, named by consequence.
+
+The delivery errors are the six things that an attempt can teach the engine. A provider maps each
+code of its own to one of them; nothing else in the program interprets a provider's codes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+DETAIL_LIMIT = 2_048
+
+
+def clean(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """Return `text` safe to store and to print: no control characters, ANSI or NUL, at most `limit` characters.
+
+    What a provider answers is written by somebody else: PostgreSQL refuses a NUL, and a terminal obeys an escape.
+    """
+    flat = " ".join(_UNPRINTABLE.sub(" ", text[: limit * 4]).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+class OutboxError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class InvalidNotification(OutboxError, ValueError):
+    """A notification was refused before anything was written: `field` names the argument, `problem` what is wrong."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class IdempotencyConflict(OutboxError):
+    """The idempotency key was used before, for different content. Nothing was written; the transaction stays usable."""
+
+    def __init__(self, channel: str, key: str, existing_id: UUID, refused_id: UUID) -> None:
+        super().__init__(
+            f"idempotency key {key!r} on channel {channel!r} already stands for notification {existing_id}, "
+            f"which has different content; {refused_id} was not enqueued"
+        )
+        self.channel = channel
+        self.key = key
+        self.existing_id = existing_id
+        self.refused_id = refused_id
+
+
+class NotMigrated(OutboxError):
+    """The database has no (or an older) `outbox` schema."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("the outbox schema is missing or behind in this database: run `outbox migrate`" + detail)
+
+
+class NotInTransaction(OutboxError):
+    """The connection is in autocommit mode with no transaction open, so the enqueue would not be transactional."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this connection is in autocommit mode and has no open transaction, so the notification would be sent "
+            "even if your business write failed: open a transaction, or insist with allow_autocommit=True"
+        )
+
+
+class ConfigError(OutboxError):
+    """The configuration is wrong. `problems` lists every mistake that was found, one sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class DeliveryError(OutboxError):
+    """One attempt did not end in acceptance.
+
+    `code` is the provider's own (an SMTP reply such as `550 5.1.1`, an HTTP status, an API code); `detail` is what it
+    said, cleaned and capped, never the message's body nor a secret.
+    """
+
+    name: ClassVar[str] = "temporary"
+
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        self.detail = clean(detail)
+        self.code = clean(code, 64) if code else None
+        super().__init__(f"{self.code}: {self.detail}" if self.code else self.detail)
+
+
+class Unreachable(DeliveryError):
+    """This recipient cannot be reached, permanently: dead letter, and the address is suppressed."""
+
+    name = "unreachable"
+
+
+class Rejected(DeliveryError):
+    """This content will never be accepted: dead letter; says nothing about the address."""
+
+    name = "rejected"
+
+
+class Misconfigured(DeliveryError):
+    """Our account, sender, credentials or quota: hold the provider and probe; no attempt is used."""
+
+    name = "misconfigured"
+
+
+class Throttled(DeliveryError):
+    """Too fast. Try again after `retry_after` seconds (None: the provider did not say); no attempt is used."""
+
+    name = "throttled"
+
+    def __init__(self, detail: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
+
+
+class Temporary(DeliveryError):
+    """Proved not accepted, and worth another attempt after a backoff.
+
+    `retry_after` is the provider's hint in seconds (greylisting), or None.
+    """
+
+    name = "temporary"
+
+    def __init__(self, detail: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
+
+
+class Ambiguous(DeliveryError):
+    """The message may have been accepted: the connection ended after it went out and before the answer came."""
+
+    name = "ambiguous"

@@ -1,0 +1,166 @@
+"""What the engine tells whoever listens: typed facts, one listener call each. Logs and metrics are made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from outbox.errors import DeliveryError
+    from outbox.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """A worker is registered and begins to claim."""
+
+    worker: int
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopping:
+    """A worker was asked to stop (by `reason`): it claims no more, and has `grace` seconds to finish what it holds."""
+
+    worker: int
+    reason: str
+    in_hand: int
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped:
+    """A worker ended; `released` notifications went back unsent."""
+
+    worker: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim returned `count` notifications after `seconds`; `lost` of them had been in the hands of a lost worker."""
+
+    channel: str
+    count: int
+    lost: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt ended, after `seconds` of delivery; it was due `waited` seconds before its claim."""
+
+    id: UUID
+    channel: str
+    attempt: int
+    outcome: Outcome
+    seconds: float
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOver:
+    """A provider proved that it did not accept the message, and the next in order is tried."""
+
+    id: UUID
+    channel: str
+    provider: str
+    error: DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderHeld:
+    """A provider refuses us (credentials, sender, quota): nothing is sent through it for `seconds`, then one probe."""
+
+    channel: str
+    provider: str
+    seconds: float
+    error: DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderResumed:
+    """A held provider accepted its probe."""
+
+    channel: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFailed:
+    """A provider raised what is not a delivery error: a defect. `where` is the place in its code, never a value."""
+
+    channel: str
+    provider: str
+    kind: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settlement of `count` outcomes was written after `seconds`; `stale` of them were no longer ours to decide."""
+
+    count: int
+    stale: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Somebody else may hold these notifications now; what was not sent yet will not be sent by us."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost:
+    """The connection for `purpose` broke, or could not be made; it is tried again in `pause` seconds."""
+
+    purpose: str
+    problem: str
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBack:
+    """The connection for `purpose` works again, after `seconds`."""
+
+    purpose: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListenUnheard:
+    """LISTEN was accepted, but a NOTIFY of our own never came back (a pooler swallows it): polling alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreFailed:
+    """A chore could not be done, and is tried again at its next turn."""
+
+    chore: str
+    problem: str
+
+
+Event: TypeAlias = (
+    WorkerStarted
+    | WorkerStopping
+    | WorkerStopped
+    | Claimed
+    | Attempted
+    | FailedOver
+    | ProviderHeld
+    | ProviderResumed
+    | ProviderFailed
+    | Settled
+    | LeaseLost
+    | DatabaseLost
+    | DatabaseBack
+    | ListenUnheard
+    | ChoreFailed
+)
+
+Listener: TypeAlias = Callable[[Event], None]

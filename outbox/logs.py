@@ -1,0 +1,118 @@
+"""Every log line of the product is made here, from the engine's events: who, what, why, and never what the message said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from outbox import events
+from outbox.errors import DeliveryError
+from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Retry, Suppressed
+
+if TYPE_CHECKING:
+    from outbox.events import Event
+    from outbox.outcomes import Outcome
+
+logger = logging.getLogger("outbox")
+
+_LEVELS: dict[type[Any], int] = {
+    events.Claimed: logging.DEBUG,
+    events.Settled: logging.DEBUG,
+    events.ProviderHeld: logging.ERROR,
+    events.ProviderFailed: logging.ERROR,
+    events.ChoreFailed: logging.WARNING,
+    events.DatabaseLost: logging.WARNING,
+    events.LeaseLost: logging.WARNING,
+    events.ListenUnheard: logging.WARNING,
+    events.FailedOver: logging.WARNING,
+}
+
+
+def log(event: Event) -> None:
+    """Write one event to the logger `outbox`; a listener for `Worker`."""
+    level = _level(event)
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", _sentence(event), extra={"event": event})
+
+
+def configure(*, verbose: bool = False, as_json: bool = False) -> None:
+    """Send the log to standard error: as sentences, or as one JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+
+
+def _level(event: Event) -> int:
+    if isinstance(event, events.Attempted):
+        match event.outcome:
+            case Dead() | Ambiguous():
+                return logging.WARNING
+            case Retry() | Deferred() | Suppressed() | Expired():
+                return logging.INFO
+            case _:
+                return logging.DEBUG
+    return _LEVELS.get(type(event), logging.INFO)
+
+
+def _sentence(event: Event) -> str:
+    match event:
+        case events.Attempted(identity, channel, attempt, outcome, seconds):
+            return f"{channel} {identity} attempt {attempt}: {_told(outcome)} after {seconds * 1000:.0f} ms"
+        case events.WorkerStarted(worker, channels):
+            return f"worker {worker} serves {', '.join(channels)}"
+        case events.WorkerStopping(worker, reason, in_hand, grace):
+            return f"worker {worker} stops ({reason}): {in_hand} in hand, {grace:g} s to finish them"
+        case events.WorkerStopped(worker, released):
+            return f"worker {worker} stopped, {released} given back"
+        case events.ProviderHeld(channel, provider, seconds, error):
+            return f"{channel}: {provider} refuses us, held for {seconds:g} s, then probed: {error}"
+        case events.DatabaseLost(purpose, problem, pause):
+            return f"database ({purpose}) lost, next try in {pause:.1f} s: {problem}"
+        case events.DatabaseBack(purpose, seconds):
+            return f"database ({purpose}) back after {seconds:.1f} s"
+        case events.ListenUnheard():
+            return "notifications do not arrive through this connection (a pooler in transaction mode?): polling alone"
+        case _:
+            return " ".join([type(event).__name__, *(f"{key}={value}" for key, value in _facts(event).items())])
+
+
+def _told(outcome: Outcome) -> str:
+    words = outcome.name
+    if outcome.reason:
+        words += f" ({outcome.reason})"
+    if outcome.delay is not None:
+        words += f", next in {outcome.delay:.1f} s"
+    if outcome.provider:
+        words += f", by {outcome.provider}"
+    if outcome.failure:
+        words += f": {outcome.failure.code or ''} {outcome.failure.detail}".replace(":  ", ": ")
+    return words
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, DeliveryError):
+        return {"class": value.name, "code": value.code, "detail": value.detail}
+    if is_dataclass(value):
+        return {"name": getattr(value, "name", None)} | _facts(value)
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+        }
+        event = getattr(record, "event", None)
+        line |= {"message": record.getMessage()} if event is None else {"event": type(event).__name__} | _facts(event)
+        return json.dumps(line, default=_plain, ensure_ascii=False)

@@ -1,0 +1,71 @@
+"""The values that cross the house: what is enqueued, what is delivered, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+PRIORITIES: dict[str, int] = {"urgent": 0, "high": 2, "normal": 5, "bulk": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The answer of `enqueue`: `created` is False when the idempotency key was there, and `id` is then the first's."""
+
+    id: UUID
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What `cancel` found, as counts: `cancelled` will not be sent; the others were beyond recall.
+
+    `leased` are in a worker's hands this moment, `sent` and `dead` are over, `ended` ended otherwise before
+    (expired, suppressed, or already cancelled).
+    """
+
+    cancelled: int
+    leased: int
+    sent: int
+    dead: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification as it was committed: what should be sent, to whom. Immutable, like its row."""
+
+    id: UUID
+    channel: str
+    recipient: str
+    template: str | None = None
+    locale: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 5
+    topic: str | None = None
+    group_key: str | None = None
+    headers: Mapping[str, Any] | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """An email ready to be built into MIME. At least one of `text` and `html` is there."""
+
+    recipient: str
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider's acceptance: its own id for the message, if it gave one."""
+
+    provider_message_id: str | None = None

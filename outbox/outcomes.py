@@ -1,0 +1,99 @@
+"""How an attempt can end, as frozen values: `deliver` returns one, `settle` writes it down.
+
+An outcome says two things: what happened (its `name`, kept in `attempts`), and what happens next: the notification
+ends, or it is due again after `delay` seconds. A `reason` means that it ends as a dead letter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from outbox.errors import DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, in the form that is stored: the error's class by its name, the provider's code, its words."""
+
+    error_class: str
+    code: str | None
+    detail: str
+
+    @classmethod
+    def of(cls, error: DeliveryError) -> Failure:
+        """Return the storable form of a delivery error."""
+        return cls(error.name, error.code, error.detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The base: `delay` None ends the notification, a `reason` makes it a dead letter, `provider` is who was tried."""
+
+    name: ClassVar[str]
+    is_attempt: ClassVar[bool] = False
+
+    provider: str | None = None
+    failure: Failure | None = None
+    delay: float | None = None
+    reason: str | None = None
+    provider_message_id: str | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether it uses up one of the attempts: only where a provider was tried, and only for what that may mean."""
+        return self.is_attempt and self.provider is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Outcome):
+    """The provider accepted the message."""
+
+    name = "sent"
+    is_attempt = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(Outcome):
+    """Not accepted; the next attempt is due after `delay` seconds."""
+
+    name = "retry"
+    is_attempt = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead(Outcome):
+    """Will not be delivered: a dead letter, for a person to look at, because of `reason`."""
+
+    name = "dead"
+    is_attempt = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred(Outcome):
+    """Not tried, or not our message's fault (throttled, provider held): due after `delay` seconds, no attempt used."""
+
+    name = "deferred"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed(Outcome):
+    """The recipient must not be contacted; `failure` says which suppression applied."""
+
+    name = "suppressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired(Outcome):
+    """Too late to be worth sending."""
+
+    name = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguous(Outcome):
+    """Nobody can know whether it was accepted: due again after `delay`, or stopped as a dead letter, by policy."""
+
+    name = "ambiguous"
+    is_attempt = True

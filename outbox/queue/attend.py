@@ -1,0 +1,74 @@
+"""attend: a worker says that it is there, that it sleeps or wakes, and that it leaves."""
+
+from __future__ import annotations
+
+import os
+import socket
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import AsyncConnection, Connection
+
+ENTER = """
+INSERT INTO outbox.workers (pid, host, version, channels)
+VALUES (%(pid)s, %(host)s, %(version)s, %(channels)s::text[]) RETURNING id
+"""
+
+# A frozen worker's row may have been swept away; it comes back when the worker does.
+HEARTBEAT = """
+INSERT INTO outbox.workers (id, pid, host, version, channels) OVERRIDING SYSTEM VALUE
+VALUES (%(id)s, %(pid)s, %(host)s, %(version)s, %(channels)s::text[])
+ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+"""
+
+SLEEP = """
+UPDATE outbox.workers SET idle = array_append(array_remove(idle, %(channel)s::text), %(channel)s::text) WHERE id = %(id)s
+"""
+
+WAKE = """
+UPDATE outbox.workers SET idle = array_remove(idle, %(channel)s::text) WHERE id = %(id)s
+"""
+
+LEAVE = "DELETE FROM outbox.workers WHERE id = %(id)s"
+
+# Ten minutes without a heartbeat (a tenth of it is the usual interval): gone. Its rows come back by their leases alone.
+SWEEP = "DELETE FROM outbox.workers WHERE seen_at < clock_timestamp() - interval '10 minutes'"
+
+
+def _about(channels: Sequence[str]) -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "version": version("outbox"), "channels": list(channels)}
+
+
+async def enter(conn: AsyncConnection[Any], channels: Sequence[str]) -> int:
+    """Register this process as a worker of `channels`; returns the worker's id."""
+    cursor = await conn.execute(ENTER, _about(channels))
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str]) -> None:
+    """Say that the worker is alive."""
+    conn.execute(HEARTBEAT, {"id": worker} | _about(channels))
+
+
+async def sleep(conn: AsyncConnection[Any], worker: int, channel: str) -> None:
+    """Say that the worker waits for a notification on `channel`: from now on an enqueue there notifies."""
+    await conn.execute(SLEEP, {"id": worker, "channel": channel})
+
+
+async def wake(conn: AsyncConnection[Any], worker: int, channel: str) -> None:
+    """Say that the worker is busy with `channel`: enqueues need not notify."""
+    await conn.execute(WAKE, {"id": worker, "channel": channel})
+
+
+async def leave(conn: AsyncConnection[Any], worker: int) -> None:
+    """Strike the worker off."""
+    await conn.execute(LEAVE, {"id": worker})
+
+
+async def sweep(conn: AsyncConnection[Any]) -> int:
+    """Strike off the workers that vanished; returns how many."""
+    return (await conn.execute(SWEEP)).rowcount

@@ -1,0 +1,197 @@
+"""What a caller asked to enqueue, checked and put into the text form that the statements take."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from outbox.addresses import check_email
+from outbox.errors import InvalidNotification
+from outbox.messages import PRIORITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIELDS = (
+    "channel",
+    "recipient",
+    "template",
+    "payload",
+    "priority",
+    "run_at",
+    "expires_at",
+    "idempotency_key",
+    "topic",
+    "group_key",
+    "locale",
+    "headers",
+)
+PAYLOAD_LIMIT = 262_144
+HEADERS_LIMIT = 16_384
+_TEXT_LIMITS = {"template": 255, "idempotency_key": 255, "topic": 255, "group_key": 255, "locale": 64}
+_RECIPIENT_LIMIT = 4_096
+
+_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# A NUL as json.dumps writes it; an even number of backslashes before it makes it the text "\u0000" instead.
+_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checked notification: every field as text, ready for the statement."""
+
+    channel: str
+    recipient: str
+    template: str | None
+    payload: str
+    priority: str
+    run_at: str | None
+    delay: str | None
+    expires_at: str | None
+    expires_in: str | None
+    idempotency_key: str | None
+    topic: str | None
+    group_key: str | None
+    locale: str | None
+    headers: str | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], position: int | None = None) -> Draft:
+        """Check the arguments of an enqueue; `position` names the one of many in the error.
+
+        Raises:
+            InvalidNotification: naming the field, what was wrong, and what would be right.
+        """
+        try:
+            return cls._checked(given)
+        except InvalidNotification as error:
+            if position is None:
+                raise
+            raise InvalidNotification(f"[{position}].{error.field}", error.problem) from None
+
+    @classmethod
+    def _checked(cls, given: Mapping[str, Any]) -> Draft:
+        _refuse_unknown(given)
+        channel = _channel(given.get("channel"))
+        run_at, delay = _moment("run_at", given.get("run_at"))
+        expires_at, expires_in = _moment("expires_at", given.get("expires_at"))
+        _refuse_expired(given.get("run_at"), given.get("expires_at"))
+        headers = given.get("headers")
+        return cls(
+            channel=channel,
+            recipient=_recipient(channel, given.get("recipient")),
+            template=_text("template", given.get("template")),
+            payload=_object("payload", given.get("payload") or {}, PAYLOAD_LIMIT),
+            priority=_priority(given.get("priority", "normal")),
+            run_at=run_at,
+            delay=delay,
+            expires_at=expires_at,
+            expires_in=expires_in,
+            idempotency_key=_text("idempotency_key", given.get("idempotency_key")),
+            topic=_text("topic", given.get("topic")),
+            group_key=_text("group_key", given.get("group_key")),
+            locale=_text("locale", given.get("locale")),
+            headers=None if headers is None else _object("headers", headers, HEADERS_LIMIT),
+        )
+
+    def parameters(self) -> dict[str, str | None]:
+        """Return the statement's parameters by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(str(name), FIELDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(FIELDS)}"
+            raise InvalidNotification(str(name), f"is not a field of a notification; {hint}")
+
+
+def _channel(value: Any) -> str:
+    if not isinstance(value, str) or not _CHANNEL.fullmatch(value):
+        raise InvalidNotification(
+            "channel", f"{value!r} is not a channel name: lower-case letters, digits and underscores, such as email"
+        )
+    return value
+
+
+def _recipient(channel: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidNotification("recipient", f"must be a text such as an address or a number, not {type(value).__name__}")
+    if _UNSTORABLE.search(value):
+        raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
+    if len(value.encode()) > _RECIPIENT_LIMIT:
+        raise InvalidNotification("recipient", f"is longer than {_RECIPIENT_LIMIT} bytes")
+    if channel == "email":
+        try:
+            check_email(value)
+        except ValueError as error:
+            raise InvalidNotification("recipient", str(error)) from None
+    return value
+
+
+def _text(field: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    limit = _TEXT_LIMITS[field]
+    if not isinstance(value, str):
+        raise InvalidNotification(field, f"must be a text, not {type(value).__name__}")
+    if not 1 <= len(value) <= limit:
+        raise InvalidNotification(field, f"must have 1 to {limit} characters, not {len(value)}")
+    if _UNSTORABLE.search(value):
+        raise InvalidNotification(field, "contains a control character or half a surrogate pair")
+    return value
+
+
+def _object(field: str, value: Any, limit: int) -> str:
+    if not hasattr(value, "keys"):
+        raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
+    try:
+        text = json.dumps(value if isinstance(value, dict) else dict(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidNotification(field, "contains half a surrogate pair, which is no character") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidNotification(field, f"is not JSON: {error}") from None
+    if size > limit:
+        raise InvalidNotification(field, f"is {size:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)")
+    if _JSON_NUL.search(text):
+        raise InvalidNotification(field, "contains a NUL character, which PostgreSQL cannot store")
+    return text
+
+
+def _priority(value: Any) -> str:
+    if isinstance(value, str) and value in PRIORITIES:
+        return str(PRIORITIES[value])
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9:  # noqa: PLR2004 - the CHECK's bounds
+        return str(value)
+    raise InvalidNotification("priority", f"{value!r} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)")
+
+
+def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
+    """Return (moment, interval from now), one of them set: the database's clock decides what now is."""
+    if value is None:
+        return None, None
+    if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise InvalidNotification(field, f"is {-value} in the past")
+        return None, f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
+    if not isinstance(value, datetime):
+        raise InvalidNotification(field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise InvalidNotification(field, "is a datetime without a time zone: use datetime.now(UTC), or a timedelta from now")
+    return value.isoformat(), None
+
+
+def _refuse_expired(run_at: datetime | timedelta | None, expires_at: datetime | timedelta | None) -> None:
+    if expires_at is None:
+        return
+    now = datetime.now(UTC)
+    due, end = (now + moment if isinstance(moment, timedelta) else moment for moment in (run_at or now, expires_at))
+    if end <= due:
+        raise InvalidNotification("expires_at", "is not after run_at (or now), so it could never be sent")

@@ -1,0 +1,33 @@
+"""release: give back what was claimed and not tried, so that another worker has it at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from psycopg import AsyncConnection
+
+# No attempt is used and none is recorded: nothing happened. In id order, as every bulk write here (no deadlocks).
+RELEASE = """
+WITH held AS MATERIALIZED (
+    SELECT q.id
+    FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS mine (id, claim)
+    JOIN outbox.queue q ON q.id = mine.id AND q.claim = mine.claim
+    WHERE q.worker = %(worker)s
+    ORDER BY q.id
+    FOR UPDATE OF q
+)
+UPDATE outbox.queue q
+SET run_at = now(), worker = NULL
+FROM held
+WHERE q.id = held.id
+"""
+
+
+async def release(conn: AsyncConnection[Any], *, held: Mapping[UUID, int], worker: int) -> int:
+    """Give back `held` (id → claim); returns how many were still ours to give."""
+    cursor = await conn.execute(RELEASE, {"ids": list(held), "claims": list(held.values()), "worker": worker})
+    return cursor.rowcount

@@ -1,0 +1,115 @@
+"""settle: write down how attempts ended, many in one statement, and move or remove their rows.
+
+Failures are fenced, successes are not. A `retry` or `dead` of a claim that was taken over changes nothing. A late `sent`
+is evidence that the person has the message: it is recorded, and ends the notification unless a newer claim is already
+sending.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from psycopg import AsyncConnection
+
+    from outbox.outcomes import Outcome
+
+# Running it again after a connection broke at the commit changes nothing: what ended is gone from the queue, what moved
+# has no worker any more.
+SETTLE = """
+WITH ended AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[], %(reason)s::text[],
+        %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[], %(error_code)s::text[], %(error)s::text[],
+        %(started)s::float8[], %(finished)s::float8[])
+        AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error, started, finished)
+), held AS MATERIALIZED (
+    SELECT e.*
+    FROM ended e
+    JOIN outbox.queue q ON q.id = e.id
+    WHERE (q.claim = e.claim AND q.worker = %(worker)s)
+       OR (e.outcome = 'sent' AND (q.worker IS NULL OR q.run_at <= now()))
+    ORDER BY q.id
+    FOR UPDATE OF q
+), removed AS (
+    DELETE FROM outbox.queue q USING held h WHERE q.id = h.id AND h.delay IS NULL
+), moved AS (
+    UPDATE outbox.queue q
+    SET run_at = now() + make_interval(secs => h.delay), attempt = h.attempt, worker = NULL
+    FROM held h
+    WHERE q.id = h.id AND h.delay IS NOT NULL
+), recorded AS (
+    INSERT INTO outbox.attempts AS a
+        (notification_id, claim, attempt, outcome, provider, provider_message_id, error_class, error_code, error, worker, started_at, finished_at)
+    SELECT e.id, e.claim, e.attempt, e.outcome, e.provider, e.provider_message_id, e.error_class, e.error_code, e.error, %(worker)s,
+           clock_timestamp() - make_interval(secs => e.started), clock_timestamp() - make_interval(secs => e.finished)
+    FROM ended e
+    WHERE e.outcome = 'sent' OR EXISTS (SELECT FROM held h WHERE h.id = e.id AND h.claim = e.claim)
+    ORDER BY e.id
+    ON CONFLICT (notification_id, claim) DO UPDATE
+    SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,
+        provider_message_id = excluded.provider_message_id, started_at = excluded.started_at, finished_at = excluded.finished_at
+    WHERE a.outcome = 'lost' AND excluded.outcome = 'sent'
+), died AS (
+    INSERT INTO outbox.dead_letters AS d
+        (notification_id, enqueued_at, attempts, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
+         idempotency_key, reason, provider, error_class, error_code, error)
+    SELECT n.id, n.created_at, h.attempt, n.priority, n.channel, n.recipient, n.template, n.locale, n.payload, n.headers, n.topic,
+           n.group_key, n.idempotency_key, h.reason, h.provider, h.error_class, h.error_code, h.error
+    FROM held h
+    CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = h.id LIMIT 1) n
+    WHERE h.reason IS NOT NULL
+    ON CONFLICT (notification_id) DO UPDATE
+    SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason, provider = excluded.provider,
+        error_class = excluded.error_class, error_code = excluded.error_code, error = excluded.error,
+        resolution = NULL, resolved_at = NULL
+)
+SELECT h.id FROM held h
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be written about one claim. Times are `time.monotonic()` of this process."""
+
+    id: UUID
+    claim: int
+    attempt: int
+    """Deliveries tried before this claim."""
+    outcome: Outcome
+    started: float
+    finished: float
+
+
+async def settle(conn: AsyncConnection[Any], settlements: Sequence[Settlement], *, worker: int) -> set[UUID]:
+    """Write the settlements; returns the ids that were still ours (a late success of another claim is recorded too)."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(SETTLE, {"worker": worker} | _columns(settlements, time.monotonic()))
+        return {row[0] for row in await cursor.fetchall()}
+
+
+def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[Any]]:
+    outcomes = [settlement.outcome for settlement in settlements]
+    failures = [outcome.failure for outcome in outcomes]
+    return {
+        "id": [settlement.id for settlement in settlements],
+        "claim": [settlement.claim for settlement in settlements],
+        "attempt": [settlement.attempt + settlement.outcome.used for settlement in settlements],
+        "outcome": [outcome.name for outcome in outcomes],
+        "delay": [outcome.delay for outcome in outcomes],
+        "reason": [outcome.reason for outcome in outcomes],
+        "provider": [outcome.provider for outcome in outcomes],
+        "provider_message_id": [outcome.provider_message_id for outcome in outcomes],
+        "error_class": [failure and failure.error_class for failure in failures],
+        "error_code": [failure and failure.code for failure in failures],
+        "error": [failure and failure.detail for failure in failures],
+        "started": [now - settlement.started for settlement in settlements],
+        "finished": [now - settlement.finished for settlement in settlements],
+    }

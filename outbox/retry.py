@@ -1,0 +1,63 @@
+"""judge: what an error means for the notification. Pure: no clock, no I/O; the random source is handed in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outbox import errors
+from outbox.holds import HOLD
+from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from outbox.config import ChannelConfig
+    from outbox.queue.claim import Claimed
+
+LONGEST_TOLD = 24 * 3600.0
+
+
+def judge(error: errors.DeliveryError, claimed: Claimed, policy: ChannelConfig, provider: str | None, chance: Random) -> Outcome:
+    """Turn a delivery error into the outcome that its class, the attempts had, and the channel's policy ask for."""
+    failure = Failure.of(error)
+    attempt = claimed.attempt + 1
+    match error:
+        case errors.Unreachable() | errors.Rejected():
+            return Dead(provider=provider, failure=failure, reason=error.name)
+        case errors.Misconfigured() | errors.Throttled() if claimed.age > policy.max_age:
+            return Dead(provider=provider, failure=failure, reason="too_old")
+        case errors.Misconfigured():
+            return Deferred(provider=provider, failure=failure, delay=after_hold(chance))
+        case errors.Throttled():
+            # Deliveries did not fail, so it is the claims that came to nothing that set the pace.
+            delay = told(error) or backoff(claimed.claim - claimed.attempt, policy, chance)
+            return Deferred(provider=provider, failure=failure, delay=delay)
+        case errors.Ambiguous() if policy.on_ambiguous == "stop" or attempt >= policy.max_attempts:
+            return Ambiguous(provider=provider, failure=failure, reason="ambiguous")
+        case errors.Ambiguous():
+            return Ambiguous(provider=provider, failure=failure, delay=backoff(attempt, policy, chance))
+        case _ if attempt >= policy.max_attempts:
+            return Dead(provider=provider, failure=failure, reason="exhausted")
+        case _:
+            delay = max(told(error) or 0.0, backoff(attempt, policy, chance))
+            return Retry(provider=provider, failure=failure, delay=delay)
+
+
+def backoff(attempt: int, policy: ChannelConfig, chance: Random) -> float:
+    """Return the seconds to wait after attempt number `attempt` (1, 2, …), spread by ±jitter.
+
+    The last step of the schedule repeats. Jitter keeps what failed together from coming back together.
+    """
+    step = policy.backoff[min(max(attempt, 1), len(policy.backoff)) - 1]
+    return step * (1 + policy.jitter * chance.uniform(-1, 1))
+
+
+def after_hold(chance: Random) -> float:
+    """Return the seconds until a notification that met a held provider is due again: just after the hold, spread out."""
+    return HOLD + chance.uniform(0.5, 5)
+
+
+def told(error: errors.DeliveryError) -> float | None:
+    """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
+    seconds = getattr(error, "retry_after", None)
+    return None if seconds is None else min(max(float(seconds), 0.0), LONGEST_TOLD)

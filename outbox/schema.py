@@ -1,0 +1,209 @@
+"""The tables as SQLAlchemy metadata: for Alembic's comparison, and for queries and ORM classes of applications.
+
+The migrations are what creates the tables; a test holds the two equal. `outbox.schema.notifications` can be mapped:
+`class Notification(Base): __table__ = outbox.schema.notifications` makes `session.add(Notification(…))` an enqueue.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Double, Identity, Index, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
+
+SCHEMA = "outbox"
+metadata = MetaData(schema=SCHEMA)
+
+_MOMENT = TIMESTAMP(timezone=True)
+_NOW = text("clock_timestamp()")
+_EMPTY = text("'{}'::jsonb")
+
+__all__ = [
+    "SCHEMA",
+    "attempts",
+    "dead_letters",
+    "idempotency_keys",
+    "inbox",
+    "limits",
+    "metadata",
+    "notifications",
+    "pauses",
+    "queue",
+    "suppressions",
+    "workers",
+]
+
+
+def _need(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False, comment=comment, **options)
+
+
+def _may(name: str, kind: Any, comment: str) -> Column[Any]:
+    return Column(name, kind, nullable=True, comment=comment)
+
+
+def _key(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
+    return Column(name, kind, primary_key=True, comment=comment, **options)
+
+
+notifications = Table(
+    "notifications",
+    metadata,
+    _key("id", UUID, "UUIDv7: begins with the time of its making, which is also the partition it lies in", server_default=text("outbox.uuid7()")),
+    _need("created_at", _MOMENT, "When it was enqueued, by the database's clock", server_default=_NOW),
+    _need("run_at", _MOMENT, "Not to be sent before this moment", server_default=_NOW),
+    _may("expires_at", _MOMENT, "Not to be sent after this moment: too late is worse than never"),
+    _need("priority", SmallInteger, "0 first, 9 last: urgent 0, high 2, normal 5, bulk 8", server_default=text("5")),
+    _need("channel", Text, "email, sms, push, inapp, webhook, or a name of your own"),
+    _need("recipient", Text, "One address, number, token or URL: one row a recipient"),
+    _may("template", Text, "The template to render; without one the payload is the message"),
+    _may("locale", Text, "The language to render in, such as pt-BR"),
+    _need("payload", JSONB, "The template's variables, or the message itself", server_default=_EMPTY),
+    _may("headers", JSONB, "Headers of the message (List-Unsubscribe) and trace context"),
+    _may("topic", Text, "What it is about, for consent: people opt out of topics"),
+    _may("group_key", Text, "What it belongs to, for cancelling together, such as order:42"),
+    _may("idempotency_key", Text, "One key, one notification, a channel: see idempotency_keys"),
+    Index("notifications_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+    comment="The outbox: what should be sent, one immutable row a notification. Any INSERT enqueues",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _key("notification_id", UUID, "The notification"),
+    _key("claim", BigInteger, "Which claim of it this is the story of (1, 2, …); the fencing token"),
+    _may("started_at", _MOMENT, "When the worker began to deliver; empty when it never said (lost, cancelled)"),
+    _need("finished_at", _MOMENT, "When it ended", server_default=_NOW),
+    _may("worker", BigInteger, "The worker, as in workers.id"),
+    _need("attempt", SmallInteger, "Deliveries tried so far, this one included where it counts"),
+    _need("outcome", Text, "sent, retry, dead, deferred, suppressed, expired, ambiguous, lost or cancelled"),
+    _may("provider", Text, "The provider that was tried"),
+    _may("provider_message_id", Text, "The provider's own id for the message"),
+    _may("error_class", Text, "unreachable, rejected, misconfigured, throttled, temporary or ambiguous"),
+    _may("error_code", Text, "The provider's code, such as 550 5.1.1"),
+    _may("error", Text, "What the provider said, cleaned and capped"),
+    postgresql_partition_by="RANGE (notification_id)",
+    comment="What happened: one row a claim that ended, append-only",
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _need("notification_id", UUID, "The notification that the key stands for"),
+    _need("created_at", _MOMENT, "When it was taken", server_default=_NOW),
+    _key("channel", Text, "The channel"),
+    _key("key", Text, "The caller's key"),
+    _need("digest", BYTEA, "Digest of the content: the same key with another digest is refused"),
+    comment="The unique constraint that makes enqueue idempotent; outlives the notification's partition",
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    _key("id", UUID, "The notification"),
+    _need("run_at", _MOMENT, "When it is next due; while leased, when the lease ends"),
+    _need("claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")),
+    _may("worker", BigInteger, "The worker that holds it, as in workers.id; empty while it waits"),
+    _need("priority", SmallInteger, "As enqueued"),
+    _need("attempt", SmallInteger, "Deliveries tried", server_default=text("0")),
+    _need("lost", SmallInteger, "Claims whose worker vanished: bounds a message that kills its worker", server_default=text("0")),
+    _need("channel", Text, "As enqueued"),
+    Index("queue_due", "channel", "priority", "run_at"),
+    comment="What remains to be done: narrow and hot, one row a notification that has not ended",
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _key("id", BigInteger, "The worker", server_default=Identity(always=True), autoincrement=True),
+    _need("started_at", _MOMENT, "When it started", server_default=_NOW),
+    _need("seen_at", _MOMENT, "Its last heartbeat", server_default=_NOW),
+    _need("pid", BigInteger, "Its process id on its host"),
+    _need("host", Text, "Its host's name"),
+    _need("version", Text, "Its version of outbox"),
+    _need("channels", ARRAY(Text), "The channels it serves"),
+    _need("idle", ARRAY(Text), "Those on which it sleeps: an enqueue there notifies", server_default=text("'{}'::text[]")),
+    comment="One row a live worker",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _key("notification_id", UUID, "The notification"),
+    _need("enqueued_at", _MOMENT, "When it was enqueued"),
+    _need("died_at", _MOMENT, "When it was given up", server_default=_NOW),
+    _may("resolved_at", _MOMENT, "When somebody replayed or discarded it"),
+    _need("attempts", SmallInteger, "Deliveries tried"),
+    _need("replays", SmallInteger, "How often it was replayed before", server_default=text("0")),
+    _need("priority", SmallInteger, "As enqueued"),
+    _need("channel", Text, "As enqueued"),
+    _need("recipient", Text, "As enqueued"),
+    _may("template", Text, "As enqueued"),
+    _may("locale", Text, "As enqueued"),
+    _need("payload", JSONB, "As enqueued"),
+    _may("headers", JSONB, "As enqueued"),
+    _may("topic", Text, "As enqueued"),
+    _may("group_key", Text, "As enqueued"),
+    _may("idempotency_key", Text, "As enqueued"),
+    _need("reason", Text, "Why it ended here: rejected, unreachable, exhausted, too_old, ambiguous or poison"),
+    _may("provider", Text, "The provider of the last attempt"),
+    _may("error_class", Text, "The last error's class"),
+    _may("error_code", Text, "The last error's code"),
+    _may("error", Text, "The last error's words"),
+    _may("resolution", Text, "replayed or discarded; empty while it is open"),
+    Index("dead_letters_open", "channel", "died_at", postgresql_where=text("resolution IS NULL")),
+    comment="What could not be delivered, as self-contained copies, for a person to look at and to replay",
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _key("notification_id", UUID, "The notification"),
+    _need("created_at", _MOMENT, "When it arrived", server_default=_NOW),
+    _may("seen_at", _MOMENT, "When it was shown"),
+    _may("read_at", _MOMENT, "When it was opened"),
+    _may("archived_at", _MOMENT, "When it was put away"),
+    _need("recipient", Text, "Whose inbox"),
+    _need("title", Text, "Its title"),
+    _need("body", Text, "Its text", server_default=text("''::text")),
+    _need("data", JSONB, "Anything the application wants back", server_default=_EMPTY),
+    Index("inbox_of_recipient", "recipient", text("notification_id DESC")),
+    comment="In-app notifications, written in the transaction that settles them",
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    _need("created_at", _MOMENT, "Since when", server_default=_NOW),
+    _may("until", _MOMENT, "Until when; empty means for good"),
+    _key("channel", Text, "The channel"),
+    _key("recipient", Text, "The address; lower case on the channel email"),
+    _key("topic", Text, "Only this topic; empty means every topic", server_default=text("''::text")),
+    _need("reason", Text, "Why, such as hard_bounce, complaint, unsubscribed"),
+    _need("source", Text, "Who said so, such as manual, smtp", server_default=text("'manual'::text")),
+    comment="Who must not be contacted; looked up by the claim itself",
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    _need("refilled_at", _MOMENT, "When tokens was true", server_default=_NOW),
+    _need("per_second", Double, "Tokens that flow in each second"),
+    _need("burst", Double, "Tokens the bucket can hold"),
+    _need("tokens", Double, "Tokens at refilled_at"),
+    _key("scope", Text, "channel, provider or recipient"),
+    _key("name", Text, "Which one"),
+    comment="Token buckets shared by all workers",
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    _need("paused_at", _MOMENT, "Since when", server_default=_NOW),
+    _may("until", _MOMENT, "Until when; empty means until somebody resumes it"),
+    _key("scope", Text, "channel or provider"),
+    _key("name", Text, "Which one"),
+    _need("reason", Text, "Why"),
+    comment="Channels and providers that are held",
+)

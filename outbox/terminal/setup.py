@@ -1,0 +1,66 @@
+"""What every command begins with: the configuration, and errors that a person can act on instead of tracebacks."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import typer
+from rich.console import Console
+from sqlalchemy.exc import DBAPIError
+
+from outbox import config
+from outbox.database import describe
+from outbox.errors import ConfigError, OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FAILED = 1
+MISUSED = 2
+
+_errors = Console(stderr=True, highlight=False)
+
+
+def configuration(path: Path | None, database_url: str | None = None, **overrides: Any) -> config.Config:
+    """Return the configuration; with mistakes in it, print them all and exit with 2.
+
+    `overrides` are arguments by dotted key with `__` for the dot; None counts as not given.
+    """
+    arguments = {"database.url": database_url} | {key.replace("__", "."): value for key, value in overrides.items()}
+    with readable_errors():
+        return config.load(path, overrides=arguments)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn the errors that a person can act on into a sentence on standard error and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            complain(problem)
+        raise typer.Exit(MISUSED) from None
+    except OutboxError as error:
+        complain(str(error))
+        raise typer.Exit(FAILED) from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
+        complain("the outbox schema is missing or behind in this database: run `outbox migrate`")
+        raise typer.Exit(FAILED) from None
+    except (psycopg.OperationalError, DBAPIError) as error:
+        complain(f"the database said no: {describe(getattr(error, 'orig', None) or error)}")
+        raise typer.Exit(FAILED) from None
+
+
+def complain(sentence: str) -> None:
+    """Print one error to standard error."""
+    _errors.print("[bold red]error[/]:", end=" ")
+    _errors.print(sentence, markup=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Tell whether a person looks at standard output."""
+    return sys.stdout.isatty()

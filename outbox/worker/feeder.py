@@ -1,0 +1,122 @@
+"""feeder: claims as many as there is room for, and hands them to the slots."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from outbox.events import Claimed as ClaimedEvent
+from outbox.queue.claim import Claimed, claim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import AsyncConnection
+
+    from outbox.config import WorkerConfig
+    from outbox.database import Link
+    from outbox.deliver import Route
+    from outbox.worker.leases import Lease, Leases
+    from outbox.worker.wakeup import Wakeup
+
+_LARGEST_CLAIM = 500
+# Every tenth claim looks at the priorities from the bottom up, so that bulk drains slowly under any load, but drains.
+_RESERVED_TURN = 10
+
+
+class Feeder:
+    """One channel's: keeps `ready` filled, at most half a buffer ahead of the slots."""
+
+    def __init__(
+        self,
+        *,
+        route: Route,
+        levels: Sequence[int],
+        worker: int,
+        link: Link,
+        leases: Leases,
+        wakeup: Wakeup,
+        settings: WorkerConfig,
+        drain: bool,
+    ) -> None:
+        self._route = route
+        self._levels = sorted(levels)
+        self._worker = worker
+        self._link = link
+        self._leases = leases
+        self._wakeup = wakeup
+        self._settings = settings
+        self._drain = drain
+        self._prefetch = settings.concurrency if settings.prefetch is None else settings.prefetch
+        self._in_hand = 0
+        self._turn = 0
+        self._claiming = False
+        self._stopping = False
+        self._freed = asyncio.Event()
+        self.ready: asyncio.Queue[Lease] = asyncio.Queue()
+
+    def freed(self, count: int = 1) -> None:
+        """Note that `count` notifications have left this worker's hands."""
+        self._in_hand -= count
+        self._freed.set()
+
+    def stop(self, task: asyncio.Task[None]) -> None:
+        """End `task`, which runs this feeder; a claim under way is let through, for its rows would be leased to nobody."""
+        self._stopping = True
+        if not self._claiming:
+            task.cancel()
+
+    async def run(self) -> None:
+        """Feed until stopped; with `drain`, until nothing is due and nothing is in hand."""
+        while not self._stopping:
+            room = await self._room()
+            if await self._claim(room):
+                await self._wakeup.found()
+            elif self._drain:
+                if self._in_hand == 0:
+                    return
+                await self._wait_for_freed()
+            else:
+                await self._wakeup.wait()
+
+    async def _room(self) -> int:
+        """Wait until the buffer is half empty and no hold stands in the way; return how many to claim."""
+        while True:
+            closed = self._route.holds.closed_for()
+            free = self._settings.concurrency + self._prefetch - self._in_hand
+            if closed > 0 and not self._drain:
+                await asyncio.sleep(min(closed, 1.0))
+            elif free > 0 and self.ready.qsize() <= self._prefetch // 2:
+                return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
+            else:
+                await self._wait_for_freed()
+
+    async def _wait_for_freed(self) -> None:
+        self._freed.clear()
+        await self._freed.wait()
+
+    async def _claim(self, limit: int) -> list[Claimed]:
+        self._turn += 1
+        levels = self._levels[::-1] if self._turn % _RESERVED_TURN == 0 else self._levels
+        asked_at = 0.0
+
+        async def ask(conn: AsyncConnection[Any]) -> list[Claimed]:
+            nonlocal asked_at
+            asked_at = time.monotonic()
+            return await claim(
+                conn, channel=self._route.channel, levels=levels, limit=limit, lease=self._leases.seconds, worker=self._worker
+            )
+
+        self._claiming = True
+        try:
+            rows = await self._link.run(ask)
+        finally:
+            self._claiming = False
+        self._in_hand += len(rows)
+        for lease in self._leases.take(rows, asked_at):
+            self.ready.put_nowait(lease)
+        if rows:
+            lost = sum(row.lost > 0 for row in rows)
+            self._route.listener(ClaimedEvent(self._route.channel, len(rows), lost, time.monotonic() - asked_at))
+        return rows

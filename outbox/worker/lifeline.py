@@ -1,0 +1,127 @@
+"""lifeline: a thread with a connection of its own, which no blocked event loop can stop.
+
+It renews the leases of what is in hand, says that the worker is alive, and hears the wake-ups.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from outbox.database import KEEPALIVE, TROUBLE, describe, pauses
+from outbox.events import DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard
+from outbox.queue import attend
+from outbox.queue.renew import renew
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from outbox.events import Event, Listener
+    from outbox.worker.leases import Leases
+    from outbox.worker.wakeup import Wakeup
+
+_LONGEST_HEARTBEAT = 15.0
+_SLICE = 0.2
+_SELF_TEST = 1.0
+
+
+class Lifeline:
+    """Runs from `start` to `stop`. Events and wake-ups are handed to the event loop that started it."""
+
+    def __init__(
+        self, *, url: str, worker: int, leases: Leases, wakeups: Mapping[str, Wakeup], loop: asyncio.AbstractEventLoop, listener: Listener
+    ) -> None:
+        self._url = url
+        self._worker = worker
+        self._leases = leases
+        self._wakeups = wakeups
+        self._loop = loop
+        self._listener = listener
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
+        self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, within a fraction of a second unless the database hangs."""
+        self._stopping.set()
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        lost_at: float | None = None
+        for pause in pauses():
+            try:
+                with psycopg.connect(self._url, autocommit=True, connect_timeout=10, application_name="outbox lifeline", **KEEPALIVE) as conn:
+                    if lost_at is not None:
+                        self._tell(DatabaseBack("lifeline", time.monotonic() - lost_at))
+                        lost_at = None
+                    self._hear(conn)
+                    self._live(conn)
+            except TROUBLE as error:
+                lost_at = lost_at or time.monotonic()
+                self._tell(DatabaseLost("lifeline", describe(error), pause))
+            self._set_hearing(able=False)
+            if self._stopping.wait(pause):
+                return
+
+    def _hear(self, conn: psycopg.Connection[Any]) -> None:
+        """LISTEN, and prove by a round trip that notifications arrive: a pooler may accept LISTEN and deliver nothing."""
+        conn.execute("LISTEN outbox")
+        token = f"worker {self._worker} hears"
+        conn.execute("SELECT pg_notify('outbox', %s)", [token])
+        heard = any(notice.payload == token for notice in conn.notifies(timeout=_SELF_TEST, stop_after=1))
+        if not heard:
+            self._tell(ListenUnheard())
+        self._set_hearing(able=heard)
+
+    def _live(self, conn: psycopg.Connection[Any]) -> None:
+        due = time.monotonic()
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            if now >= due:
+                attend.heartbeat(conn, self._worker, list(self._wakeups))
+                self._renew(conn)
+                due = now + self._every
+            for notice in conn.notifies(timeout=min(_SLICE, max(due - time.monotonic(), 0.0)), stop_after=1):
+                self._call(self._hint, notice.payload)
+
+    def _renew(self, conn: psycopg.Connection[Any]) -> None:
+        held = self._leases.tokens()
+        if held:
+            asked_at = time.monotonic()
+            renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
+            # Straight from this thread: a send that waits for the lease must not wait for a blocked loop.
+            self._leases.renewed(renewed, asked_at)
+            lost = [identity for identity in gone if self._leases.tokens().get(identity) == held[identity]]
+            if lost:
+                self._call(self._lose, lost)
+
+    def _lose(self, identities: list[Any]) -> None:
+        self._leases.expire(identities)
+        self._listener(LeaseLost(len(identities)))
+
+    def _hint(self, channel: str) -> None:
+        wakeup = self._wakeups.get(channel)
+        if wakeup is not None:
+            wakeup.hint()
+
+    def _set_hearing(self, *, able: bool) -> None:
+        for wakeup in self._wakeups.values():
+            wakeup.can_hear = able
+
+    def _tell(self, event: Event) -> None:
+        self._call(self._listener, event)
+
+    def _call(self, function: Any, argument: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            # The loop has ended, and with it whoever would have listened.
+            self._stopping.set()

@@ -1,0 +1,90 @@
+"""slots: as many at once as the concurrency allows, each delivers one notification after another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from outbox.deliver import deliver
+from outbox.events import Attempted
+from outbox.outcomes import Ambiguous, Deferred, Failure
+from outbox.queue.settle import Settlement
+
+if TYPE_CHECKING:
+    from outbox.deliver import Route
+    from outbox.outcomes import Outcome
+    from outbox.worker.feeder import Feeder
+    from outbox.worker.leases import Lease, Leases
+    from outbox.worker.settler import Settler
+
+
+class Slots:
+    """One channel's: `concurrency` tasks that live as long as the worker does."""
+
+    def __init__(self, *, route: Route, feeder: Feeder, settler: Settler, leases: Leases, concurrency: int) -> None:
+        self._route = route
+        self._feeder = feeder
+        self._settler = settler
+        self._leases = leases
+        self.tasks = [asyncio.create_task(self._work(), name=f"{route.channel} slot") for _ in range(concurrency)]
+        self._busy = 0
+        self._stopping = False
+
+    @property
+    def busy(self) -> int:
+        """How many deliver this moment."""
+        return self._busy
+
+    def stop_taking(self) -> None:
+        """Finish what is being delivered, and take no more."""
+        self._stopping = True
+
+    async def finish(self, deadline: float) -> None:
+        """Wait until the slots are empty, at most until `deadline` (`time.monotonic()`); then cut off what still delivers."""
+        while self._busy and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            lease = await self._feeder.ready.get()
+            if self._stopping:
+                return
+            if not self._leases.is_held(lease):
+                # The lease ran out while it waited here (a blocked loop, a frozen machine): somebody else may have it.
+                self._leases.drop([lease.claimed.id])
+                self._feeder.freed()
+                continue
+            self._busy += 1
+            try:
+                await self._deliver(lease)
+            finally:
+                self._busy -= 1
+
+    async def _deliver(self, lease: Lease) -> None:
+        started = time.monotonic()
+        outcome: Outcome
+        try:
+            outcome = await deliver(lease.claimed, lease.claimed_at, self._route)
+        except asyncio.CancelledError:
+            self._settle(lease, self._cut_off(), started)
+            raise
+        self._settle(lease, outcome, started)
+
+    def _settle(self, lease: Lease, outcome: Outcome, started: float) -> None:
+        finished = time.monotonic()
+        claimed = lease.claimed
+        self._settler.add(Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished), self._feeder.freed)
+        self._route.listener(
+            Attempted(claimed.id, self._route.channel, claimed.attempt + outcome.used, outcome, finished - started, claimed.waited)
+        )
+
+    def _cut_off(self) -> Outcome:
+        """Stopped in the middle of a send, by us: no attempt is used, but nobody knows whether it went out."""
+        failure = Failure("ambiguous", None, "the worker was stopped while it was being sent")
+        if self._route.policy.on_ambiguous == "stop":
+            return Ambiguous(failure=failure, reason="ambiguous")
+        return Deferred(failure=failure, delay=0.0)
