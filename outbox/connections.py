@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Row: TypeAlias = Sequence[Any]
     Parameters: TypeAlias = Mapping[str, str | None | list[str | None]]
 
-_NAMED = re.compile(r":([a-z_]+)\b")
+_NAMED = re.compile(r"(?<!:):([a-z_]+)\b")
 # undefined_function, undefined_table, undefined_column, invalid_schema_name
 _NOT_THERE = frozenset({"42883", "42P01", "42703", "3F000"})
 

@@ -5,6 +5,8 @@ It renews the leases of what is in hand, says that the worker is alive, and hear
 
 from __future__ import annotations
 
+import selectors
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from outbox.worker.wakeup import Wakeup
 
 _LONGEST_HEARTBEAT = 15.0
-_SLICE = 0.2
 _SELF_TEST = 1.0
 
 
@@ -42,6 +43,7 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._stopping = threading.Event()
+        self._woken, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
         self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
 
@@ -52,7 +54,9 @@ class Lifeline:
     def stop(self) -> None:
         """End, within a fraction of a second unless the database hangs."""
         self._stopping.set()
+        self._waker.close()
         self._thread.join(timeout=2)
+        self._woken.close()
 
     def _run(self) -> None:
         lost_at: float | None = None
@@ -82,6 +86,7 @@ class Lifeline:
         self._set_hearing(able=heard)
 
     def _live(self, conn: psycopg.Connection[Any]) -> None:
+        conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
         due = time.monotonic()
         while not self._stopping.is_set():
             now = time.monotonic()
@@ -89,8 +94,20 @@ class Lifeline:
                 attend.heartbeat(conn, self._worker, list(self._wakeups))
                 self._renew(conn)
                 due = now + self._every
-            for notice in conn.notifies(timeout=min(_SLICE, max(due - time.monotonic(), 0.0)), stop_after=1):
-                self._call(self._hint, notice.payload)
+            self._listen(conn, max(due - time.monotonic(), 0.0))
+
+    def _listen(self, conn: psycopg.Connection[Any], timeout: float) -> None:
+        """Pass on what is heard within `timeout` seconds; return early when the worker stops.
+
+        On the socket itself, since psycopg's own wait cannot be ended from another thread.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(conn.fileno(), selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            selector.select(timeout)
+        conn.pgconn.consume_input()
+        while (notice := conn.pgconn.notifies()) is not None:
+            self._call(self._hint, notice.extra.decode())
 
     def _renew(self, conn: psycopg.Connection[Any]) -> None:
         held = self._leases.tokens()

@@ -11,6 +11,7 @@ SELECT n.id,
        n.priority,
        CASE
            WHEN q.worker IS NOT NULL AND q.run_at > clock_timestamp() THEN 'leased'
+           WHEN q.run_at > clock_timestamp() AND last.outcome = 'deferred' THEN 'deferred'
            WHEN q.run_at > clock_timestamp() AND q.attempt > 0 THEN 'retrying'
            WHEN q.run_at > clock_timestamp() THEN 'scheduled'
            WHEN q.id IS NOT NULL THEN 'due'

@@ -1,0 +1,141 @@
+"""The channels and their providers, found by name: there is no registry.
+
+A channel is a package here with `compose(notification, templates)`, which makes the message. A provider is a module in
+it with two names, `Settings` (a pydantic model) and `Provider(settings)`; making one opens nothing. The name in the
+configuration is the module's; a provider from elsewhere is an entry point `<channel>.<name>` in the group
+`outbox.channels`, or a dotted path to its module.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from pkgutil import iter_modules
+from types import ModuleType, UnionType
+from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from outbox.config import ProviderSection
+from outbox.config.problems import nearest, sentences
+from outbox.errors import ConfigError, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from outbox.messages import Notification, Receipt
+    from outbox.render import Templates
+
+GROUP = "outbox.channels"
+
+
+class Provider(Protocol):
+    """What delivers one channel's messages through one service."""
+
+    async def send(self, message: Any, key: str) -> Receipt:
+        """Send the message and return the acceptance. `key` is the notification's id, the same for every attempt.
+
+        Raises:
+            DeliveryError: one of the six, by what it means for the notification.
+        """
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+
+
+def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provider:
+    """Return the provider `name` of a channel, made with its section of the configuration. Nothing is opened.
+
+    Raises:
+        ConfigError: there is no such channel or provider, or its settings are wrong; with every mistake in them, and
+            none of their values.
+    """
+    module = _provider_module(channel, name)
+    settings = _settings(module.Settings, name, section)
+    try:
+        provider: Provider = module.Provider(settings)
+    except OSError as error:  # a file of certificates that holds none, say
+        problem = f"providers.{name}: it cannot be set up: {clean(error.strerror or type(error).__name__, 200)}"
+    else:
+        return provider
+    raise ConfigError([problem])
+
+
+def compose_for(channel: str) -> Callable[[Notification, Templates], Any]:
+    """Return the function that makes a channel's message from a notification.
+
+    Raises:
+        ConfigError: there is no such channel.
+    """
+    compose: Callable[[Notification, Templates], Any] = _channel(channel).compose
+    return compose
+
+
+def _channel(channel: str) -> ModuleType:
+    known = [found.name for found in iter_modules(__path__) if found.ispkg]
+    if channel in known:
+        return import_module(f"{__name__}.{channel}")
+    raise ConfigError([f"channels.{channel}: there is no such channel; {nearest(channel, known)}"])
+
+
+def _provider_module(channel: str, name: str) -> Any:
+    package = _channel(channel)
+    if "." in name:
+        module = _imported(name, name)
+        if not _offers(module):
+            raise ConfigError([f"providers.{name}: the module {name} needs two names, Settings and Provider"])
+        return module
+    own = [found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")]
+    if name in own and _offers(module := _imported(f"{package.__name__}.{name}", name)):
+        return module
+    for entry in metadata.entry_points(group=GROUP, name=f"{channel}.{name}"):
+        if _offers(module := _imported(entry.module, name)):
+            return module
+    known = [other for other in own if _is_provider(f"{package.__name__}.{other}")]
+    elsewhere = "one from elsewhere is a dotted path, or an entry point"
+    raise ConfigError([f"providers.{name}: {channel} has no such provider; {nearest(name, known)} ({elsewhere})"])
+
+
+def _imported(path: str, name: str) -> ModuleType:
+    missing = path
+    if all(part.isidentifier() for part in path.split(".")):
+        try:
+            return import_module(path)
+        except ImportError as error:
+            missing = error.name or path
+    raise ConfigError([f"providers.{name}: the module {missing} cannot be imported: is it spelt right, and installed?"])
+
+
+def _offers(module: ModuleType) -> bool:
+    return hasattr(module, "Settings") and hasattr(module, "Provider")
+
+
+def _is_provider(path: str) -> bool:
+    try:
+        return _offers(import_module(path))
+    except ImportError:  # it needs what is not installed, so it is more than a helper
+        return True
+
+
+def _settings(model: type[BaseModel], name: str, section: Mapping[str, Any]) -> BaseModel:
+    given = section if isinstance(section, ProviderSection) else ProviderSection(section)
+    try:
+        return model.model_validate({key: _listed(model, key, value) for key, value in given.items()})
+    except ValidationError as error:
+        problems = sentences(
+            error, model, f"providers.{name}", lambda key: given.origins.get(key, given.origin), secret=True
+        )
+    raise ConfigError(problems)
+
+
+def _listed(model: type[BaseModel], key: str, value: object) -> object:
+    """Split a text on commas where a list is wanted: lists come so from the environment."""
+    field = model.model_fields.get(key)
+    if field is None or not isinstance(value, str) or not _is_list(field.annotation):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _is_list(annotation: object) -> bool:
+    return get_origin(annotation) in {list, tuple, set, frozenset} or (
+        get_origin(annotation) in {Union, UnionType} and any(_is_list(part) for part in get_args(annotation))
+    )

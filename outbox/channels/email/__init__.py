@@ -1,0 +1,54 @@
+"""The email channel: what a notification becomes before a provider sends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from outbox.errors import Rejected
+from outbox.messages import Email
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox.messages import Notification
+    from outbox.render import Templates
+
+_NOT_MAILED = {"traceparent", "tracestate"}  # W3C trace context, for our own spans
+
+
+def compose(notification: Notification, templates: Templates) -> Email:
+    """Return the email that a notification asks for: from its template, or its payload's `subject`, `text` and `html`.
+
+    Raises:
+        Rejected: a template or variable is missing, or the payload lacks a subject or both bodies; says which.
+    """
+    if notification.template is not None:
+        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        subject, text, html = parts.get("subject.txt"), parts.get("body.txt"), parts.get("body.html")
+        whence = f"template {notification.template}: "
+        wanted = "subject.txt", "body.txt or body.html"
+    else:
+        payload = notification.payload
+        subject, text, html = (_text(payload, name) for name in ("subject", "text", "html"))
+        whence = "payload: "
+        wanted = "a subject", "a text or an html"
+    if subject is None:
+        raise Rejected(f"{whence}{wanted[0]} is missing")
+    if text is None and html is None:
+        raise Rejected(f"{whence}{wanted[1]} is missing")
+    return Email(notification.recipient, subject.strip(), text, html, _headers(notification.headers))
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str | None:
+    value = payload.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise Rejected(f"payload: {name} must be text, not {type(value).__name__}")
+
+
+def _headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    mailed = {name: value for name, value in (headers or {}).items() if name.lower() not in _NOT_MAILED}
+    for name, value in mailed.items():
+        if not isinstance(value, str):
+            raise Rejected(f"headers: {name} must be text, not {type(value).__name__}")
+    return mailed

@@ -1,0 +1,138 @@
+"""What an SMTP reply means, as a table: the one place where SMTP's codes become the errors of this package.
+
+A reply has a basic code (RFC 5321), mostly an enhanced one (RFC 3463, IANA's registry of enhanced status codes), and
+words. The words decide only where the same code means opposite things at different servers.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+
+POSITIVE = range(200, 300)
+NEGATIVE = range(400, 600)
+
+
+class Phase(enum.StrEnum):
+    """What was being done when the server replied, or when the connection was lost."""
+
+    CONNECT = "connecting"
+    STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    CONTENT = "the final dot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """Patterns that the whole basic code, the whole enhanced code without its first digit, and the words must match.
+
+    An `enhanced` of "" also stands for a reply without an enhanced code.
+    """
+
+    codes: str
+    enhanced: str = ".*"
+    words: str = ""
+    during: Container[Phase] = tuple(Phase)
+    means: type[DeliveryError]
+
+
+_AT_RCPT = (Phase.RCPT,)
+_OF_RECIPIENT = (Phase.RCPT, Phase.DATA, Phase.CONTENT)  # there is one recipient, so a late refusal is about it too
+
+_GREYLIST = r"gr[ea]y-?list"
+_RATE = r"\brate\b|too (many|much|fast)|throttl|limit|slow down|try again more slowly|concurren"
+_OUR_RATE = r"throttling failure: maximum sending rate|(maximum|your) (sending|send) rate"
+_OUR_QUOTA = r"daily.*(quota|limit)|sending (quota|limit)|(quota|limit) for (your|this) account"
+_FULL = r"(mailbox|inbox|user|recipient).*(is|was)? ?(over )?(full|quota)|over ?quota|quota exceeded"
+_OUR_SENDER = (
+    r"sender (address )?(rejected|denied|not)|not owned by|not (allowed|authori[sz]ed|permitted) to send|send ?as"
+    r"|(address|domain|identity|identities|sender)\b.* (is|are)? ?not verified|relay(ing)? (access )?(is )?(denied|not)"
+    r"|(unable|not (permitted|allowed)) to relay|rcpthosts|authentication (is )?required|must authenticate"
+)
+_POLICY = r"spam|block|black ?list|deny ?list|policy|reputation|\b(spf|dkim|dmarc|rbl|dnsbl)\b|listed|banned"
+
+_RULES = (
+    # Our account: RFC 4954 section 6, RFC 5248; Exchange's 5.7.57, 5.7.60, 5.7.64 and 5.7.7xx.
+    _Rule(codes="432|52[45]|53[0458]", means=Misconfigured),
+    _Rule(codes="5..", during=(Phase.CONNECT, Phase.STARTTLS, Phase.AUTH), means=Misconfigured),
+    _Rule(codes="5..", enhanced=r"1\.[78]|7\.([389]|1[0-4]|5[47]|6[04]|7\d\d)|4\.5", means=Misconfigured),
+    _Rule(codes="...", words=_OUR_QUOTA, means=Misconfigured),
+    # Not now: greylisting names the recipient's server, a rate names us.
+    _Rule(codes="4..", words=_GREYLIST, means=Temporary),
+    _Rule(codes="4..", words=_OUR_RATE, means=Throttled),
+    _Rule(codes="421", words=_RATE, means=Throttled),
+    _Rule(codes="4..", enhanced=r"7\.\d+|3\.2", words=_RATE, means=Throttled),
+    _Rule(codes="4..", means=Temporary),
+    # The mailbox is full: it may be emptied, so the address is not given up.
+    _Rule(codes="5..", enhanced=r"2\.2", means=Temporary),
+    _Rule(codes="55[0-4]", enhanced=r"|[0-2]\.0", words=_FULL, means=Temporary),
+    _Rule(codes="552", enhanced="", during=_AT_RCPT, means=Temporary),
+    # The content: too big, or not as it should be.
+    _Rule(codes="5..", enhanced=r"3\.4|2\.3|6\.\d+", means=Rejected),
+    _Rule(codes="523|552|571", means=Rejected),
+    # The sender: Postfix reports it at RCPT, others at the end.
+    _Rule(codes="5..", during=(Phase.MAIL,), means=Misconfigured),
+    _Rule(codes="521", means=Misconfigured),
+    _Rule(codes="5..", words=_OUR_SENDER, means=Misconfigured),
+    # The recipient.
+    _Rule(codes="5..", enhanced=r"1\.([1236]|10)|2\.1|4\.4", during=_OF_RECIPIENT, means=Unreachable),
+    _Rule(codes="55[16]", during=_AT_RCPT, means=Unreachable),
+    _Rule(codes="5..", enhanced=r"7\.\d+", means=Rejected),
+    _Rule(codes="5..", enhanced=r"|[0-5]\.0", words=_POLICY, means=Rejected),
+    _Rule(codes="55[03]", enhanced=r"|[0-2]\.0|4\.1", during=_AT_RCPT, means=Unreachable),
+    _Rule(codes="5..", means=Rejected),
+)
+
+_ENHANCED = re.compile(r"\s*[245]\.(\d{1,3}\.\d{1,3})\b|.{0,40}?#[245]\.(\d{1,3}\.\d{1,3})\b", re.DOTALL)
+_HINT = re.compile(r"\b(?:in|after|for|wait)\s+(\d{1,5})\s*(s|m|h)(?:ec|in|our|ond|ute|\b)", re.IGNORECASE)
+_HINT_CLOCK = re.compile(r"\bin\s+(\d{1,2}):(\d\d):(\d\d)\b", re.IGNORECASE)
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def judge(phase: Phase, code: int, text: str) -> DeliveryError:
+    """Return the error that the reply `code` `text` means when it comes during `phase`, for the caller to raise.
+
+    A reply that SMTP does not have there (a 2yz or 3yz instead of the one expected, or no code at all) proves nothing:
+    before the final dot nothing can have been accepted, after it the outcome is ambiguous.
+    """
+    detail = f"at {phase}: {text}"
+    if code not in NEGATIVE:
+        means: type[DeliveryError] = Ambiguous if phase is Phase.CONTENT else Temporary
+        return means(f"not an answer to {phase}: {text}", code=str(code) if code > 0 else None)
+    match = _ENHANCED.match(text)
+    enhanced = (match[1] or match[2]) if match else ""
+    full_code = f"{code} {code // 100}.{enhanced}" if enhanced else str(code)
+    error = next(rule.means for rule in _RULES if _applies(rule, phase, str(code), enhanced, text))
+    if issubclass(error, Temporary | Throttled):
+        return error(detail, code=full_code, retry_after=_retry_after(text))
+    return error(detail, code=full_code)
+
+
+def _applies(rule: _Rule, phase: Phase, code: str, enhanced: str, text: str) -> bool:
+    return (
+        phase in rule.during
+        and re.fullmatch(rule.codes, code) is not None
+        and re.fullmatch(rule.enhanced, enhanced) is not None
+        and re.search(rule.words, text, re.IGNORECASE | re.DOTALL) is not None
+    )
+
+
+def _retry_after(text: str) -> float | None:
+    """Return the seconds that a greylisting or throttling server asks for, in words or as a clock, or None."""
+    if match := _HINT.search(text):
+        return float(int(match[1]) * _UNITS[match[2].lower()])
+    if match := _HINT_CLOCK.search(text):
+        hours, minutes, seconds = (int(part) for part in match.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+    return None

@@ -1,0 +1,87 @@
+"""The settings of an SMTP relay, `[providers.smtp]` in the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from outbox import durations
+from outbox.channels.email import headers
+from outbox.errors import Rejected
+
+Duration = Annotated[float, BeforeValidator(durations.parse), Field(gt=0)]
+
+_PORTS = {"none": 25, "starttls": 587, "implicit": 465}
+
+
+class Settings(BaseModel):
+    """How to reach the relay and who we are there.
+
+    Durations are seconds, or text such as `30s`. TLS is always verified, against `ca_file` if given, else against the
+    system's certificates.
+
+    - `timeout` bounds connecting and every command before the final dot. RFC 5321 section 4.5.3.2 suggests minutes, but
+      impatience there costs a retry and never makes a second copy.
+    - `data_timeout` bounds the wait for the answer to the final dot, where impatience does make copies: the 10 minutes
+      of RFC 5321 section 4.5.3.2.6. The lease is renewed meanwhile.
+    - `message_limit` messages go over one connection, then it is replaced, so that load follows a relay's DNS.
+    - `idle_limit` closes an unused connection before the relay or a firewall on the way does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the input may hold the password
+
+    host: str = Field(pattern=r"^[!-~]+$")
+    port: int = Field(default=0, ge=0, le=65535, validate_default=True, description="25, 587 or 465, by `tls`")
+    tls: Literal["none", "starttls", "implicit"] = "starttls"
+    sender: str
+    username: str | None = Field(default=None, min_length=1)
+    password: SecretStr | None = None
+    ca_file: FilePath | None = None
+    helo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$")
+    timeout: Duration = 30.0
+    data_timeout: Duration = 600.0
+    connections: int = Field(default=10, ge=1)
+    message_limit: int = Field(default=100, ge=1)
+    idle_limit: Duration = 15.0
+
+    @field_validator("sender")
+    @classmethod
+    def _sender_is_a_mailbox(cls, sender: str) -> str:
+        try:
+            headers.sender(sender)
+        except Rejected as error:
+            raise ValueError(error.detail) from None
+        return sender
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_follows_tls(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("port") is None:
+            return given | {"port": _PORTS.get(given.get("tls", "starttls"), 0)}
+        return given
+
+    @model_validator(mode="after")
+    def _credentials_are_protected(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together: give both, or neither")
+        if self.username is not None and self.tls == "none" and not _is_loopback(self.host):
+            raise ValueError('tls = "none" would send the password in the clear: use "starttls" or "implicit"')
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

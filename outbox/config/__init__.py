@@ -1,0 +1,139 @@
+"""The configuration: `outbox.toml`, the environment over it, arguments over both, read once into frozen values.
+
+Nothing else in the program reads the environment. Every mistake is found and reported together.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from outbox.config.models import (
+    ChannelConfig,
+    Config,
+    DatabaseConfig,
+    ProviderSection,
+    TemplatesConfig,
+    WorkerConfig,
+)
+from outbox.config.problems import nearest, sentences
+from outbox.config.sources import NAMED, SINGLE, Tree, read_file
+from outbox.config.urls import libpq_url
+from outbox.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox.config.models import Section
+
+__all__ = [
+    "ChannelConfig",
+    "Config",
+    "DatabaseConfig",
+    "ProviderSection",
+    "TemplatesConfig",
+    "WorkerConfig",
+    "libpq_url",
+    "load",
+]
+
+_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")  # the CHECK on notifications.channel
+_NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] = _NO_OVERRIDES,
+) -> Config:
+    """Return the configuration.
+
+    Args:
+        path: the file; without it, the one that `OUTBOX_CONFIG` names, else `outbox.toml` here if there is one.
+        environ: the environment; without it, the process's own.
+        overrides: explicit arguments by dotted key, such as `{"worker.concurrency": 50}`. None counts as not given.
+
+    Raises:
+        ConfigError: with every mistake that was found.
+    """
+    environ = os.environ if environ is None else environ
+    source = _source(path, environ)
+    tree = Tree(source, read_file(source) if source else {})
+    tree.add_arguments(overrides)
+    tree.add_environment(environ)
+    _refuse_unknown_sections(tree)
+    values: dict[str, Any] = {section: _validated(tree, model, section) for section, model in SINGLE.items()}
+    values["channels"] = {name: _channel(tree, name) for name in _table(tree, "channels")}
+    _table(tree, "providers")  # for its shape: those without a section of their own count too
+    values["providers"] = {name: _provider(tree, name) for name in tree.names("providers")}
+    if tree.problems:
+        raise ConfigError(tree.problems)
+    values["templates"] = _anchored(values["templates"], source)
+    return Config(**values, source=source)
+
+
+def _source(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = path or (Path(environ["OUTBOX_CONFIG"]) if environ.get("OUTBOX_CONFIG") else None)
+    if named is not None:
+        return named.absolute()
+    here = Path("outbox.toml").absolute()
+    return here if here.exists() else None
+
+
+def _anchored(templates: TemplatesConfig, source: Path | None) -> TemplatesConfig:
+    """Make a relative folder one beside the configuration file, wherever the process was started."""
+    folder = source.parent if source else Path.cwd()
+    # Not model_copy(update=…): that would make a default look like a path that somebody chose.
+    return TemplatesConfig.model_construct(templates.model_fields_set, path=folder / templates.path)
+
+
+def _refuse_unknown_sections(tree: Tree) -> None:
+    known = (*SINGLE, *NAMED)
+    tree.problems += [
+        f"{tree.origin()}: [{section}] is not a known section; {nearest(section, known)}"
+        for section in tree.tables
+        if section not in known
+    ]
+
+
+def _table(tree: Tree, *path: str) -> dict[str, Any]:
+    table: Any = tree.tables
+    for part in path:
+        table = table.get(part, {}) if isinstance(table, dict) else {}  # the parent has been reported
+    if isinstance(table, dict):
+        return table
+    dotted = ".".join(path)
+    tree.problems.append(f"{tree.origin(*path)}: {dotted} is not a table; write [{dotted}] and its keys below it")
+    return {}
+
+
+def _validated(tree: Tree, model: type[Section], *path: str) -> Section | None:
+    """Return the section at `path`, or None when it has mistakes, which are added to the tree's problems."""
+    found = len(tree.problems)
+    table = _table(tree, *path)
+    if len(tree.problems) > found:
+        return None
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        secret = model is DatabaseConfig
+        tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
+        return None
+
+
+def _channel(tree: Tree, name: str) -> Section | None:
+    if not _CHANNEL.fullmatch(name):
+        where = tree.origin("channels", name)
+        tree.problems.append(f"{where}: channels.{name}: a channel's name is made of a-z, 0-9 and _, from a letter on")
+    return _validated(tree, ChannelConfig, "channels", name)
+
+
+def _provider(tree: Tree, name: str) -> ProviderSection:
+    table = _table(tree, "providers", name)
+    return ProviderSection(table, tree.origin(), {key: tree.origin("providers", name, key) for key in table})

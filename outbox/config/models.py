@@ -1,0 +1,170 @@
+"""The configuration as values: every key with its default, its limits, and the words that say what it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from outbox import durations
+from outbox.config.urls import libpq_url
+from outbox.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")  # noqa: TRY004 - pydantic collects ValueErrors only
+    return value
+
+
+def _listed(value: object) -> object:
+    """Split a text on commas: lists come so from the environment."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+_NO_DATABASE = (
+    "no database: set OUTBOX_DATABASE_URL to postgresql://user@host/database, "
+    "or give --database-url, or write url under [database] in {file}"
+)
+Seconds = Annotated[float, BeforeValidator(durations.parse)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """The base of every section: frozen, refuses keys that it does not know, and keeps values out of pydantic's errors.
+
+    A field's description completes the sentence "it must be …" when a value is refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DatabaseConfig(Section):
+    """`[database]`: where the outbox lives."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="a URL such as postgresql://user@host/database",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _understood(cls, url: SecretStr | None) -> SecretStr | None:
+        try:
+            return url and SecretStr(libpq_url(url.get_secret_value()))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+
+class ChannelConfig(Section):
+    """`[channels.<name>]`: who delivers a channel's notifications, and how long it is tried. Durations in seconds."""
+
+    providers: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        min_length=1,
+        description='a list of provider names in failover order, such as ["smtp"]',
+    )
+    max_attempts: Whole = Field(default=5, ge=1, le=100, description="a whole number from 1 to 100")
+    backoff: Annotated[tuple[Seconds, ...], BeforeValidator(_listed)] = Field(
+        default=(1.0, 3.0, 10.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0),
+        min_length=1,
+        description='a list of durations, such as ["1s", "10s", "2m"]',
+    )
+    jitter: Annotated[float, BeforeValidator(_number)] = Field(
+        default=0.2, ge=0, le=1, description="a number from 0 to 1, the share of a delay that is left to chance"
+    )
+    max_age: Seconds = Field(default=259_200.0, gt=0, description='a duration above zero, such as "3d"')
+    max_lost: Whole = Field(default=5, ge=1, le=100, description="a whole number from 1 to 100")
+    on_ambiguous: Literal["retry", "stop"] = Field(default="retry", description='"retry" or "stop"')
+    timeout: Seconds = Field(default=900.0, gt=0, description='a duration above zero, such as "15m"')
+
+    @field_validator("providers")
+    @classmethod
+    def _each_once(cls, providers: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(providers)) < len(providers):
+            raise ValueError("a provider is named twice")
+        return providers
+
+
+class WorkerConfig(Section):
+    """`[worker]`: how a worker process works. Durations in seconds."""
+
+    lease: Seconds = Field(default=30.0, ge=1, description='a duration of at least 1s, such as "30s"')
+    concurrency: Whole = Field(default=200, ge=1, le=100_000, description="a whole number from 1 to 100000")
+    prefetch: Whole | None = Field(default=None, ge=0, le=100_000, description="a whole number from 0 to 100000")
+    grace: Seconds = Field(default=30.0, description='a duration, such as "30s"')
+    settle_linger: Seconds = Field(default=0.005, le=1, description='a duration of at most 1s, such as "5ms"')
+    poll: Seconds = Field(default=0.005, ge=0.001, description='a duration of at least 1ms, such as "5ms"')
+    idle_poll: Seconds = Field(default=1.0, ge=0.001, description='a duration of at least 1ms, such as "1s"')
+    idle_after: Seconds = Field(default=0.25, description='a duration, such as "250ms"')
+
+
+class TemplatesConfig(Section):
+    """`[templates]`: where the templates are."""
+
+    path: Path = Field(default=Path("templates"), description="a folder's path, such as templates")
+
+
+class ProviderSection(Mapping[str, Any]):
+    """`[providers.<name>]` as it was given: the provider's own `Settings` validate it. Its repr hides the values.
+
+    `origin` is where it was given, the file as a rule; `origins` has the variables that gave a key of their own.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], origin: str = "configuration", origins: Mapping[str, str] | None = None
+    ) -> None:
+        self._values = dict(values)
+        self.origin = origin
+        self.origins = dict(origins or {})
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a key's value as it was given."""
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return how many keys were given."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Show the keys; a value may be a password."""
+        return f"ProviderSection({', '.join(f'{key}=…' for key in self._values)})"
+
+
+def _kept_raw(sections: object) -> object:
+    if not isinstance(sections, Mapping):
+        return sections
+    return {name: ProviderSection(raw) if type(raw) is dict else raw for name, raw in sections.items()}
+
+
+class Config(Section):
+    """The whole configuration. `source` is the file that it was read from, if there was one."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    database: DatabaseConfig = DatabaseConfig()
+    channels: Mapping[str, ChannelConfig] = Field(default_factory=dict)
+    providers: Annotated[Mapping[str, ProviderSection], BeforeValidator(_kept_raw)] = Field(default_factory=dict)
+    worker: WorkerConfig = WorkerConfig()
+    templates: TemplatesConfig = TemplatesConfig()
+    source: Path | None = None
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL in libpq's form, with its password.
+
+        Raises:
+            ConfigError: none was given.
+        """
+        if self.database.url is None:
+            raise ConfigError([_NO_DATABASE.format(file=self.source or "outbox.toml")])
+        return self.database.url.get_secret_value()

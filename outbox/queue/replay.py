@@ -1,0 +1,208 @@
+"""replay: put dead letters back to be delivered, once what stood in their way is mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import UUID
+
+from outbox import connections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Verdict: TypeAlias = Literal["replay", "anew", "unknown", "replayed", "discarded", "queued", "sent", "key_taken"]
+
+CHUNK = 1_000
+
+# By itself, so that what follows reads what was committed while this waited: a letter may have been replayed meanwhile,
+# and have died of it again. In id order, as every bulk write here: two of them wait for each other, and never deadlock.
+LOCK = """
+SELECT d.notification_id FROM outbox.dead_letters d
+WHERE d.notification_id = ANY (CAST(CAST(:ids AS text[]) AS uuid[])) AND d.resolution IS NULL
+ORDER BY d.notification_id
+FOR UPDATE
+"""
+
+# The subselects stay lookups in one partition, whatever the statistics say; EXISTS may become a hash of the whole table.
+JUDGE = """
+SELECT asked.id,
+       CASE
+           WHEN d.notification_id IS NULL THEN 'unknown'
+           WHEN d.resolution IS NOT NULL THEN d.resolution
+           WHEN (SELECT q.id FROM outbox.queue q WHERE q.id = d.notification_id) IS NOT NULL THEN 'queued'
+           WHEN (SELECT max(a.claim) FROM outbox.attempts a
+                 WHERE a.notification_id = d.notification_id AND a.outcome = 'sent') IS NOT NULL THEN 'sent'
+           WHEN k.notification_id <> d.notification_id THEN 'key_taken'
+           WHEN n.id IS NULL THEN 'anew'
+           ELSE 'replay'
+       END,
+       d.channel, d.reason, coalesce(n.expires_at <= statement_timestamp(), false)
+FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[])) WITH ORDINALITY AS asked (id, position)
+LEFT JOIN outbox.dead_letters d ON d.notification_id = asked.id
+LEFT JOIN outbox.idempotency_keys k ON k.key = d.idempotency_key AND k.channel = d.channel
+LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = d.notification_id LIMIT 1) n ON true
+ORDER BY asked.position
+"""
+
+# The claim goes on after the highest there was: it is half of the primary key of attempts, and it fences off whoever
+# held an earlier one.
+REPLAY = """
+WITH queued AS (
+    INSERT INTO outbox.queue (id, run_at, claim, priority, channel)
+    SELECT d.notification_id, statement_timestamp() + make_interval(secs => asked.delay),
+           coalesce((SELECT max(a.claim) FROM outbox.attempts a WHERE a.notification_id = d.notification_id), 0),
+           d.priority, d.channel
+    FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[])) AS asked (id, delay)
+    JOIN outbox.dead_letters d ON d.notification_id = asked.id
+    ORDER BY d.notification_id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+UPDATE outbox.dead_letters d
+SET resolution = 'replayed', resolved_at = clock_timestamp(), replays = d.replays + 1
+FROM queued
+WHERE d.notification_id = queued.id
+RETURNING d.notification_id
+"""
+
+# A notification enqueued anew takes its idempotency key over, else it would be skipped as a duplicate of what it replaces.
+FREE_KEYS = """
+WITH held AS MATERIALIZED (
+    SELECT k.key, k.channel
+    FROM outbox.dead_letters d
+    JOIN outbox.idempotency_keys k
+      ON k.key = d.idempotency_key AND k.channel = d.channel AND k.notification_id = d.notification_id
+    WHERE d.notification_id = ANY (CAST(CAST(:ids AS text[]) AS uuid[]))
+    ORDER BY k.key COLLATE "C", k.channel COLLATE "C"
+    FOR UPDATE OF k
+)
+DELETE FROM outbox.idempotency_keys k USING held h WHERE k.key = h.key AND k.channel = h.channel RETURNING k.key
+"""
+
+ENQUEUE_ANEW = """
+WITH copied AS MATERIALIZED (
+    SELECT d.*, asked.delay, outbox.uuid7() AS new_id
+    FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[])) AS asked (id, delay)
+    JOIN outbox.dead_letters d ON d.notification_id = asked.id
+), made AS (
+    INSERT INTO outbox.notifications
+        (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key, idempotency_key)
+    SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient, c.template,
+           c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key
+    FROM copied c
+    ORDER BY c.idempotency_key COLLATE "C", c.channel COLLATE "C", c.new_id
+    RETURNING id
+)
+UPDATE outbox.dead_letters d
+SET resolution = 'replayed', resolved_at = clock_timestamp(), replays = d.replays + 1
+FROM made
+JOIN copied c ON c.new_id = made.id
+WHERE d.notification_id = c.notification_id
+RETURNING d.notification_id, c.new_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a replay of one dead letter would do. All but `replay` and `anew` are reasons to leave it alone.
+
+    `replay`: it goes back into the queue. `anew`: retention has dropped the notification, so the letter's copy is enqueued
+    under a new id. `unknown`: there is no such dead letter. `replayed`, `discarded`: it is resolved. `queued`: it is
+    being delivered. `sent`: a worker thought lost had delivered it after all. `key_taken`: its idempotency key has
+    expired, and stands for another notification now.
+    """
+
+    id: UUID
+    verdict: Verdict
+    channel: str | None
+    reason: str | None
+    is_expired: bool
+    """Past its `expires_at`: the next claim will end it as expired, unsent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What `replay` did: `ids` are back in the queue, `anew` maps others to their new ids, `skipped` to why not."""
+
+    ids: tuple[UUID, ...]
+    anew: Mapping[UUID, UUID]
+    skipped: Mapping[UUID, Verdict]
+
+    def __len__(self) -> int:
+        """Return how many will be delivered again."""
+        return len(self.ids) + len(self.anew)
+
+
+def judge(conn: Any, ids: Iterable[UUID | str]) -> list[Judged]:
+    """Return what `replay` would do with each of the dead letters, in order; writes nothing.
+
+    Raises:
+        ValueError: an id is no UUID.
+        NotMigrated: the database has no outbox.
+    """
+    return [
+        Judged(_uuid(identity), verdict, channel, reason, is_expired)
+        for chunk in _chunks(ids)
+        for identity, verdict, channel, reason, is_expired in connections.run(
+            conn, JUDGE, {"ids": chunk}, allow_autocommit=True
+        )
+    ]
+
+
+def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, after: float = 0.0) -> Replayed:
+    """Put dead letters back to be delivered, with all their attempts before them, in the transaction that `conn` is in.
+
+    Each is locked until that transaction ends, so give it a thousand at a time and commit. What is not an open dead
+    letter is left alone, and reported. One that dies again is an open dead letter again.
+
+    Args:
+        conn: any synchronous connection that `enqueue` takes.
+        ids: of the dead letters' notifications, in the order to deliver them.
+        rate: how many of them become due in a second; without it, all at once.
+        after: seconds until the first is due.
+
+    Raises:
+        ValueError: an id is no UUID, or the rate is not above zero.
+        NotInTransaction, NotMigrated: as `enqueue`.
+    """
+    if rate is not None and not rate > 0:
+        raise ValueError(f"a rate is above zero, not {rate}")
+    put_back: list[UUID] = []
+    anew: dict[UUID, UUID] = {}
+    skipped: dict[UUID, Verdict] = {}
+    for chunk in _chunks(ids):
+        connections.run(conn, LOCK, {"ids": chunk})
+        verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk)}
+        chosen = [identity for identity, verdict in verdicts.items() if verdict in {"replay", "anew"}]
+        already = len(put_back) + len(anew)
+        delays = {identity: after + (already + place) / (rate or float("inf")) for place, identity in enumerate(chosen)}
+        moved = {_uuid(row[0]) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
+        copied = _enqueue_anew(conn, _parameters(verdicts, "anew", delays))
+        put_back += [identity for identity in chosen if identity in moved]
+        anew |= copied
+        skipped |= {identity: why for identity, why in verdicts.items() if identity not in moved and identity not in copied}
+    return Replayed(tuple(put_back), anew, skipped)
+
+
+def _enqueue_anew(conn: Any, parameters: dict[str, list[str | None]]) -> dict[UUID, UUID]:
+    if not parameters["ids"]:
+        return {}
+    connections.run(conn, FREE_KEYS, {"ids": parameters["ids"]})
+    return {_uuid(old): _uuid(new) for old, new in connections.run(conn, ENQUEUE_ANEW, parameters)}
+
+
+def _parameters(
+    verdicts: Mapping[UUID, Verdict], wanted: Verdict, delays: Mapping[UUID, float]
+) -> dict[str, list[str | None]]:
+    ids = [identity for identity, verdict in verdicts.items() if verdict == wanted]
+    return {"ids": [str(identity) for identity in ids], "delays": [str(delays[identity]) for identity in ids]}
+
+
+def _chunks(ids: Iterable[UUID | str]) -> Sequence[list[str | None]]:
+    each: list[str | None] = [str(identity) for identity in dict.fromkeys(map(_uuid, ids))]
+    return [each[start : start + CHUNK] for start in range(0, len(each), CHUNK)]
+
+
+def _uuid(value: Any) -> UUID:
+    return value if type(value) is UUID else UUID(str(value))

@@ -1,0 +1,59 @@
+"""Claiming and settling by hand, one transition at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+import outbox
+from outbox.outcomes import Failure
+from outbox.queue.claim import claim as claim_statement
+from outbox.queue.settle import Settlement
+from outbox.queue.settle import settle as settle_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from outbox.outcomes import Outcome
+    from outbox.queue.claim import Claimed
+
+EVERY_LEVEL = tuple(range(10))
+TROUBLE = Failure("temporary", "451 4.3.0", "try later")
+
+
+def enqueue(url: str, count: int = 1, **given: Any) -> list[UUID]:
+    """Commit `count` notifications; returns their ids in order."""
+    arguments = {"channel": "email", "payload": {"subject": "Hello", "text": "Hi"}} | given
+    with psycopg.connect(url) as conn:
+        drafts = [{"recipient": f"user{number}@example.org"} | arguments for number in range(count)]
+        return [result.id for result in outbox.enqueue_many(conn, drafts)]
+
+
+async def claim(
+    url: str, *, limit: int = 10, worker: int = 1, lease: float = 30, channel: str = "email", levels: Sequence[int] = EVERY_LEVEL
+) -> list[Claimed]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        return await claim_statement(conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker)
+
+
+async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 1) -> bool:
+    """Settle one claim; returns whether it was still ours."""
+    now = time.monotonic()
+    settlement = Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, now - 0.2, now)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        return claimed.id in await settle_statement(conn, [settlement], worker=worker)
+
+
+def rows(url: str, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Run a query of the test's own, committed."""
+    with psycopg.connect(url) as conn:
+        cursor = conn.execute(sql.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def expire_leases(url: str) -> None:
+    """Let every lease run out now."""
+    rows(url, "UPDATE outbox.queue SET run_at = clock_timestamp() - interval '1 ms' WHERE worker IS NOT NULL")

@@ -1,0 +1,66 @@
+"""A provider that only remembers, and a worker that drains with it: what would have been delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from outbox.config import ChannelConfig, WorkerConfig
+from outbox.deliver import Route
+from outbox.messages import Notification, Receipt
+from outbox.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from outbox.events import Event
+
+
+class Recorder:
+    """Remembers what it was given; `behave` may be slow, or raise."""
+
+    def __init__(self, behave: Callable[[Notification], Awaitable[None]] | None = None) -> None:
+        self.sent: list[Notification] = []
+        self.keys: list[str] = []
+        self._behave = behave
+
+    async def send(self, message: Notification, key: str) -> Receipt:
+        self.keys.append(key)
+        if self._behave is not None:
+            await self._behave(message)
+        self.sent.append(message)
+        return Receipt(f"recorded {len(self.sent)}")
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def route(*providers: Recorder, channel: str = "email", events: list[Event] | None = None, **policy: Any) -> Route:
+    """A route to recorders, which are given the notification itself as the message."""
+    names = tuple(f"recorder{number}" for number in range(len(providers)))
+    return Route(
+        channel=channel,
+        policy=ChannelConfig(providers=names, **policy),
+        compose=lambda notification: notification,
+        providers=dict(zip(names, providers, strict=True)),
+        listener=events.append if events is not None else lambda _: None,
+    )
+
+
+def worker(url: str, *routes: Route, drain: bool = False, **settings: Any) -> Worker:
+    """A worker of these routes."""
+    listener = routes[0].listener
+    return Worker(url=url, routes=routes, settings=WorkerConfig(**settings), listener=listener, drain=drain)
+
+
+async def drain(url: str, *routes: Route, **settings: Any) -> int:
+    """Run a worker until nothing is due."""
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    return await worker(url, *routes, drain=True, **settings).run(stop)
+
+
+async def delivered(url: str, channel: str = "email") -> list[Notification]:
+    """Drain one channel, and return what was sent."""
+    recorder = Recorder()
+    assert await drain(url, route(recorder, channel=channel)) == 0
+    return recorder.sent

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+
+from outbox.errors import clean
+from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Outcome, Retry, Sent, Suppressed
+from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
+
+REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "attempts"),
+    [
+        (Sent(provider="smtp", provider_message_id="q1"), "sent", 1),
+        (Retry(provider="smtp", failure=TROUBLE, delay=60), "retrying", 1),
+        (Dead(provider="smtp", failure=REFUSED, reason="unreachable"), "dead", 1),
+        (Deferred(provider="smtp", failure=TROUBLE, delay=60), "deferred", 0),
+        (Suppressed(failure=Failure("suppressed", None, "unsubscribed")), "suppressed", 0),
+        (Expired(failure=Failure("expired", None, "1.0 s late")), "expired", 0),
+        (Ambiguous(provider="smtp", failure=TROUBLE, delay=60), "retrying", 1),
+        (Ambiguous(provider="smtp", failure=TROUBLE, reason="ambiguous"), "dead", 1),
+    ],
+    ids=lambda value: value.name if isinstance(value, Outcome) else None,
+)
+async def test_every_outcome_leaves_a_state_and_a_record(database_url: str, outcome: Outcome, state: str, attempts: int) -> None:
+    enqueue(database_url)
+    (claimed,) = await claim(database_url, worker=3)
+    assert await settle(database_url, claimed, outcome, worker=3)
+    assert rows(database_url, "SELECT state, attempts, last_outcome FROM outbox.status") == [(state, attempts, outcome.name)]
+    assert rows(database_url, "SELECT claim, attempt, worker, provider FROM outbox.attempts") == [(1, attempts, 3, outcome.provider)]
+    assert len(rows(database_url, "SELECT 1 FROM outbox.dead_letters")) == (outcome.reason is not None)
+    assert len(rows(database_url, "SELECT 1 FROM outbox.queue")) == (outcome.delay is not None)
+
+
+async def test_the_times_of_an_attempt_are_the_databases(database_url: str) -> None:
+    enqueue(database_url)
+    (claimed,) = await claim(database_url)
+    await settle(database_url, claimed, Sent(provider="smtp"))
+    (row,) = rows(
+        database_url,
+        "SELECT date_part('epoch', finished_at - started_at), date_part('epoch', now() - finished_at) FROM outbox.attempts",
+    )
+    assert row[0] == pytest.approx(0.2, abs=0.01)
+    assert 0 <= row[1] < 5
+
+
+async def test_a_dead_letter_is_a_copy_that_stands_alone(database_url: str) -> None:
+    (identity,) = enqueue(
+        database_url, template="welcome", topic="news", group_key="g", locale="de", idempotency_key="k", headers={"a": "b"}
+    )
+    (claimed,) = await claim(database_url)
+    await settle(database_url, claimed, Dead(provider="smtp", failure=REFUSED, reason="unreachable"))
+    (row,) = rows(
+        database_url,
+        """
+        SELECT notification_id, channel, recipient, template, payload, topic, group_key, locale, idempotency_key, headers, attempts,
+               reason, provider, error_class, error_code, error, resolution FROM outbox.dead_letters""",
+    )
+    assert row == (
+        identity, "email", "user0@example.org", "welcome", {"subject": "Hello", "text": "Hi"}, "news", "g", "de", "k", {"a": "b"}, 1,
+        "unreachable", "smtp", "unreachable", "550 5.1.1", "no such user", None,
+    )  # fmt: skip
+
+
+async def test_a_failure_of_a_claim_that_was_taken_over_changes_nothing(database_url: str) -> None:
+    enqueue(database_url)
+    (stale,) = await claim(database_url, worker=1)
+    expire_leases(database_url)
+    (fresh,) = await claim(database_url, worker=2)
+    assert not await settle(database_url, stale, Retry(provider="smtp", failure=TROUBLE, delay=60), worker=1)
+    assert not await settle(database_url, stale, Dead(provider="smtp", failure=REFUSED, reason="unreachable"), worker=1)
+    assert rows(database_url, "SELECT claim, worker FROM outbox.queue") == [(2, 2)]
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "lost")]
+    assert await settle(database_url, fresh, Sent(provider="smtp"), worker=2)
+
+
+async def test_a_late_success_is_recorded_while_a_newer_claim_is_sending(database_url: str) -> None:
+    enqueue(database_url)
+    (stale,) = await claim(database_url, worker=1)
+    expire_leases(database_url)
+    (fresh,) = await claim(database_url, worker=2)
+    assert not await settle(database_url, stale, Sent(provider="smtp", provider_message_id="q1"), worker=1)
+    assert rows(database_url, "SELECT claim, outcome, provider_message_id FROM outbox.attempts") == [(1, "sent", "q1")]
+    assert rows(database_url, "SELECT state FROM outbox.status") == [("leased",)]
+    assert await settle(database_url, fresh, Dead(provider="smtp", failure=REFUSED, reason="unreachable"), worker=2)
+    assert rows(database_url, "SELECT state FROM outbox.status") == [("sent",)]
+
+
+@pytest.mark.parametrize("how", ["expired", "given back", "to be retried"])
+async def test_a_late_success_ends_the_notification_when_nobody_is_sending_it(database_url: str, how: str) -> None:
+    enqueue(database_url)
+    (stale,) = await claim(database_url, worker=1)
+    expire_leases(database_url)
+    if how == "to be retried":
+        (fresh,) = await claim(database_url, worker=2)
+        await settle(database_url, fresh, Retry(provider="smtp", failure=TROUBLE, delay=60), worker=2)
+    elif how == "given back":
+        rows(database_url, "UPDATE outbox.queue SET worker = NULL")
+    assert await settle(database_url, stale, Sent(provider="smtp"), worker=1)
+    assert rows(database_url, "SELECT state FROM outbox.status") == [("sent",)]
+    assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Sent(provider="smtp"),
+        Retry(provider="smtp", failure=TROUBLE, delay=60),
+        Dead(provider="smtp", failure=REFUSED, reason="unreachable"),
+    ],
+    ids=lambda outcome: outcome.name,
+)
+async def test_settling_again_after_a_lost_acknowledgement_changes_nothing(database_url: str, outcome: Outcome) -> None:
+    enqueue(database_url)
+    (claimed,) = await claim(database_url)
+    await settle(database_url, claimed, outcome)
+    everything = "SELECT (SELECT array_agg(a) FROM outbox.attempts a), (SELECT array_agg(q) FROM outbox.queue q), (SELECT array_agg(d) FROM outbox.dead_letters d)"
+    before = rows(database_url, everything)
+    assert not await settle(database_url, claimed, outcome)
+    assert rows(database_url, everything) == before
+
+
+async def test_a_notification_that_dies_again_reopens_its_dead_letter(database_url: str) -> None:
+    (identity,) = enqueue(database_url)
+    for _ in range(2):
+        (claimed,) = await claim(database_url)
+        await settle(database_url, claimed, Dead(provider="smtp", failure=REFUSED, reason="unreachable"))
+        rows(database_url, "UPDATE outbox.dead_letters SET resolution = 'replayed', resolved_at = now()")
+        rows(
+            database_url,
+            "INSERT INTO outbox.queue (id, run_at, claim, priority, channel) SELECT %s, now(), max(claim), 5, 'email' FROM outbox.attempts",
+            identity,
+        )
+    (claimed,) = await claim(database_url)
+    await settle(database_url, claimed, Dead(provider="smtp", failure=REFUSED, reason="rejected"))
+    assert rows(database_url, "SELECT reason, resolution FROM outbox.dead_letters") == [("rejected", None)]
+    assert rows(database_url, "SELECT count(*) FROM outbox.attempts") == [(3,)]
+
+
+async def test_hostile_words_of_a_provider_are_stored_clean(database_url: str) -> None:
+    enqueue(database_url)
+    (claimed,) = await claim(database_url)
+    words = clean("\x1b[31mred\x00\ud800 " + "x" * 10_000)
+    await settle(database_url, claimed, Retry(provider="smtp", failure=Failure("temporary", None, words), delay=1))
+    ((stored,),) = rows(database_url, "SELECT error FROM outbox.attempts")
+    assert stored.startswith("red xxx")
+    assert len(stored) == 2_048
