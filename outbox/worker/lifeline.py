@@ -52,7 +52,7 @@ class Lifeline:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, within a fraction of a second unless the database hangs."""
+        """End, at once unless the database hangs. Stopping twice does no harm."""
         self._stopping.set()
         self._waker.close()
         self._thread.join(timeout=2)
@@ -130,8 +130,9 @@ class Lifeline:
             wakeup.hint()
 
     def _set_hearing(self, *, able: bool) -> None:
-        for wakeup in self._wakeups.values():
+        for channel, wakeup in self._wakeups.items():
             wakeup.can_hear = able
+            self._call(self._hint, channel)
 
     def _tell(self, event: Event) -> None:
         self._call(self._listener, event)

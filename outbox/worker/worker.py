@@ -78,7 +78,7 @@ class Worker:
             lanes = [self._open_lane(route, wakeups[route.channel]) for route in self._routes]
             self._listener(WorkerStarted(self._worker, tuple(wakeups)))
             await self._work(lanes, stop)
-            return await self._wind_down(lanes, stop)
+            return await self._wind_down(lanes, stop, lifeline)
         finally:
             lifeline.stop()
             for task in self._tasks:
@@ -132,7 +132,9 @@ class Worker:
                 feeding.discard(task)  # type: ignore[arg-type]
                 task.result()
 
-    async def _wind_down(self, lanes: Sequence[tuple[Feeder, asyncio.Task[None], Slots]], stop: asyncio.Future[str]) -> int:
+    async def _wind_down(
+        self, lanes: Sequence[tuple[Feeder, asyncio.Task[None], Slots]], stop: asyncio.Future[str], lifeline: Lifeline
+    ) -> int:
         """Stop feeding, let what is being sent end, write it down, give back the rest; leases are renewed all the while."""
         deadline = time.monotonic() + self._settings.grace
         reason = stop.result() if stop.done() else "drained"
@@ -147,6 +149,7 @@ class Worker:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):
                 await self._settler.drained()
                 released = await self._claims.run(lambda conn: release(conn, held=self._leases.tokens(), worker=self._worker))
+                lifeline.stop()  # before leaving: its heartbeat would put us on the list again
                 await self._claims.run(lambda conn: attend.leave(conn, self._worker))
         except TimeoutError:
             return max(len(self._settler), 1)

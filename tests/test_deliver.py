@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from outbox import errors, events, holds
+from outbox.deliver import Route, deliver
+from outbox.messages import Notification
+from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
+from outbox.queue.claim import Claimed
+from tests.recorder import Recorder, route
+
+if TYPE_CHECKING:
+    from outbox.events import Event
+
+SECRET = "your code is 123456"
+
+
+def claimed(*, lost: int = 0, suppression: str | None = None, expires_in: float | None = None) -> Claimed:
+    notification = Notification(uuid4(), "email", "ada@example.org", payload={"text": SECRET})
+    return Claimed(notification, 1, 0, lost=lost, suppression=suppression, age=1.0, expires_in=expires_in, waited=0.0)
+
+
+def failing(*raised: BaseException) -> Recorder:
+    """A provider that fails with each of these in turn, and then accepts."""
+    left = list(raised)
+
+    async def behave(_: Notification) -> None:
+        if left:
+            raise left.pop(0)
+
+    return Recorder(behave)
+
+
+async def attempt(to: Route, given: Claimed | None = None) -> Outcome:
+    return await deliver(given or claimed(), time.monotonic(), to)
+
+
+async def test_an_accepted_message_is_sent_with_its_receipt_and_the_id_as_key() -> None:
+    recorder = Recorder()
+    one = claimed()
+    assert await attempt(route(recorder), one) == Sent(provider="recorder0", provider_message_id="recorded 1")
+    assert recorder.keys == [str(one.id)]
+
+
+@pytest.mark.parametrize(
+    ("situation", "kind"),
+    [
+        ({"suppression": "unsubscribed, since 2026-01-01"}, Suppressed),
+        ({"expires_in": -0.1}, Expired),
+        ({"lost": 5}, Dead),
+    ],
+)
+async def test_what_must_not_be_sent_reaches_no_provider(situation: dict[str, object], kind: type[Outcome]) -> None:
+    recorder = Recorder()
+    outcome = await attempt(route(recorder), claimed(**situation))  # type: ignore[arg-type]
+    assert isinstance(outcome, kind)
+    assert not outcome.used
+    assert recorder.keys == []
+
+
+async def test_the_time_in_hand_counts_against_the_expiry() -> None:
+    recorder = Recorder()
+    outcome = await deliver(claimed(expires_in=5.0), time.monotonic() - 6.0, route(recorder))
+    assert isinstance(outcome, Expired)
+    assert recorder.keys == []
+
+
+@pytest.mark.parametrize("error", [errors.Temporary("busy"), errors.Throttled("slow"), errors.Misconfigured("535")])
+async def test_the_next_provider_is_tried_when_the_first_proved_that_it_did_not_accept(error: errors.DeliveryError) -> None:
+    seen: list[Event] = []
+    first, second = failing(error), Recorder()
+    outcome = await attempt(route(first, second, events=seen))
+    assert outcome == Sent(provider="recorder1", provider_message_id="recorded 1")
+    assert any(isinstance(event, events.FailedOver) and event.provider == "recorder0" for event in seen)
+
+
+@pytest.mark.parametrize("error", [errors.Ambiguous("lost"), errors.Rejected("spam"), errors.Unreachable("nobody")])
+async def test_no_other_provider_is_tried_when_it_may_have_been_accepted_or_never_will(error: errors.DeliveryError) -> None:
+    seen: list[Event] = []
+    second = Recorder()
+    outcome = await attempt(route(failing(error), second, events=seen))
+    assert isinstance(outcome, (Ambiguous, Dead))
+    assert second.keys == []
+    assert not any(isinstance(event, events.FailedOver) for event in seen)
+
+
+async def test_a_provider_that_refuses_us_is_held_and_probed_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "HOLD", 0.2)
+    seen: list[Event] = []
+    provider = failing(errors.Misconfigured("535 5.7.8 bad password"), errors.Misconfigured("535 5.7.8 bad password"))
+    to = route(provider, events=seen)
+    assert isinstance(await attempt(to), Deferred)
+    assert to.holds.closed_for() > 0
+    held = await attempt(to)
+    assert isinstance(held, Deferred)
+    assert not held.used
+    assert len(provider.keys) == 1
+    await asyncio.sleep(to.holds.closed_for())
+    results = await asyncio.gather(*(attempt(to) for _ in range(20)))
+    assert len(provider.keys) == 2, "one probe, not twenty"
+    assert all(isinstance(result, Deferred) for result in results)
+    await asyncio.sleep(to.holds.closed_for())
+    assert isinstance(await attempt(to), Sent)
+    assert to.holds.closed_for() == 0
+    assert [type(event).__name__ for event in seen] == ["ProviderHeld", "ProviderHeld", "ProviderResumed"]
+
+
+async def test_a_provider_that_never_answers_is_ambiguous_after_the_timeout() -> None:
+    async def hang(_: Notification) -> None:
+        await asyncio.Event().wait()
+
+    outcome = await attempt(route(Recorder(hang), timeout=0.05))
+    assert isinstance(outcome, Ambiguous)
+    assert outcome.failure is not None
+    assert outcome.failure.detail == "no answer within 0.05 s"
+
+
+async def test_a_defect_in_a_provider_is_ambiguous_and_never_quotes_the_message() -> None:
+    seen: list[Event] = []
+    outcome = await attempt(route(failing(KeyError(SECRET)), events=seen))
+    assert isinstance(outcome, Ambiguous)
+    assert "KeyError at test_deliver.py:" in str(outcome)
+    assert "123456" not in str(outcome) + str(seen)
+
+
+async def test_a_defect_in_composing_is_a_dead_letter_and_never_quotes_the_message() -> None:
+    def compose(_: Notification) -> object:
+        raise ZeroDivisionError(SECRET)
+
+    to = route(Recorder())
+    to.compose = compose
+    outcome = await attempt(to)
+    assert isinstance(outcome, Dead)
+    assert outcome.reason == "rejected"
+    assert not outcome.used
+    assert "ZeroDivisionError at test_deliver.py:" in str(outcome)
+    assert "123456" not in str(outcome)
+
+
+async def test_the_last_error_of_several_providers_is_the_one_that_is_judged() -> None:
+    outcome = await attempt(route(failing(errors.Throttled("slow")), failing(errors.Temporary("busy"))))
+    assert isinstance(outcome, Retry)
+    assert (outcome.provider, outcome.failure and outcome.failure.detail) == ("recorder1", "busy")

@@ -1,0 +1,176 @@
+"""Worker processes as people start them, and as machines end them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hands import enqueue, rows
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+
+class Fleet:
+    """Worker processes of one configuration, and the ledger that their provider writes."""
+
+    def __init__(self, folder: Path, url: str, took: float) -> None:
+        self._config = folder / "outbox.toml"
+        self._ledger = folder / "ledger"
+        self._log = folder / "log"
+        self._url = url
+        self._ledger.touch()
+        self._config.write_text(f"""
+            [channels.email]
+            providers = ["tests.ledger"]
+            [providers."tests.ledger"]
+            path = "{self._ledger}"
+            took = {took}
+            [worker]
+            lease = "1s"
+            idle_poll = "100ms"
+        """)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "outbox", "worker", "--channel", "email", "--config", str(self._config), *arguments]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OUTBOX_DATABASE_URL": self._url}, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def lines(self, word: str) -> list[str]:
+        """The ids that the ledger has under `begun` or `sent`."""
+        return [line.split()[1] for line in self._ledger.read_text().splitlines() if line.startswith(word)]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, cloned_url: str, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    made = Fleet(tmp_path, cloned_url, getattr(request, "param", 0.0))
+    yield made
+    for process in made.processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
+def unsettled(url: str) -> int:
+    return int(rows(url, "SELECT count(*) FROM outbox.queue")[0][0])
+
+
+def test_drain_delivers_what_is_due_and_exits_0(fleet: Fleet, cloned_url: str) -> None:
+    identities = enqueue(cloned_url, 200)
+    assert fleet.start("--drain").wait(timeout=30) == 0, fleet.log()
+    assert sorted(fleet.lines("sent")) == sorted(map(str, identities))
+    assert unsettled(cloned_url) == 0
+
+
+@pytest.mark.parametrize("fleet", [0.3], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_what_is_being_sent_and_exits_0(fleet: Fleet, cloned_url: str, number: signal.Signals) -> None:
+    enqueue(cloned_url, 500)
+    process = fleet.start("--concurrency", "20")
+    wait_until(lambda: len(fleet.lines("begun")) >= 20)
+    process.send_signal(number)
+    assert process.wait(timeout=10) == 0, fleet.log()
+    assert sorted(fleet.lines("begun")) == sorted(fleet.lines("sent"))
+    assert rows(cloned_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL OR attempt > 0 OR lost > 0") == [(0,)]
+    assert unsettled(cloned_url) == 500 - len(fleet.lines("sent"))
+    assert rows(cloned_url, "SELECT 1 FROM outbox.workers") == []
+
+
+@pytest.mark.parametrize("fleet", [60.0], indirect=True)
+def test_a_second_signal_stops_at_once(fleet: Fleet, cloned_url: str) -> None:
+    enqueue(cloned_url)
+    process = fleet.start()
+    wait_until(lambda: fleet.lines("begun"))
+    process.terminate()
+    wait_until(lambda: "stops (SIGTERM)" in fleet.log())
+    process.terminate()
+    assert process.wait(timeout=3) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("fleet", [60.0], indirect=True)
+def test_the_grace_is_an_option(fleet: Fleet, cloned_url: str) -> None:
+    enqueue(cloned_url)
+    process = fleet.start("--grace", "200ms")
+    wait_until(lambda: fleet.lines("begun"))
+    process.terminate()
+    assert process.wait(timeout=5) == 0, fleet.log()
+
+
+@pytest.mark.parametrize("fleet", [0.05], indirect=True)
+def test_what_a_killed_worker_held_is_delivered_by_another_and_no_more_than_that_twice(fleet: Fleet, cloned_url: str) -> None:
+    identities = {str(identity) for identity in enqueue(cloned_url, 600)}
+    victim = fleet.start("--concurrency", "20")
+    wait_until(lambda: len(fleet.lines("sent")) >= 60)
+    victim.kill()
+    victim.wait()
+    begun = Counter(fleet.lines("begun"))
+    settled = {str(row[0]) for row in rows(cloned_url, "SELECT notification_id FROM outbox.attempts")}
+    in_flight = set(begun) - settled
+    fleet.start("--concurrency", "20")
+    wait_until(lambda: unsettled(cloned_url) == 0, timeout=30)
+    sent = Counter(fleet.lines("sent"))
+    assert set(sent) == identities
+    assert {identity for identity, count in sent.items() if count > 1} <= in_flight
+    assert max(sent.values()) <= 2
+    lost = {str(row[0]) for row in rows(cloned_url, "SELECT notification_id FROM outbox.attempts WHERE outcome = 'lost'")}
+    assert in_flight <= lost, "every send that was cut off is on record"
+    assert rows(cloned_url, "SELECT DISTINCT state FROM outbox.status") == [("sent",)]
+
+
+@pytest.mark.parametrize("fleet", [0.2], indirect=True)
+def test_a_worker_that_was_frozen_begins_no_send_with_a_lease_that_ran_out(fleet: Fleet, cloned_url: str) -> None:
+    enqueue(cloned_url, 60)
+    frozen = fleet.start("--concurrency", "10")
+    wait_until(lambda: len(fleet.lines("sent")) >= 10)
+    frozen.send_signal(signal.SIGSTOP)
+    before = set(fleet.lines("begun"))
+    fleet.start("--concurrency", "10")
+    wait_until(lambda: unsettled(cloned_url) == 0, timeout=30)
+    frozen.send_signal(signal.SIGCONT)
+    frozen.terminate()
+    assert frozen.wait(timeout=10) == 0, fleet.log()
+    sent = Counter(fleet.lines("sent"))
+    assert len(sent) == 60
+    assert {identity for identity, count in sent.items() if count > 1} <= before, "only what was in flight when it froze"
+    evidence = rows(cloned_url, "SELECT count(*) FROM outbox.attempts WHERE outcome = 'sent'")[0][0]
+    assert evidence == sum(sent.values()), "a late success is recorded too"
+
+
+def test_only_the_priorities_asked_for_are_served(fleet: Fleet, cloned_url: str) -> None:
+    urgent = enqueue(cloned_url, 3, priority="urgent")
+    enqueue(cloned_url, 3, priority="bulk")
+    assert fleet.start("--drain", "--priority", "urgent", "--priority", "2").wait(timeout=30) == 0, fleet.log()
+    assert sorted(fleet.lines("sent")) == sorted(map(str, urgent))
+
+
+def test_a_channel_that_is_not_configured_is_a_mistake(fleet: Fleet) -> None:
+    assert fleet.start("--channel", "sms").wait(timeout=30) == 2
+    assert "no [channels.sms] in the configuration" in fleet.log()
+
+
+def test_a_priority_that_does_not_exist_is_a_mistake(fleet: Fleet) -> None:
+    assert fleet.start("--priority", "asap").wait(timeout=30) == 2
+    assert "is none of urgent, high, normal, bulk" in fleet.log()
+
+
+def test_a_database_that_is_not_migrated_says_what_to_run(tmp_path: Path, empty_url: str) -> None:
+    fleet = Fleet(tmp_path, empty_url, 0.0)
+    assert fleet.start("--drain").wait(timeout=30) == 1
+    assert "run `outbox migrate`" in fleet.log()
