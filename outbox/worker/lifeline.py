@@ -60,20 +60,26 @@ class Lifeline:
 
     def _run(self) -> None:
         lost_at: float | None = None
-        for pause in pauses():
+        next_pause = pauses()
+        while not self._stopping.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=10, application_name="outbox lifeline", **KEEPALIVE) as conn:
+                with self._connect() as conn:
                     if lost_at is not None:
                         self._tell(DatabaseBack("lifeline", time.monotonic() - lost_at))
-                        lost_at = None
+                    lost_at, next_pause = None, pauses()
                     self._hear(conn)
                     self._live(conn)
             except TROUBLE as error:
                 lost_at = lost_at or time.monotonic()
+                pause = next(next_pause)
                 self._tell(DatabaseLost("lifeline", describe(error), pause))
-            self._set_hearing(able=False)
-            if self._stopping.wait(pause):
-                return
+                self._set_hearing(able=False)
+                self._stopping.wait(pause)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            self._url, autocommit=True, connect_timeout=10, application_name="outbox lifeline", **KEEPALIVE
+        )
 
     def _hear(self, conn: psycopg.Connection[Any]) -> None:
         """LISTEN, and prove by a round trip that notifications arrive: a pooler may accept LISTEN and deliver nothing."""

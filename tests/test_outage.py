@@ -1,0 +1,68 @@
+"""The database goes away and comes back, on a server of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from outbox import events
+from outbox.devdb import LocalPostgres
+from outbox.migrate import upgrade
+from tests.hands import enqueue, rows
+from tests.recorder import Recorder, route
+from tests.test_worker import running, states
+from tests.waiting import await_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from outbox.messages import Notification
+
+
+@pytest.fixture
+def server() -> Iterator[LocalPostgres]:
+    with LocalPostgres() as made:
+        upgrade(made.url)
+        yield made
+
+
+async def takes_a_moment(_: Notification) -> None:
+    await asyncio.sleep(0.02)
+
+
+async def test_an_outage_is_survived_and_nothing_is_lost_or_sent_twice(server: LocalPostgres) -> None:
+    """Longer than the lease: what was sent before is settled after, and not sent again meanwhile."""
+    enqueue(server.url, 600)
+    seen: list[events.Event] = []
+    recorder = Recorder(takes_a_moment)
+    socket = Path(server.host) / f".s.PGSQL.{server.port}"
+    async with running(server.url, route(recorder, events=seen), concurrency=20, lease=2.0, idle_poll=0.1):
+        await await_until(lambda: len(recorder.sent) >= 100)
+        with psycopg.connect(server.url, autocommit=True) as admin:
+            os.rename(socket, f"{socket}.away")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'")
+        await asyncio.sleep(4)
+        os.rename(f"{socket}.away", socket)
+        await await_until(lambda: states(server.url) == {"sent": 600}, timeout=20)
+    assert max(Counter(recorder.keys).values()) == 1
+    purposes = {event.purpose for event in seen if isinstance(event, events.DatabaseBack)}
+    assert "settle" in purposes
+
+
+async def test_a_crash_of_postgresql_is_survived(server: LocalPostgres) -> None:
+    identities = enqueue(server.url, 600)
+    recorder = Recorder(takes_a_moment)
+    async with running(server.url, route(recorder), concurrency=20, lease=2.0, idle_poll=0.1):
+        await await_until(lambda: len(recorder.sent) >= 100)
+        ((backend,),) = rows(server.url, "SELECT pid FROM pg_stat_activity WHERE application_name = 'outbox settle'")
+        os.kill(backend, signal.SIGKILL)  # the server ends every session, and recovers from its log
+        await await_until(lambda: len(set(recorder.keys)) == 600, timeout=20)
+        await await_until(lambda: states(server.url) == {"sent": 600}, timeout=20)
+    assert {notification.id for notification in recorder.sent} == set(identities)
