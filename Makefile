@@ -1,0 +1,67 @@
+# Needs Python 3.11 or newer, make and a package index. Changes nothing outside this directory but the cache of uv.
+
+PYTHON ?= python3
+UV := $(or $(shell command -v uv),.tools/bin/uv)
+INSTALLED := .venv/.installed
+LOCK := $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	--custom-compile-command "make lock"
+
+export UV_PYTHON_DOWNLOADS := never
+# Where the machine has a list of the authorities that it trusts, a company's own may be among them.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS := true
+endif
+
+# The programs of an environment hold its place: those of a tree that was moved or copied would run the other tree.
+ifeq ($(shell cat $(INSTALLED) 2>/dev/null),$(CURDIR))
+VENV := $(UV) venv --quiet --allow-existing .venv
+else
+VENV := $(UV) venv --quiet --clear .venv
+.PHONY: $(INSTALLED)
+endif
+
+.PHONY: help demo test lint format lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /: /' | while IFS=: read -r name what; \
+	do printf 'make %-8s%s\n' "$$name" "$$what"; done
+
+demo: $(INSTALLED) ## See it work; ARGS="--signups 500 --keep" for more or less of it
+	@.venv/bin/outbox demo $(ARGS)
+
+test: $(INSTALLED) ## Run every test, on a PostgreSQL of its own or that of OUTBOX_TEST_DATABASE_URL; ARGS="-k name"
+	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
+
+lint: $(INSTALLED) ## Check rules, format and types
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+format: $(INSTALLED) ## Format, and mend what can be mended
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+lock: $(UV) ## Compile requirements/*.txt with the newest versions
+	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --group bootstrap --output-file requirements/uv.txt
+
+clean: ## Remove the environment and the tools
+	rm -rf .venv .tools
+
+$(INSTALLED): requirements/dev.txt pyproject.toml | $(UV)
+	@echo "Installing into .venv"
+	@$(VENV)
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@printf '%s' '$(CURDIR)' > $@
+
+# By the Python's own pip where it has one, else by the pip of an environment: each may be missing by itself.
+.tools/bin/uv: requirements/uv.txt
+	@echo "Installing uv into .tools"
+	@rm -rf .tools
+	@install="-m pip install --quiet --disable-pip-version-check --require-hashes --target .tools -r $<"; \
+	if $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) $$install; \
+	elif $(PYTHON) -m venv .tools/pip >/dev/null 2>&1; then .tools/pip/bin/python $$install; \
+	else echo "$(PYTHON) has neither pip nor venv: install one (Debian: python3-venv), or uv, then make again" >&2; exit 1; fi
+	@touch $@
