@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from alembic import context
+
 from outbox.schema import SCHEMA, metadata
 
 _PARTITION = re.compile(r"^(notifications|attempts)_(\d{8}|default)$")

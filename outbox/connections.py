@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     Row: TypeAlias = Sequence[Any]
-    Parameters: TypeAlias = Mapping[str, str | None | list[str | None]]
+    Parameters: TypeAlias = Mapping[str, str | list[str | None] | None]
 
 _NAMED = re.compile(r"(?<!:):([a-z_]+)\b")
 # undefined_function, undefined_table, undefined_column, invalid_schema_name
@@ -78,7 +78,8 @@ async def arun(conn: Any, sql: str, parameters: Parameters, *, allow_autocommit:
 def _executor(conn: Any) -> Executor:
     for kind in _kinds(conn):
         if kind in _SYNC:
-            return _SYNC[kind](conn)
+            executor: Executor = _SYNC[kind](conn)
+            return executor
         if kind in _ASYNC:
             msg = f"{_name(conn)} is asynchronous: use the function whose name begins with an a (aenqueue, acancel)"
             raise TypeError(msg)
@@ -88,7 +89,8 @@ def _executor(conn: Any) -> Executor:
 def _async_executor(conn: Any) -> AsyncExecutor:
     for kind in _kinds(conn):
         if kind in _ASYNC:
-            return _ASYNC[kind](conn)
+            executor: AsyncExecutor = _ASYNC[kind](conn)
+            return executor
         if kind in _SYNC:
             msg = f"{_name(conn)} is synchronous: use the function without the a (enqueue, cancel)"
             raise TypeError(msg)

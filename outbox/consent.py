@@ -18,11 +18,13 @@ def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome 
     `in_hand` is how many seconds ago it was claimed. The suppression was looked up by the claim itself.
     """
     if claimed.lost >= policy.max_lost:
-        words = f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"
+        words = (
+            f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"
+        )
         return Dead(failure=Failure("rejected", None, words), reason="poison")
     if claimed.expires_in is not None and claimed.expires_in <= in_hand:
         late = in_hand - claimed.expires_in
-        return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when it was about to be sent"))
+        return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when its turn came"))
     if claimed.suppression is not None:
         return Suppressed(failure=Failure("suppressed", None, claimed.suppression))
     return None

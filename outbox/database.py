@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # A peer that vanished without a word is noticed within about 20 s instead of two hours.
-KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 _CONNECT_TIMEOUT = 10
 _STATEMENT_TIMEOUT = 30.0
 _FIRST_PAUSE = 0.1
@@ -28,7 +33,13 @@ _LONGEST_PAUSE = 5.0
 
 # What a new connection may cure: the network, a restart, a failover (the old primary turns read-only), a full disk,
 # deadlocks and serialization failures. Anything else is a defect, and is raised.
-TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, OSError, TimeoutError)
+TROUBLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    OSError,
+    TimeoutError,
+)
 
 
 def describe(error: BaseException) -> str:
@@ -39,7 +50,7 @@ def describe(error: BaseException) -> str:
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds to wait between tries: doubling to 5, with full jitter so that a fleet does not come back at once."""
+    """Yield the seconds to wait between tries: up to 5, with full jitter so that a fleet does not come back at once."""
     ceiling = _FIRST_PAUSE
     while True:
         yield random.uniform(_FIRST_PAUSE / 2, ceiling)

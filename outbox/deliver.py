@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from outbox.outcomes import Outcome
     from outbox.queue.claim import Claimed
 
+
 @dataclass(kw_only=True)
 class Route:
     """How one channel delivers: how its messages are composed, and its providers in failover order."""
@@ -52,7 +53,7 @@ class Route:
 
 
 async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
-    """Make one attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
+    """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
     refused = refusal(claimed, time.monotonic() - claimed_at, route.policy)
     if refused is not None:
         return refused
@@ -89,8 +90,8 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
     if refused is None:
         held = errors.Misconfigured(f"held: every provider of {route.channel} refuses us for now")
         return judge(held, claimed, route.policy, None, route.chance)
-    name, error = refused
-    return judge(error, claimed, route.policy, name, route.chance)
+    name, last = refused
+    return judge(last, claimed, route.policy, name, route.chance)
 
 
 async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Receipt:
@@ -102,7 +103,7 @@ async def _attempt(provider: Provider, message: Any, key: str, name: str, route:
         raise
     except TimeoutError:
         raise errors.Ambiguous(f"no answer within {route.policy.timeout:g} s") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
         route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
         raise errors.Ambiguous(f"the provider's module failed: {_place(error)}") from None
 

@@ -1,4 +1,4 @@
-"""Every log line of the product is made here, from the engine's events: who, what, why, and never what the message said."""
+"""Every log line of the product is made here, from the engine's events: who, what, why; never a message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def log(event: Event) -> None:
 def configure(*, verbose: bool = False, as_json: bool = False) -> None:
     """Send the log to standard error: as sentences, or as one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        _JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    )
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False

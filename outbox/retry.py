@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 LONGEST_TOLD = 24 * 3600.0
 
 
-def judge(error: errors.DeliveryError, claimed: Claimed, policy: ChannelConfig, provider: str | None, chance: Random) -> Outcome:
+def judge(
+    error: errors.DeliveryError, claimed: Claimed, policy: ChannelConfig, provider: str | None, chance: Random
+) -> Outcome:
     """Turn a delivery error into the outcome that its class, the attempts had, and the channel's policy ask for."""
     failure = Failure.of(error)
     attempt = claimed.attempt + 1
@@ -53,7 +55,7 @@ def backoff(attempt: int, policy: ChannelConfig, chance: Random) -> float:
 
 
 def after_hold(chance: Random) -> float:
-    """Return the seconds until a notification that met a held provider is due again: just after the hold, spread out."""
+    """Return the seconds until what met a held provider is due again: just after the hold, spread out."""
     return HOLD + chance.uniform(0.5, 5)
 
 

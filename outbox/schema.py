@@ -49,7 +49,12 @@ def _key(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
 notifications = Table(
     "notifications",
     metadata,
-    _key("id", UUID, "UUIDv7: begins with the time of its making, which is also the partition it lies in", server_default=text("outbox.uuid7()")),
+    _key(
+        "id",
+        UUID,
+        "UUIDv7: begins with the time of its making, which is also the partition it lies in",
+        server_default=text("outbox.uuid7()"),
+    ),
     _need("created_at", _MOMENT, "When it was enqueued, by the database's clock", server_default=_NOW),
     _need("run_at", _MOMENT, "Not to be sent before this moment", server_default=_NOW),
     _may("expires_at", _MOMENT, "Not to be sent after this moment: too late is worse than never"),
@@ -103,11 +108,18 @@ queue = Table(
     metadata,
     _key("id", UUID, "The notification"),
     _need("run_at", _MOMENT, "When it is next due; while leased, when the lease ends"),
-    _need("claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")),
+    _need(
+        "claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")
+    ),
     _may("worker", BigInteger, "The worker that holds it, as in workers.id; empty while it waits"),
     _need("priority", SmallInteger, "As enqueued"),
     _need("attempt", SmallInteger, "Deliveries tried", server_default=text("0")),
-    _need("lost", SmallInteger, "Claims whose worker vanished: bounds a message that kills its worker", server_default=text("0")),
+    _need(
+        "lost",
+        SmallInteger,
+        "Claims whose worker vanished: bounds a message that kills its worker",
+        server_default=text("0"),
+    ),
     _need("channel", Text, "As enqueued"),
     Index("queue_due", "channel", "priority", "run_at"),
     comment="What remains to be done: narrow and hot, one row a notification that has not ended",
@@ -123,7 +135,9 @@ workers = Table(
     _need("host", Text, "Its host's name"),
     _need("version", Text, "Its version of outbox"),
     _need("channels", ARRAY(Text), "The channels it serves"),
-    _need("idle", ARRAY(Text), "Those on which it sleeps: an enqueue there notifies", server_default=text("'{}'::text[]")),
+    _need(
+        "idle", ARRAY(Text), "Those on which it sleeps: an enqueue there notifies", server_default=text("'{}'::text[]")
+    ),
     comment="One row a live worker",
 )
 

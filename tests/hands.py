@@ -33,7 +33,13 @@ def enqueue(url: str, count: int = 1, **given: Any) -> list[UUID]:
 
 
 async def claim(
-    url: str, *, limit: int = 10, worker: int = 1, lease: float = 30, channel: str = "email", levels: Sequence[int] = EVERY_LEVEL
+    url: str,
+    *,
+    limit: int = 10,
+    worker: int = 1,
+    lease: float = 30,
+    channel: str = "email",
+    levels: Sequence[int] = EVERY_LEVEL,
 ) -> list[Claimed]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         return await claim_statement(conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker)

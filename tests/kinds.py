@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import django
 import psycopg
 import sqlalchemy as sa
+from django.conf import settings
+from django.db import connection, connections
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -192,17 +195,13 @@ def django_settings(url: str) -> dict[str, Any]:
 
 @contextmanager
 def django_connection(url: str) -> Iterator[Kind]:
-    import django
-    from django.conf import settings
-    from django.db import connection, connections
-
     # Django refuses to block an event loop; here the loop has nothing else to do.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     if not settings.configured:
         settings.configure(DATABASES={"default": django_settings(url)})
         django.setup()
     connections["default"].settings_dict.update(django_settings(url))
-    connection.set_autocommit(False)  # noqa: FBT003 - Django's own signature
+    connection.set_autocommit(False)
     yield Django(connection)
     connection.rollback()
     connection.close()

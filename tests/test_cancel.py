@@ -36,7 +36,10 @@ async def test_what_a_lost_worker_held_can_be_cancelled_and_says_so(database_url
     await claim(database_url, worker=9)
     expire_leases(database_url)
     assert cancel(database_url, id=identity).cancelled == 1
-    assert rows(database_url, "SELECT claim, outcome, worker FROM outbox.attempts ORDER BY 1") == [(1, "lost", 9), (2, "cancelled", None)]
+    assert rows(database_url, "SELECT claim, outcome, worker FROM outbox.attempts ORDER BY 1") == [
+        (1, "lost", 9),
+        (2, "cancelled", None),
+    ]
 
 
 async def test_a_late_success_after_a_cancellation_is_still_recorded(database_url: str) -> None:

@@ -110,11 +110,16 @@ async def test_a_retry_that_becomes_due_was_not_lost(database_url: str) -> None:
     ],
 )
 async def test_the_claim_says_whether_the_recipient_may_be_contacted(
-    database_url: str, suppression: tuple[str, ...], suppressed: bool
+    database_url: str,
+    suppression: tuple[str, ...],
+    suppressed: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     rows(
         database_url,
-        "INSERT INTO outbox.suppressions (channel, recipient, topic, reason, until) VALUES (%s, %s, %s, 'unsubscribed', now() + %s::interval)",
+        """
+        INSERT INTO outbox.suppressions (channel, recipient, topic, reason, until)
+        VALUES (%s, %s, %s, 'unsubscribed', now() + %s::interval)
+        """,
         *suppression,
     )
     enqueue(database_url, recipient="Ada@Example.org", topic="news")
@@ -125,10 +130,17 @@ async def test_the_claim_says_whether_the_recipient_may_be_contacted(
 
 @pytest.mark.parametrize("limit", [1, 10, 100])
 async def test_a_claim_never_takes_more_than_its_limit_even_with_stale_statistics(cloned_url: str, limit: int) -> None:
-    """PostgreSQL bug #15715: an UPDATE over a LIMIT can run the LIMIT again, when the planner thinks that the table is empty."""
+    """PostgreSQL bug #15715: an UPDATE over a LIMIT can run the LIMIT again, if it thinks the table empty."""
     rows(cloned_url, "ANALYZE outbox.queue")
     enqueue(cloned_url, 3_000)
-    for planner in ("", "enable_nestloop", "enable_hashjoin", "enable_mergejoin", "enable_indexscan", "enable_material"):
+    for planner in (
+        "",
+        "enable_nestloop",
+        "enable_hashjoin",
+        "enable_mergejoin",
+        "enable_indexscan",
+        "enable_material",
+    ):
         async with await psycopg.AsyncConnection.connect(cloned_url, autocommit=True) as conn:
             if planner:
                 await conn.execute(f"SET {planner} = off".encode())
@@ -141,7 +153,8 @@ async def test_a_claim_reads_an_index_range_a_level_and_never_sorts_or_scans_the
         cloned_url,
         """
         INSERT INTO outbox.queue (id, channel, priority, run_at)
-        SELECT outbox.uuid7(), 'email', n % 2 * 5, now() + (0.5 - n % 2) * interval '1 hour' FROM generate_series(1, 60000) AS n
+        SELECT outbox.uuid7(), 'email', n % 2 * 5, now() + (0.5 - n % 2) * interval '1 hour'
+        FROM generate_series(1, 60000) AS n
         """,
     )
     rows(cloned_url, "ANALYZE outbox.queue")

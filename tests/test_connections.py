@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -9,10 +10,11 @@ import asyncpg
 import psycopg
 import pytest
 import sqlalchemy as sa
+from django.db import connection, transaction
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import outbox
-from tests.kinds import KINDS, opened, with_driver
+from tests.kinds import KINDS, django_connection, opened, with_driver
 from tests.recorder import delivered
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind 
 @every_kind
 async def test_what_is_committed_is_delivered(kind: Any, database_url: str) -> None:
     async with opened(kind, database_url) as transaction:
-        result = await transaction.enqueue(**WELCOME, group_key="user:1", headers={"List-Unsubscribe": "<https://example.org>"})
+        result = await transaction.enqueue(
+            **WELCOME, group_key="user:1", headers={"List-Unsubscribe": "<https://example.org>"}
+        )
         await transaction.commit()
     assert result.created
     assert type(result.id) is UUID
@@ -71,7 +75,9 @@ async def test_a_repeated_key_returns_the_first_notification(kind: Any, database
 
 
 @every_kind
-async def test_a_key_with_other_content_is_an_error_and_the_transaction_stays_usable(kind: Any, database_url: str) -> None:
+async def test_a_key_with_other_content_is_an_error_and_the_transaction_stays_usable(
+    kind: Any, database_url: str
+) -> None:
     async with opened(kind, database_url) as transaction:
         first = await transaction.enqueue(**WELCOME)
         with pytest.raises(outbox.IdempotencyConflict) as conflict:
@@ -144,8 +150,6 @@ def threading_timer(seconds: float, call: Callable[[], None]) -> asyncio.Future[
     """Call it later in a thread, for the kinds that block the event loop."""
 
     def later() -> None:
-        import time
-
         time.sleep(seconds)  # what is waited for is that the other transaction waits, which nothing shows but time
         call()
 
@@ -185,21 +189,20 @@ async def test_an_asynchronous_sqlalchemy_connection_in_autocommit_is_refused(da
 
 
 def test_djangos_connection_in_autocommit_is_refused_outside_atomic(database_url: str) -> None:
-    from django.db import connection, transaction
-
-    from tests.kinds import django_connection
-
     with django_connection(database_url):
-        connection.set_autocommit(True)  # noqa: FBT003 - Django's own signature
+        connection.set_autocommit(True)
         with pytest.raises(outbox.NotInTransaction):
             outbox.enqueue(connection, **WELCOME)
         with transaction.atomic():
             assert outbox.enqueue(connection, **WELCOME).created
-        connection.set_autocommit(False)  # noqa: FBT003
+        connection.set_autocommit(False)
 
 
 async def test_the_wrong_function_for_the_connection_says_which_is_right(database_url: str) -> None:
-    with psycopg.connect(database_url) as conn, pytest.raises(TypeError, match="is synchronous: use the function without"):
+    with (
+        psycopg.connect(database_url) as conn,
+        pytest.raises(TypeError, match="is synchronous: use the function without"),
+    ):
         await outbox.aenqueue(conn, **WELCOME)
     async with await psycopg.AsyncConnection.connect(database_url) as conn:
         with pytest.raises(TypeError, match="is asynchronous: use the function whose name begins with an a"):

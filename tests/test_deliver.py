@@ -71,7 +71,9 @@ async def test_the_time_in_hand_counts_against_the_expiry() -> None:
 
 
 @pytest.mark.parametrize("error", [errors.Temporary("busy"), errors.Throttled("slow"), errors.Misconfigured("535")])
-async def test_the_next_provider_is_tried_when_the_first_proved_that_it_did_not_accept(error: errors.DeliveryError) -> None:
+async def test_the_next_provider_is_tried_when_the_first_proved_that_it_did_not_accept(
+    error: errors.DeliveryError,
+) -> None:
     seen: list[Event] = []
     first, second = failing(error), Recorder()
     outcome = await attempt(route(first, second, events=seen))
@@ -80,7 +82,9 @@ async def test_the_next_provider_is_tried_when_the_first_proved_that_it_did_not_
 
 
 @pytest.mark.parametrize("error", [errors.Ambiguous("lost"), errors.Rejected("spam"), errors.Unreachable("nobody")])
-async def test_no_other_provider_is_tried_when_it_may_have_been_accepted_or_never_will(error: errors.DeliveryError) -> None:
+async def test_no_other_provider_is_tried_when_it_may_have_been_accepted_or_never_will(
+    error: errors.DeliveryError,
+) -> None:
     seen: list[Event] = []
     second = Recorder()
     outcome = await attempt(route(failing(error), second, events=seen))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import outbox
 from outbox.queue.enqueue import CHUNK
 
-ADA = {"channel": "email", "recipient": "ada@example.org"}
+ADA: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
 NOW = datetime.now(UTC)
 
 
@@ -89,7 +90,7 @@ def test_nothing_to_enqueue_is_nothing_done(conn: psycopg.Connection) -> None:
 
 def test_more_than_a_chunk_keeps_its_order(conn: psycopg.Connection) -> None:
     results = outbox.enqueue_many(conn, ({**ADA, "group_key": str(n)} for n in range(CHUNK + 3)))
-    stored = dict(conn.execute("SELECT id, group_key FROM outbox.notifications").fetchall())
+    stored: dict[Any, str] = dict(conn.execute("SELECT id, group_key FROM outbox.notifications").fetchall())
     assert [stored[result.id] for result in results] == [str(n) for n in range(CHUNK + 3)]
 
 
@@ -97,7 +98,10 @@ def test_more_than_a_chunk_keeps_its_order(conn: psycopg.Connection) -> None:
 def test_moments_and_durations_are_kept_to_the_microsecond(conn: psycopg.Connection, zone: timezone) -> None:
     moment = datetime(2031, 2, 3, 4, 5, 6, 789_012, tzinfo=zone)
     outbox.enqueue(conn, **ADA, run_at=moment, expires_at=moment + timedelta(days=1))
-    assert conn.execute("SELECT run_at, expires_at FROM outbox.notifications").fetchone() == (moment, moment + timedelta(days=1))
+    assert conn.execute("SELECT run_at, expires_at FROM outbox.notifications").fetchone() == (
+        moment,
+        moment + timedelta(days=1),
+    )
     conn.rollback()
     outbox.enqueue(conn, **ADA, run_at=timedelta(days=2, hours=3, microseconds=7), expires_at=timedelta(days=3))
     sql = "SELECT run_at - created_at, expires_at - created_at FROM outbox.notifications"
@@ -106,7 +110,9 @@ def test_moments_and_durations_are_kept_to_the_microsecond(conn: psycopg.Connect
 
 def test_a_key_may_be_used_again_with_another_time_and_on_another_channel(conn: psycopg.Connection) -> None:
     first = outbox.enqueue(conn, **ADA, idempotency_key="k")
-    assert outbox.enqueue(conn, **ADA, idempotency_key="k", run_at=timedelta(hours=1), priority="bulk") == outbox.Enqueued(first.id, created=False)
+    assert outbox.enqueue(
+        conn, **ADA, idempotency_key="k", run_at=timedelta(hours=1), priority="bulk"
+    ) == outbox.Enqueued(first.id, created=False)
     assert outbox.enqueue(conn, channel="sms", recipient="+447700900001", idempotency_key="k").created
 
 
@@ -126,8 +132,6 @@ def test_a_key_committed_after_the_snapshot_is_a_serialization_failure_not_a_sec
 
 
 def test_overlapping_bulk_enqueues_wait_for_each_other_instead_of_deadlocking(database_url: str) -> None:
-    import threading
-
     keys = [{**ADA, "idempotency_key": f"k{n}"} for n in range(300)]
     created: list[int] = []
 
@@ -154,7 +158,7 @@ json_values = st.recursive(
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payload=st.dictionaries(st.text(st.characters(codec="utf-8")), json_values), key=st.text(max_size=10))
 def test_whatever_is_accepted_is_stored_as_it_was(conn: psycopg.Connection, payload: dict[str, Any], key: str) -> None:
-    """No value gets past the checks only to fail in the database, where it would take the caller's transaction along."""
+    """No value passes the checks only to fail in the database, and to take the caller's transaction along."""
     try:
         result = outbox.enqueue(conn, **ADA, payload=payload, idempotency_key=key or None)
     except outbox.InvalidNotification as error:
@@ -169,4 +173,14 @@ def test_whatever_is_accepted_is_stored_as_it_was(conn: psycopg.Connection, payl
 def test_importing_outbox_imports_no_library_that_enqueue_does_not_need() -> None:
     code = "import sys, outbox; print(*{name.partition('.')[0] for name in sys.modules})"
     names = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    assert not names & {"httpx", "jinja2", "prometheus_client", "typer", "alembic", "sqlalchemy", "aiosmtplib", "pydantic", "psycopg"}
+    assert not names & {
+        "httpx",
+        "jinja2",
+        "prometheus_client",
+        "typer",
+        "alembic",
+        "sqlalchemy",
+        "aiosmtplib",
+        "pydantic",
+        "psycopg",
+    }

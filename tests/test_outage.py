@@ -46,10 +46,12 @@ async def test_an_outage_is_survived_and_nothing_is_lost_or_sent_twice(server: L
     async with running(server.url, route(recorder, events=seen), concurrency=20, lease=2.0, idle_poll=0.1):
         await await_until(lambda: len(recorder.sent) >= 100)
         with psycopg.connect(server.url, autocommit=True) as admin:
-            os.rename(socket, f"{socket}.away")
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'")
+            away = socket.rename(f"{socket}.away")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'"
+            )
         await asyncio.sleep(4)
-        os.rename(f"{socket}.away", socket)
+        away.rename(socket)
         await await_until(lambda: states(server.url) == {"sent": 600}, timeout=20)
     assert max(Counter(recorder.keys).values()) == 1
     purposes = {event.purpose for event in seen if isinstance(event, events.DatabaseBack)}

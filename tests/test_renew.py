@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -8,6 +8,9 @@ from outbox.outcomes import Sent
 from outbox.queue.release import release
 from outbox.queue.renew import renew
 from tests.hands import claim, enqueue, expire_leases, rows, settle
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 async def test_a_renewed_lease_is_not_claimed_by_others(database_url: str) -> None:

@@ -36,7 +36,9 @@ def test_the_migrations_go_up_and_down_and_up_again(empty_url: str) -> None:
     migrate.downgrade(empty_url, "base")
     assert not migrate.is_current(empty_url)
     with psycopg.connect(empty_url) as conn:
-        left = conn.execute("SELECT relname FROM pg_class WHERE relnamespace = 'outbox'::regnamespace AND relkind = 'r'")
+        left = conn.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'outbox'::regnamespace AND relkind = 'r'"
+        )
         assert left.fetchall() == [("migrations",)]
     migrate.upgrade(empty_url)
     assert migrate.is_current(empty_url)
@@ -160,7 +162,9 @@ def test_an_orm_object_enqueues(database_url: str) -> None:
         __table__ = schema.notifications
 
     with Session(engine(database_url)) as session:
-        session.add(Notification(channel="email", recipient="ada@example.org", payload={"subject": "Hello", "text": "Hi"}))
+        session.add(
+            Notification(channel="email", recipient="ada@example.org", payload={"subject": "Hello", "text": "Hi"})
+        )
         session.commit()
     with psycopg.connect(database_url) as conn:
         assert conn.execute("SELECT channel, priority FROM outbox.queue").fetchall() == [("email", 5)]
@@ -198,7 +202,9 @@ def test_ids_made_one_after_another_are_in_order_and_carry_their_time(conn: psyc
 def test_the_table_refuses_nonsense(conn: psycopg.Connection, column: str, value: str) -> None:
     given = {"channel": "'email'", "recipient": "'ada@example.org'"} | {column: value}
     with pytest.raises(psycopg.errors.CheckViolation):
-        conn.execute(f"INSERT INTO outbox.notifications ({', '.join(given)}) VALUES ({', '.join(given.values())})".encode())
+        conn.execute(
+            f"INSERT INTO outbox.notifications ({', '.join(given)}) VALUES ({', '.join(given.values())})".encode()
+        )
 
 
 def test_a_notification_cannot_be_changed(conn: psycopg.Connection) -> None:
@@ -217,8 +223,9 @@ def test_rows_of_a_day_without_a_partition_are_taken_by_the_default_one(cloned_u
     with psycopg.connect(cloned_url, autocommit=True) as conn:
         conn.execute("""
             INSERT INTO outbox.notifications (id, channel, recipient)
-            SELECT (substr(outbox.uuid7_floor(now() + interval '16 days')::text, 1, 14) || '7' || substr(outbox.uuid7()::text, 16))::uuid,
+            SELECT overlay(outbox.uuid7()::text PLACING left(floor::text, 13) FROM 1)::uuid,
                    'email', 'ada@example.org'
+            FROM outbox.uuid7_floor(now() + interval '16 days') AS floor
         """)
         assert conn.execute("SELECT count(*) FROM outbox.notifications_default").fetchone() == (1,)
         assert conn.execute("SELECT outbox.ensure_partitions(20)").fetchone() == (2 * 6 - 1,)
@@ -226,7 +233,9 @@ def test_rows_of_a_day_without_a_partition_are_taken_by_the_default_one(cloned_u
 
 
 def test_raw_sql_with_a_used_key_and_other_content_is_refused(conn: psycopg.Connection) -> None:
-    insert = "INSERT INTO outbox.notifications (channel, recipient, idempotency_key) VALUES ('email', %s, 'k') RETURNING id"
+    insert = (
+        "INSERT INTO outbox.notifications (channel, recipient, idempotency_key) VALUES ('email', %s, 'k') RETURNING id"
+    )
     assert conn.execute(insert, ["ada@example.org"]).fetchone()
     assert conn.execute(insert, ["ada@example.org"]).fetchone() is None
     with pytest.raises(psycopg.errors.UniqueViolation, match="different content"):

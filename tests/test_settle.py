@@ -23,12 +23,18 @@ REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
     ],
     ids=lambda value: value.name if isinstance(value, Outcome) else None,
 )
-async def test_every_outcome_leaves_a_state_and_a_record(database_url: str, outcome: Outcome, state: str, attempts: int) -> None:
+async def test_every_outcome_leaves_a_state_and_a_record(
+    database_url: str, outcome: Outcome, state: str, attempts: int
+) -> None:
     enqueue(database_url)
     (claimed,) = await claim(database_url, worker=3)
     assert await settle(database_url, claimed, outcome, worker=3)
-    assert rows(database_url, "SELECT state, attempts, last_outcome FROM outbox.status") == [(state, attempts, outcome.name)]
-    assert rows(database_url, "SELECT claim, attempt, worker, provider FROM outbox.attempts") == [(1, attempts, 3, outcome.provider)]
+    assert rows(database_url, "SELECT state, attempts, last_outcome FROM outbox.status") == [
+        (state, attempts, outcome.name)
+    ]
+    assert rows(database_url, "SELECT claim, attempt, worker, provider FROM outbox.attempts") == [
+        (1, attempts, 3, outcome.provider)
+    ]
     assert len(rows(database_url, "SELECT 1 FROM outbox.dead_letters")) == (outcome.reason is not None)
     assert len(rows(database_url, "SELECT 1 FROM outbox.queue")) == (outcome.delay is not None)
 
@@ -39,7 +45,10 @@ async def test_the_times_of_an_attempt_are_the_databases(database_url: str) -> N
     await settle(database_url, claimed, Sent(provider="smtp"))
     (row,) = rows(
         database_url,
-        "SELECT date_part('epoch', finished_at - started_at), date_part('epoch', now() - finished_at) FROM outbox.attempts",
+        """
+        SELECT date_part('epoch', finished_at - started_at), date_part('epoch', now() - finished_at)
+        FROM outbox.attempts
+        """,
     )
     assert row[0] == pytest.approx(0.2, abs=0.01)
     assert 0 <= row[1] < 5
@@ -47,19 +56,25 @@ async def test_the_times_of_an_attempt_are_the_databases(database_url: str) -> N
 
 async def test_a_dead_letter_is_a_copy_that_stands_alone(database_url: str) -> None:
     (identity,) = enqueue(
-        database_url, template="welcome", topic="news", group_key="g", locale="de", idempotency_key="k", headers={"a": "b"}
+        database_url,
+        template="welcome",
+        topic="news",
+        group_key="g",
+        locale="de",
+        idempotency_key="k",
+        headers={"a": "b"},
     )
     (claimed,) = await claim(database_url)
     await settle(database_url, claimed, Dead(provider="smtp", failure=REFUSED, reason="unreachable"))
     (row,) = rows(
         database_url,
         """
-        SELECT notification_id, channel, recipient, template, payload, topic, group_key, locale, idempotency_key, headers, attempts,
-               reason, provider, error_class, error_code, error, resolution FROM outbox.dead_letters""",
+        SELECT notification_id, channel, recipient, template, payload, topic, group_key, locale, idempotency_key,
+               headers, attempts, reason, provider, error_class, error_code, error, resolution FROM outbox.dead_letters""",
     )
     assert row == (
-        identity, "email", "user0@example.org", "welcome", {"subject": "Hello", "text": "Hi"}, "news", "g", "de", "k", {"a": "b"}, 1,
-        "unreachable", "smtp", "unreachable", "550 5.1.1", "no such user", None,
+        identity, "email", "user0@example.org", "welcome", {"subject": "Hello", "text": "Hi"}, "news", "g", "de", "k",
+        {"a": "b"}, 1, "unreachable", "smtp", "unreachable", "550 5.1.1", "no such user", None,
     )  # fmt: skip
 
 
@@ -115,7 +130,10 @@ async def test_settling_again_after_a_lost_acknowledgement_changes_nothing(datab
     enqueue(database_url)
     (claimed,) = await claim(database_url)
     await settle(database_url, claimed, outcome)
-    everything = "SELECT (SELECT array_agg(a) FROM outbox.attempts a), (SELECT array_agg(q) FROM outbox.queue q), (SELECT array_agg(d) FROM outbox.dead_letters d)"
+    everything = """
+        SELECT (SELECT array_agg(a) FROM outbox.attempts a), (SELECT array_agg(q) FROM outbox.queue q),
+               (SELECT array_agg(d) FROM outbox.dead_letters d)
+    """
     before = rows(database_url, everything)
     assert not await settle(database_url, claimed, outcome)
     assert rows(database_url, everything) == before
@@ -129,7 +147,10 @@ async def test_a_notification_that_dies_again_reopens_its_dead_letter(database_u
         rows(database_url, "UPDATE outbox.dead_letters SET resolution = 'replayed', resolved_at = now()")
         rows(
             database_url,
-            "INSERT INTO outbox.queue (id, run_at, claim, priority, channel) SELECT %s, now(), max(claim), 5, 'email' FROM outbox.attempts",
+            """
+            INSERT INTO outbox.queue (id, run_at, claim, priority, channel)
+            SELECT %s, now(), max(claim), 5, 'email' FROM outbox.attempts
+            """,
             identity,
         )
     (claimed,) = await claim(database_url)

@@ -103,7 +103,11 @@ async def test_what_expired_or_is_suppressed_or_kills_its_worker_ends_without_be
     enqueue(database_url, recipient="late@example.org", expires_at=timedelta(milliseconds=1))
     enqueue(database_url, recipient="gone@example.org")
     (poison,) = enqueue(database_url, recipient="poison@example.org")
-    rows(database_url, "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('email', 'gone@example.org', 'complaint')")
+    rows(
+        database_url,
+        "INSERT INTO outbox.suppressions (channel, recipient, reason) "
+        "VALUES ('email', 'gone@example.org', 'complaint')",
+    )
     rows(database_url, "UPDATE outbox.queue SET lost = 5 WHERE id = %s", poison)
     recorder = Recorder()
     await drain(database_url, route(recorder))
@@ -118,7 +122,7 @@ async def test_an_idle_worker_is_woken_by_the_commit(database_url: str) -> None:
         await await_until(lambda: rows(database_url, "SELECT idle FROM outbox.workers") == [(["email"],)])
         for count in (1, 2):
             enqueue(database_url)
-            await await_until(lambda count=count: len(recorder.sent) == count, timeout=5)
+            await await_until(lambda: len(recorder.sent) == count, timeout=5)  # noqa: B023 - called before the next turn
             await await_until(lambda: rows(database_url, "SELECT idle FROM outbox.workers") == [(["email"],)])
     assert rows(database_url, "SELECT 1 FROM outbox.workers") == []
 
@@ -134,7 +138,8 @@ async def test_an_enqueue_notifies_only_when_a_worker_of_its_channel_sleeps(data
         assert heard() == []
         rows(
             database_url,
-            "INSERT INTO outbox.workers (pid, host, version, channels, idle) VALUES (1, 'h', '0', '{sms,email}', '{sms}')",
+            "INSERT INTO outbox.workers (pid, host, version, channels, idle) "
+            "VALUES (1, 'h', '0', '{sms,email}', '{sms}')",
         )
         enqueue(database_url)
         assert heard() == []
@@ -177,9 +182,10 @@ async def test_what_outlasts_the_grace_is_cut_off_without_using_an_attempt_and_s
         await await_until(lambda: len(recorder.keys) == 2)
         stop.set_result("SIGTERM")
     assert states(database_url) == {"due": 4}
-    assert rows(database_url, "SELECT attempt, outcome, error_class, error FROM outbox.attempts") == [
-        (0, "deferred", "ambiguous", "the worker was stopped while it was being sent")
-    ] * 2
+    assert (
+        rows(database_url, "SELECT attempt, outcome, error_class, error FROM outbox.attempts")
+        == [(0, "deferred", "ambiguous", "the worker was stopped while it was being sent")] * 2
+    )
 
 
 async def test_a_blocked_event_loop_does_not_lose_its_leases(database_url: str) -> None:
@@ -203,7 +209,7 @@ async def test_a_blocked_event_loop_does_not_lose_its_leases(database_url: str) 
 
 
 async def test_a_lease_that_was_taken_over_is_not_sent_from(database_url: str) -> None:
-    """The machine froze: the prefetched rows belong to somebody else by now, and the worker finds out before sending."""
+    """The machine froze: what was prefetched is somebody else's by now, and the worker finds out before it sends."""
     gate = asyncio.Event()
 
     async def behave(_: Notification) -> None:
@@ -214,7 +220,9 @@ async def test_a_lease_that_was_taken_over_is_not_sent_from(database_url: str) -
     recorder = Recorder(behave)
     async with running(database_url, route(recorder, events=seen), concurrency=1, lease=1.0):
         await await_until(lambda: len(recorder.keys) == 1)
-        rows(database_url, "UPDATE outbox.queue SET claim = claim + 1, worker = 999, run_at = now() + interval '1 hour'")
+        rows(
+            database_url, "UPDATE outbox.queue SET claim = claim + 1, worker = 999, run_at = now() + interval '1 hour'"
+        )
         await await_until(lambda: any(isinstance(event, events.LeaseLost) for event in seen))
         gate.set()
         await await_until(lambda: rows(database_url, "SELECT 1 FROM outbox.attempts WHERE outcome = 'sent'") == [(1,)])
@@ -258,7 +266,10 @@ async def test_connections_that_are_cut_are_made_again_and_nothing_is_lost_or_re
     async with running(cloned_url, route(recorder, events=seen), concurrency=20, idle_poll=0.1):
         for _ in range(5):
             await asyncio.sleep(0.05)
-            rows(cloned_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'")
+            rows(
+                cloned_url,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'",
+            )
         await await_until(lambda: len(recorder.sent) >= 1_000 - 200)
     assert any(isinstance(event, events.DatabaseLost) for event in seen)
     await drain(cloned_url, route(recorder))

@@ -44,9 +44,21 @@ class Fleet:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "outbox", "worker", "--channel", "email", "--config", str(self._config), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "outbox",
+            "worker",
+            "--channel",
+            "email",
+            "--config",
+            str(self._config),
+            *arguments,
+        ]
         with self._log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OUTBOX_DATABASE_URL": self._url}, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | {"OUTBOX_DATABASE_URL": self._url}, stderr=log
+            )
         self.processes.append(process)
         return process
 
@@ -81,14 +93,18 @@ def test_drain_delivers_what_is_due_and_exits_0(fleet: Fleet, cloned_url: str) -
 
 @pytest.mark.parametrize("fleet", [0.3], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_what_is_being_sent_and_exits_0(fleet: Fleet, cloned_url: str, number: signal.Signals) -> None:
+def test_a_signal_finishes_what_is_being_sent_and_exits_0(
+    fleet: Fleet, cloned_url: str, number: signal.Signals
+) -> None:
     enqueue(cloned_url, 500)
     process = fleet.start("--concurrency", "20")
     wait_until(lambda: len(fleet.lines("begun")) >= 20)
     process.send_signal(number)
     assert process.wait(timeout=10) == 0, fleet.log()
     assert sorted(fleet.lines("begun")) == sorted(fleet.lines("sent"))
-    assert rows(cloned_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL OR attempt > 0 OR lost > 0") == [(0,)]
+    assert rows(
+        cloned_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL OR attempt > 0 OR lost > 0"
+    ) == [(0,)]
     assert unsettled(cloned_url) == 500 - len(fleet.lines("sent"))
     assert rows(cloned_url, "SELECT 1 FROM outbox.workers") == []
 
@@ -114,7 +130,9 @@ def test_the_grace_is_an_option(fleet: Fleet, cloned_url: str) -> None:
 
 
 @pytest.mark.parametrize("fleet", [0.05], indirect=True)
-def test_what_a_killed_worker_held_is_delivered_by_another_and_no_more_than_that_twice(fleet: Fleet, cloned_url: str) -> None:
+def test_what_a_killed_worker_held_is_delivered_by_another_and_no_more_than_that_twice(
+    fleet: Fleet, cloned_url: str
+) -> None:
     identities = {str(identity) for identity in enqueue(cloned_url, 600)}
     victim = fleet.start("--concurrency", "20")
     wait_until(lambda: len(fleet.lines("sent")) >= 60)
@@ -129,7 +147,9 @@ def test_what_a_killed_worker_held_is_delivered_by_another_and_no_more_than_that
     assert set(sent) == identities
     assert {identity for identity, count in sent.items() if count > 1} <= in_flight
     assert max(sent.values()) <= 2
-    lost = {str(row[0]) for row in rows(cloned_url, "SELECT notification_id FROM outbox.attempts WHERE outcome = 'lost'")}
+    lost = {
+        str(row[0]) for row in rows(cloned_url, "SELECT notification_id FROM outbox.attempts WHERE outcome = 'lost'")
+    }
     assert in_flight <= lost, "every send that was cut off is on record"
     assert rows(cloned_url, "SELECT DISTINCT state FROM outbox.status") == [("sent",)]
 
@@ -148,7 +168,9 @@ def test_a_worker_that_was_frozen_begins_no_send_with_a_lease_that_ran_out(fleet
     assert frozen.wait(timeout=10) == 0, fleet.log()
     sent = Counter(fleet.lines("sent"))
     assert len(sent) == 60
-    assert {identity for identity, count in sent.items() if count > 1} <= before, "only what was in flight when it froze"
+    assert {identity for identity, count in sent.items() if count > 1} <= before, (
+        "only what was in flight when it froze"
+    )
     evidence = rows(cloned_url, "SELECT count(*) FROM outbox.attempts WHERE outcome = 'sent'")[0][0]
     assert evidence == sum(sent.values()), "a late success is recorded too"
 

@@ -25,7 +25,8 @@ ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
 """
 
 SLEEP = """
-UPDATE outbox.workers SET idle = array_append(array_remove(idle, %(channel)s::text), %(channel)s::text) WHERE id = %(id)s
+UPDATE outbox.workers SET idle = array_append(array_remove(idle, %(channel)s::text), %(channel)s::text)
+WHERE id = %(id)s
 """
 
 WAKE = """

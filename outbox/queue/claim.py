@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-# One index range per priority level, so that a million rows scheduled at `urgent` do not stand in the way of the others.
+# One index range per priority level, so that a million rows scheduled at `urgent` do not stand in the others' way.
 # MATERIALIZED: with stale statistics the planner may otherwise run the LIMIT again for each outer row, and claim
-# thousands (PostgreSQL bug #15715). LIMIT 1 in the joins keeps them lookups in one partition, whatever the statistics say.
+# thousands (PostgreSQL bug #15715). LIMIT 1 keeps the joins lookups in one partition, whatever the statistics say.
 CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT q.id, q.run_at, q.worker
@@ -43,9 +43,9 @@ WITH due AS MATERIALIZED (
     SELECT c.id, c.claim - 1, c.attempt, 'lost', c.lost_by FROM claimed c WHERE c.lost_by IS NOT NULL
     ON CONFLICT DO NOTHING
 )
-SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload, n.priority, n.topic, n.group_key, n.headers, n.created_at,
-       c.claim, c.attempt, c.lost, s.reason,
-       date_part('epoch', now() - n.created_at), date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.due_at)
+SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload, n.priority, n.topic, n.group_key, n.headers,
+       n.created_at, c.claim, c.attempt, c.lost, s.reason, date_part('epoch', now() - n.created_at),
+       date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.due_at)
 FROM claimed c
 CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n
 LEFT JOIN LATERAL (

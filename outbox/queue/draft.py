@@ -122,7 +122,9 @@ def _channel(value: Any) -> str:
 
 def _recipient(channel: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise InvalidNotification("recipient", f"must be a text such as an address or a number, not {type(value).__name__}")
+        raise InvalidNotification(
+            "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
+        )
     if _UNSTORABLE.search(value):
         raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
     if len(value.encode()) > _RECIPIENT_LIMIT:
@@ -152,14 +154,21 @@ def _object(field: str, value: Any, limit: int) -> str:
     if not hasattr(value, "keys"):
         raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
     try:
-        text = json.dumps(value if isinstance(value, dict) else dict(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(
+            value if isinstance(value, dict) else dict(value),
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+        )
         size = len(text.encode())
     except UnicodeEncodeError:
         raise InvalidNotification(field, "contains half a surrogate pair, which is no character") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidNotification(field, f"is not JSON: {error}") from None
     if size > limit:
-        raise InvalidNotification(field, f"is {size:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)")
+        raise InvalidNotification(
+            field, f"is {size:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)"
+        )
     if _JSON_NUL.search(text):
         raise InvalidNotification(field, "contains a NUL character, which PostgreSQL cannot store")
     return text
@@ -170,7 +179,9 @@ def _priority(value: Any) -> str:
         return str(PRIORITIES[value])
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9:  # noqa: PLR2004 - the CHECK's bounds
         return str(value)
-    raise InvalidNotification("priority", f"{value!r} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)")
+    raise InvalidNotification(
+        "priority", f"{value!r} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)"
+    )
 
 
 def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
@@ -182,9 +193,13 @@ def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
             raise InvalidNotification(field, f"is {-value} in the past")
         return None, f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
     if not isinstance(value, datetime):
-        raise InvalidNotification(field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}")
+        raise InvalidNotification(
+            field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}"
+        )
     if value.utcoffset() is None:
-        raise InvalidNotification(field, "is a datetime without a time zone: use datetime.now(UTC), or a timedelta from now")
+        raise InvalidNotification(
+            field, "is a datetime without a time zone: use datetime.now(UTC), or a timedelta from now"
+        )
     return value.isoformat(), None
 
 

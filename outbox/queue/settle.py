@@ -1,8 +1,8 @@
 """settle: write down how attempts ended, many in one statement, and move or remove their rows.
 
-Failures are fenced, successes are not. A `retry` or `dead` of a claim that was taken over changes nothing. A late `sent`
-is evidence that the person has the message: it is recorded, and ends the notification unless a newer claim is already
-sending.
+Failures are fenced, successes are not. A `retry` or `dead` of a claim that was taken over changes nothing. A late
+`sent` is evidence that the person has the message: it is recorded, and ends the notification unless a newer claim is
+already sending.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 SETTLE = """
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
-        %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[], %(reason)s::text[],
-        %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[], %(error_code)s::text[], %(error)s::text[],
-        %(started)s::float8[], %(finished)s::float8[])
-        AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error, started, finished)
+        %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[],
+        %(reason)s::text[], %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[],
+        %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[])
+        AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error,
+              started, finished)
 ), held AS MATERIALIZED (
     SELECT e.*
     FROM ended e
@@ -47,29 +48,33 @@ WITH ended AS MATERIALIZED (
     WHERE q.id = h.id AND h.delay IS NOT NULL
 ), recorded AS (
     INSERT INTO outbox.attempts AS a
-        (notification_id, claim, attempt, outcome, provider, provider_message_id, error_class, error_code, error, worker, started_at, finished_at)
-    SELECT e.id, e.claim, e.attempt, e.outcome, e.provider, e.provider_message_id, e.error_class, e.error_code, e.error, %(worker)s,
-           clock_timestamp() - make_interval(secs => e.started), clock_timestamp() - make_interval(secs => e.finished)
+        (notification_id, claim, attempt, outcome, provider, provider_message_id, error_class, error_code, error,
+         worker, started_at, finished_at)
+    SELECT e.id, e.claim, e.attempt, e.outcome, e.provider, e.provider_message_id, e.error_class, e.error_code, e.error,
+           %(worker)s, clock_timestamp() - make_interval(secs => e.started),
+           clock_timestamp() - make_interval(secs => e.finished)
     FROM ended e
     WHERE e.outcome = 'sent' OR EXISTS (SELECT FROM held h WHERE h.id = e.id AND h.claim = e.claim)
     ORDER BY e.id
     ON CONFLICT (notification_id, claim) DO UPDATE
     SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,
-        provider_message_id = excluded.provider_message_id, started_at = excluded.started_at, finished_at = excluded.finished_at
+        provider_message_id = excluded.provider_message_id, started_at = excluded.started_at,
+        finished_at = excluded.finished_at
     WHERE a.outcome = 'lost' AND excluded.outcome = 'sent'
 ), died AS (
     INSERT INTO outbox.dead_letters AS d
-        (notification_id, enqueued_at, attempts, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
-         idempotency_key, reason, provider, error_class, error_code, error)
-    SELECT n.id, n.created_at, h.attempt, n.priority, n.channel, n.recipient, n.template, n.locale, n.payload, n.headers, n.topic,
-           n.group_key, n.idempotency_key, h.reason, h.provider, h.error_class, h.error_code, h.error
+        (notification_id, enqueued_at, attempts, priority, channel, recipient, template, locale, payload, headers,
+         topic, group_key, idempotency_key, reason, provider, error_class, error_code, error)
+    SELECT n.id, n.created_at, h.attempt, n.priority, n.channel, n.recipient, n.template, n.locale, n.payload,
+           n.headers, n.topic, n.group_key, n.idempotency_key, h.reason, h.provider, h.error_class,
+           h.error_code, h.error
     FROM held h
     CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = h.id LIMIT 1) n
     WHERE h.reason IS NOT NULL
     ON CONFLICT (notification_id) DO UPDATE
-    SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason, provider = excluded.provider,
-        error_class = excluded.error_class, error_code = excluded.error_code, error = excluded.error,
-        resolution = NULL, resolved_at = NULL
+    SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason,
+        provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
+        error = excluded.error, resolution = NULL, resolved_at = NULL
 )
 SELECT h.id FROM held h
 """

@@ -41,7 +41,7 @@ CHORES: tuple[tuple[str, Callable[[AsyncConnection[Any]], Awaitable[None]]], ...
 
 
 async def run_chores(url: str, listener: Listener) -> None:
-    """Do every chore now, and again about every ten minutes, until cancelled. A chore that fails waits for its next turn.
+    """Do every chore now, and about every ten minutes, until cancelled. One that fails waits for its next turn.
 
     The connection is made for the occasion, so that no claim ever waits behind a chore that waits for a lock.
     """

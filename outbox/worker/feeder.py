@@ -62,7 +62,7 @@ class Feeder:
         self._freed.set()
 
     def stop(self, task: asyncio.Task[None]) -> None:
-        """End `task`, which runs this feeder; a claim under way is let through, for its rows would be leased to nobody."""
+        """End `task`, which runs this feeder. A claim under way is let through: its rows would be leased to nobody."""
         self._stopping = True
         if not self._claiming:
             task.cancel()
@@ -105,7 +105,12 @@ class Feeder:
             nonlocal asked_at
             asked_at = time.monotonic()
             return await claim(
-                conn, channel=self._route.channel, levels=levels, limit=limit, lease=self._leases.seconds, worker=self._worker
+                conn,
+                channel=self._route.channel,
+                levels=levels,
+                limit=limit,
+                lease=self._leases.seconds,
+                worker=self._worker,
             )
 
         self._claiming = True

@@ -34,7 +34,14 @@ class Lifeline:
     """Runs from `start` to `stop`. Events and wake-ups are handed to the event loop that started it."""
 
     def __init__(
-        self, *, url: str, worker: int, leases: Leases, wakeups: Mapping[str, Wakeup], loop: asyncio.AbstractEventLoop, listener: Listener
+        self,
+        *,
+        url: str,
+        worker: int,
+        leases: Leases,
+        wakeups: Mapping[str, Wakeup],
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
     ) -> None:
         self._url = url
         self._worker = worker
@@ -82,7 +89,7 @@ class Lifeline:
         )
 
     def _hear(self, conn: psycopg.Connection[Any]) -> None:
-        """LISTEN, and prove by a round trip that notifications arrive: a pooler may accept LISTEN and deliver nothing."""
+        """LISTEN, and prove by a round trip that it works: a pooler may accept LISTEN and deliver nothing."""
         conn.execute("LISTEN outbox")
         token = f"worker {self._worker} hears"
         conn.execute("SELECT pg_notify('outbox', %s)", [token])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outbox import channels
 from outbox.deliver import Route
@@ -15,12 +14,11 @@ from outbox.render import Templates
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from outbox.config import Config
     from outbox.events import Listener
-
-_NO_SECTION: dict[str, object] = {}
+    from outbox.messages import Notification
 
 
 def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Route]:
@@ -29,15 +27,19 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
     Raises:
         ConfigError: with every mistake in the channels and the settings of their providers.
     """
-    problems = [f"no [channels.{name}] in the configuration: write it, with providers = […]" for name in names if name not in config.channels]
+    problems = [
+        f"no [channels.{name}] in the configuration: write it, with providers = […]"
+        for name in names
+        if name not in config.channels
+    ]
     templates = Templates(config.templates.path)
     made: list[Route] = []
     for name in (name for name in names if name in config.channels):
         policy = config.channels[name]
         try:
-            compose = partial(channels.compose_for(name), templates=templates)
+            compose = _bound(channels.compose_for(name), templates)
             providers = {
-                provider: channels.load_provider(name, provider, config.providers.get(provider, _NO_SECTION))
+                provider: channels.load_provider(name, provider, config.providers[provider])
                 for provider in policy.providers
             }
         except ConfigError as error:
@@ -47,6 +49,10 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
     if problems:
         raise ConfigError(problems)
     return made
+
+
+def _bound(compose: Callable[[Notification, Templates], Any], templates: Templates) -> Callable[[Notification], Any]:
+    return lambda notification: compose(notification, templates)
 
 
 def run(config: Config, names: Sequence[str], listener: Listener, *, levels: Sequence[int], drain: bool) -> int:

@@ -82,8 +82,8 @@ class Settler:
         try:
             settled = await self._link.run(lambda conn: settle(conn, batch, worker=self._worker))
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            # A value that PostgreSQL refuses must not hold back the others: halve until it stands alone, and then let its
-            # lease run out. `max_lost` ends it.
+            # A value that PostgreSQL refuses must not hold back the others: halve until it stands alone, and then let
+            # its lease run out. `max_lost` ends it.
             if len(batch) == 1:
                 self._listener(ChoreFailed("settle", f"{batch[0].id}: {describe(error)}"))
                 return

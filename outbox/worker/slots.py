@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -29,27 +30,25 @@ class Slots:
         self._leases = leases
         self.tasks = [asyncio.create_task(self._work(), name=f"{route.channel} slot") for _ in range(concurrency)]
         self._busy = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._stopping = False
-
-    @property
-    def busy(self) -> int:
-        """How many deliver this moment."""
-        return self._busy
 
     def stop_taking(self) -> None:
         """Finish what is being delivered, and take no more."""
         self._stopping = True
 
     async def finish(self, deadline: float) -> None:
-        """Wait until the slots are empty, at most until `deadline` (`time.monotonic()`); then cut off what still delivers."""
-        while self._busy and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        """Wait until the slots are empty, or `deadline` (`time.monotonic()`); then cut off what still delivers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                await self._quiet.wait()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        while not self._stopping:
+        while True:
             lease = await self._feeder.ready.get()
             if self._stopping:
                 return
@@ -59,10 +58,13 @@ class Slots:
                 self._feeder.freed()
                 continue
             self._busy += 1
+            self._quiet.clear()
             try:
                 await self._deliver(lease)
             finally:
                 self._busy -= 1
+                if self._busy == 0:
+                    self._quiet.set()
 
     async def _deliver(self, lease: Lease) -> None:
         started = time.monotonic()
@@ -77,9 +79,18 @@ class Slots:
     def _settle(self, lease: Lease, outcome: Outcome, started: float) -> None:
         finished = time.monotonic()
         claimed = lease.claimed
-        self._settler.add(Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished), self._feeder.freed)
+        self._settler.add(
+            Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished), self._feeder.freed
+        )
         self._route.listener(
-            Attempted(claimed.id, self._route.channel, claimed.attempt + outcome.used, outcome, finished - started, claimed.waited)
+            Attempted(
+                claimed.id,
+                self._route.channel,
+                claimed.attempt + outcome.used,
+                outcome,
+                finished - started,
+                claimed.waited,
+            )
         )
 
     def _cut_off(self) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.database import Link
 from outbox.errors import NotMigrated
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 _ALL_LEVELS = tuple(range(10))
 # After the grace, for what was cut off to be written down.
 _LAST_WRITES = 5.0
+
+
+class _Lane(NamedTuple):
+    """One channel's way through the worker."""
+
+    feeder: Feeder
+    feeding: asyncio.Task[None]
+    slots: Slots
+
+
+async def _result(future: asyncio.Future[str]) -> None:
+    await future
 
 
 class Worker:
@@ -66,9 +78,15 @@ class Worker:
         """
         self._worker = await self._enter()
         self._settler = Settler(
-            link=self._settles, leases=self._leases, worker=self._worker, linger=self._settings.settle_linger, listener=self._listener
+            link=self._settles,
+            leases=self._leases,
+            worker=self._worker,
+            linger=self._settings.settle_linger,
+            listener=self._listener,
         )
-        wakeups = {route.channel: Wakeup(route.channel, self._worker, self._claims, self._settings) for route in self._routes}
+        wakeups = {
+            route.channel: Wakeup(route.channel, self._worker, self._claims, self._settings) for route in self._routes
+        }
         loop = asyncio.get_running_loop()
         lifeline = Lifeline(
             url=self._url, worker=self._worker, leases=self._leases, wakeups=wakeups, loop=loop, listener=self._listener
@@ -98,7 +116,7 @@ class Worker:
             await self._claims.aclose()
             raise NotMigrated from error
 
-    def _open_lane(self, route: Route, wakeup: Wakeup) -> tuple[Feeder, asyncio.Task[None], Slots]:
+    def _open_lane(self, route: Route, wakeup: Wakeup) -> _Lane:
         feeder = Feeder(
             route=route,
             levels=self._levels,
@@ -110,45 +128,51 @@ class Worker:
             drain=self._drain,
         )
         slots = Slots(
-            route=route, feeder=feeder, settler=self._settler, leases=self._leases, concurrency=self._settings.concurrency
+            route=route,
+            feeder=feeder,
+            settler=self._settler,
+            leases=self._leases,
+            concurrency=self._settings.concurrency,
         )
         self._tasks.update(slots.tasks)
-        return feeder, self._start(feeder.run(), f"{route.channel} feeder"), slots
+        return _Lane(feeder, self._start(feeder.run(), f"{route.channel} feeder"), slots)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         return task
 
-    async def _work(self, lanes: Sequence[tuple[Feeder, asyncio.Task[None], Slots]], stop: asyncio.Future[str]) -> None:
+    async def _work(self, lanes: Sequence[_Lane], stop: asyncio.Future[str]) -> None:
         """Return when it is time to stop; raise what any part died of."""
         self._start(self._settler.run(), "settler")
         self._start(run_chores(self._url, self._listener), "chores")
-        feeding = {task for _, task, _ in lanes}
-        while feeding and not stop.done():
-            done, _ = await asyncio.wait([*self._tasks, stop], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stop}:
-                self._tasks.discard(task)  # type: ignore[arg-type]
-                feeding.discard(task)  # type: ignore[arg-type]
+        stopping = asyncio.create_task(_result(stop), name="stop")
+        self._tasks.add(stopping)
+        feeding = {lane.feeding for lane in lanes}
+        while feeding and not stopping.done():
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                self._tasks.discard(task)
+                feeding.discard(task)
                 task.result()
 
-    async def _wind_down(
-        self, lanes: Sequence[tuple[Feeder, asyncio.Task[None], Slots]], stop: asyncio.Future[str], lifeline: Lifeline
-    ) -> int:
-        """Stop feeding, let what is being sent end, write it down, give back the rest; leases are renewed all the while."""
+    async def _wind_down(self, lanes: Sequence[_Lane], stop: asyncio.Future[str], lifeline: Lifeline) -> int:
+        """Stop feeding, let sends end, write it down, give back the rest; leases are renewed all the while."""
         deadline = time.monotonic() + self._settings.grace
         reason = stop.result() if stop.done() else "drained"
         self._listener(WorkerStopping(self._worker, reason, len(self._leases), self._settings.grace))
-        for feeder, feeding, slots in lanes:
-            feeder.stop(feeding)
-            slots.stop_taking()
-        await asyncio.wait([feeding for _, feeding, _ in lanes], timeout=max(deadline - time.monotonic(), 0))
-        await asyncio.gather(*(slots.finish(deadline) for _, _, slots in lanes))
+        for lane in lanes:
+            lane.feeder.stop(lane.feeding)
+            lane.slots.stop_taking()
+        await asyncio.wait([lane.feeding for lane in lanes], timeout=max(deadline - time.monotonic(), 0))
+        await asyncio.gather(*(lane.slots.finish(deadline) for lane in lanes))
         released = 0
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):
                 await self._settler.drained()
-                released = await self._claims.run(lambda conn: release(conn, held=self._leases.tokens(), worker=self._worker))
+                released = await self._claims.run(
+                    lambda conn: release(conn, held=self._leases.tokens(), worker=self._worker)
+                )
                 lifeline.stop()  # before leaving: its heartbeat would put us on the list again
                 await self._claims.run(lambda conn: attend.leave(conn, self._worker))
         except TimeoutError:

@@ -37,7 +37,7 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     parts = [(kind, text) for kind, text in (("plain", message.text), ("html", message.html)) if text is not None]
     if not parts:
         raise Rejected("the email has neither a text nor an html body")
-    boundary = "=_" + blake2s(message_id.encode(), digest_size=16).hexdigest()
+    boundary = "=_" + blake2s(message_id.encode(), digest_size=12).hexdigest()
     head = (
         f"{headers.sender(sender)}\r\n"
         f"To: {_recipient(message.recipient)}\r\n"

@@ -68,7 +68,7 @@ class Provider:
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
 
     async def aclose(self) -> None:
-        """Take leave of the relay; waits for its answers, two seconds at most."""
+        """Take leave of the relay; waits for its answers, a second at most."""
         await self._pool.aclose()
 
     async def _connect(self) -> Connection:

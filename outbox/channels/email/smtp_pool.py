@@ -11,7 +11,7 @@ from outbox.channels.email.smtp_connection import Connection, Envelope, Stale
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_FAREWELL = 2.0  # seconds to wait for the answers to QUIT
+_FAREWELL = 1.0  # seconds to wait for the answers to QUIT
 
 
 class Pool:
