@@ -196,3 +196,11 @@ def test_a_database_that_is_not_migrated_says_what_to_run(tmp_path: Path, empty_
     fleet = Fleet(tmp_path, empty_url, 0.0)
     assert fleet.start("--drain").wait(timeout=30) == 1
     assert "run `outbox migrate`" in fleet.log()
+
+
+def test_a_signal_ends_a_worker_that_still_waits_for_its_database(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, "postgresql://nobody@127.0.0.1:9/nothing", 0.0)
+    process = fleet.start()
+    wait_until(lambda: "database (claim) lost" in fleet.log())
+    process.terminate()
+    assert process.wait(timeout=5) == 0, fleet.log()

@@ -1,0 +1,155 @@
+"""shift: a registered worker's parts, put together, and taken down in an order one can read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outbox.events import WorkerStarted, WorkerStopped, WorkerStopping
+from outbox.queue import attend
+from outbox.queue.release import release
+from outbox.worker.chores import run_chores
+from outbox.worker.feeder import Feeder
+from outbox.worker.leases import Leases
+from outbox.worker.lifeline import Lifeline
+from outbox.worker.settler import Settler
+from outbox.worker.slots import Slots
+from outbox.worker.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from outbox.config import WorkerConfig
+    from outbox.database import Link
+    from outbox.deliver import Route
+    from outbox.events import Listener
+
+# After the grace, for what was cut off to be written down.
+_LAST_WRITES = 5.0
+
+
+class _Lane(NamedTuple):
+    """One channel's way through the worker."""
+
+    feeder: Feeder
+    feeding: asyncio.Task[None]
+    slots: Slots
+
+
+class Shift:
+    """From the registration of a worker to its leaving."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        worker: int,
+        claims: Link,
+        settles: Link,
+        routes: Sequence[Route],
+        settings: WorkerConfig,
+        listener: Listener,
+        levels: Sequence[int],
+        drain: bool,
+    ) -> None:
+        self._url = url
+        self._worker = worker
+        self._claims = claims
+        self._routes = routes
+        self._settings = settings
+        self._listener = listener
+        self._levels = levels
+        self._drain = drain
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leases = Leases(settings.lease)
+        self._settler = Settler(
+            link=settles, leases=self._leases, worker=worker, linger=settings.settle_linger, listener=listener
+        )
+        self._wakeups = {route.channel: Wakeup(route.channel, worker, claims, settings) for route in routes}
+        self._lifeline = Lifeline(
+            url=url,
+            worker=worker,
+            leases=self._leases,
+            wakeups=self._wakeups,
+            loop=asyncio.get_running_loop(),
+            listener=listener,
+        )
+
+    async def run(self, stop: asyncio.Future[str]) -> int:
+        """Work until `stop`, or until everything is drained; return how many settlements could not be written."""
+        self._lifeline.start()
+        try:
+            lanes = [self._open_lane(route) for route in self._routes]
+            self._listener(WorkerStarted(self._worker, tuple(self._wakeups)))
+            await self._work(lanes, stop)
+            return await self._wind_down(lanes, stop.result() if stop.done() else "drained")
+        finally:
+            self._lifeline.stop()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open_lane(self, route: Route) -> _Lane:
+        feeder = Feeder(
+            route=route,
+            levels=self._levels,
+            worker=self._worker,
+            link=self._claims,
+            leases=self._leases,
+            wakeup=self._wakeups[route.channel],
+            settings=self._settings,
+            drain=self._drain,
+        )
+        slots = Slots(
+            route=route,
+            feeder=feeder,
+            settler=self._settler,
+            leases=self._leases,
+            concurrency=self._settings.concurrency,
+        )
+        self._tasks.update(slots.tasks)
+        return _Lane(feeder, self._start(feeder.run()), slots)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        return task
+
+    async def _work(self, lanes: Sequence[_Lane], stop: asyncio.Future[str]) -> None:
+        """Return when it is time to stop; raise what any part died of."""
+        self._start(self._settler.run())
+        self._start(run_chores(self._url, self._listener))
+        stopping = self._start(_done(stop))
+        feeding = {lane.feeding for lane in lanes}
+        while feeding and not stopping.done():
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._tasks -= done
+            feeding -= done
+            for task in done:
+                task.result()
+
+    async def _wind_down(self, lanes: Sequence[_Lane], reason: str) -> int:
+        """Stop feeding, let sends end, write it down, give back the rest; leases are renewed all the while."""
+        deadline = time.monotonic() + self._settings.grace
+        self._listener(WorkerStopping(self._worker, reason, len(self._leases), self._settings.grace))
+        for lane in lanes:
+            lane.feeder.stop(lane.feeding)
+            lane.slots.stop_taking()
+        await asyncio.wait([lane.feeding for lane in lanes], timeout=max(deadline - time.monotonic(), 0))
+        await asyncio.gather(*(lane.slots.finish(deadline) for lane in lanes))
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):
+                await self._settler.drained()
+                held = self._leases.tokens()
+                released = await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
+                self._lifeline.stop()  # before leaving: its heartbeat would put us on the list again
+                await self._claims.run(lambda conn: attend.leave(conn, self._worker))
+        except TimeoutError:
+            return max(len(self._settler), 1)
+        self._listener(WorkerStopped(self._worker, released))
+        return 0
+
+
+async def _done(future: asyncio.Future[str]) -> None:
+    await future

@@ -1,0 +1,170 @@
+"""What the README and the pages under docs/ say is so: links lead somewhere, examples run, the tour goes one way."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import email
+import email.policy
+import os
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from outbox.migrate import upgrade
+from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
+from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
+from tests.smtp_server import SmtpServer
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+async def test_the_readmes_quickstart_delivers_a_notification(tmp_path: Path, empty_url: str) -> None:
+    async with SmtpServer() as server:
+        (config,) = blocks("README.md", "toml")
+        (tmp_path / "outbox.toml").write_text(config.replace("2525", str(server.port)))
+        folder = tmp_path / "templates" / "welcome"
+        folder.mkdir(parents=True)
+        for name, text in zip(("subject.txt", "body.txt"), blocks("README.md", "jinja"), strict=True):
+            (folder / name).write_text(text)
+        (program,) = blocks("README.md", "python")
+        (tmp_path / "signup.py").write_text(program)
+        migrate, work = blocks("README.md", "bash")
+
+        async def run(script: str) -> str:
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            script = script.replace("export OUTBOX_DATABASE_URL=postgresql://localhost/app\n", "")
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-ec", script, cwd=tmp_path, env=os.environ | {"PATH": path, "OUTBOX_DATABASE_URL": empty_url},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            output, _ = await process.communicate()
+            assert process.returncode == 0, output.decode()
+            return output.decode()
+
+        await run(migrate)
+        await run("python signup.py")
+        assert "email" in await run(work)
+        (message,) = server.accepted
+    parsed = email.message_from_bytes(message.content, policy=email.policy.default)
+    assert message.recipients == ["ada@example.org"]
+    assert parsed["Subject"] == "Welcome, Ada"
+    assert parsed.get_content().strip() == "Hello Ada, good to have you here."
+    assert rows(empty_url, "SELECT state FROM outbox.status") == [("sent",)]
+
+
+def test_a_page_about_the_tables_names_all_of_them(conn: psycopg.Connection) -> None:
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    tables = conn.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'outbox'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+    ).fetchall()
+    assert [name for (name,) in tables if f"`{name}`" not in page and name != "migrations"] == []
+    (definition,) = conn.execute("SELECT pg_get_viewdef('outbox.status'::regclass)").fetchone() or ("",)
+    states = set(re.findall(r"THEN '(\w+)'", definition)) | {"sent", "expired", "suppressed", "cancelled"}
+    assert {state for state in states if f"| `{state}` |" not in page} == set()
+
+
+@pytest.fixture
+async def yesterday(cloned_url: str) -> str:
+    """A database with a delivery of each kind, some of it dead since yesterday."""
+    enqueue(cloned_url, 6, recipient="ada@example.org", group_key="order:42")
+    sent, retried, dead, ambiguous, _lost = await claim(cloned_url, limit=5)
+    await settle(cloned_url, sent, Sent(provider="smtp"))
+    await settle(cloned_url, retried, Retry(provider="smtp", failure=TROUBLE, delay=0))
+    refused = Failure("unreachable", "550 5.1.1", "no such user")
+    await settle(cloned_url, dead, Dead(provider="smtp", failure=refused, reason="unreachable"))
+    await settle(cloned_url, ambiguous, Ambiguous(provider="smtp", failure=TROUBLE, delay=0))
+    expire_leases(cloned_url)
+    for again in await claim(cloned_url, worker=2):
+        if again.claim > 1:
+            await settle(cloned_url, again, Sent(provider="smtp"), worker=2)
+    rows(cloned_url, "UPDATE outbox.queue SET worker = NULL, run_at = now() - interval '1 s'")
+    rows(cloned_url, "UPDATE outbox.dead_letters SET died_at = died_at - interval '1 day'")
+    return cloned_url
+
+
+async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
+    answers: list[list[tuple[Any, ...]]] = []
+    with psycopg.connect(yesterday) as conn:
+        for query in blocks("docs/tables.md", "sql"):
+            cursor = conn.execute(query.encode())
+            answers.append(cursor.fetchall() if cursor.description else [])
+            if "cancel(" in query:
+                conn.rollback()
+    count, sent_to_ada, failed, providers, delivery, twice, waiting, cancelled, suppressed, unaccounted, *enqueued = (
+        answers
+    )
+    assert count == [(6,)]
+    assert len(sent_to_ada) == 6
+    assert failed == [("email", "unreachable", "unreachable", "550 5.1.1", 1, "no such user")]
+    assert [row[:4] for row in providers] == [("smtp", 7, 1, 1)]
+    assert [row[1:3] for row in delivery] == [("email", 4)]
+    assert {row[2][0].partition(" ")[0] for row in twice} == {"ambiguous", "lost"}
+    assert [row[:3] for row in waiting] == [("email", 5, 1)]
+    assert cancelled[0][0] == 1
+    assert suppressed == unaccounted == []
+    assert enqueued[1][0][1:] == (True, False)
+
+
+def test_the_tour_never_makes_its_reader_go_back() -> None:
+    """What a file imports was shown at an earlier stop, or stands at its own."""
+    stops = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    shown: dict[str, int] = {}
+    for number, stop in enumerate(stops):
+        for link in re.findall(r"\]\(\.\./(outbox/[^)]+?|cli\.py)\)", stop):
+            for path in modules(ROOT / link):
+                shown.setdefault(module_name(path), number)
+    assert len(shown) > 40
+    backwards = [
+        f"{name} (stop {number + 1}) needs {needed} (stop {shown[needed] + 1})"
+        for name, number in shown.items()
+        for needed in imports(name)
+        if shown.get(needed, -1) > number
+    ]
+    assert backwards == []
+    missing = {module_name(path) for path in modules(ROOT / "outbox")} - shown.keys()
+    assert {name for name in missing if not name.endswith(("__init__", "__main__"))} == set()
+
+
+def test_the_stops_of_the_tour_are_numbered_in_order() -> None:
+    numbers = [
+        int(number)
+        for number in re.findall(r"^## (\d+)\.", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.M)
+    ]
+    assert all(after == before + 1 for before, after in pairwise(numbers))
+
+
+def modules(path: Path) -> list[Path]:
+    """The module at a path, or all those of a folder; a link to a channel's package or provider shows what is beside it."""
+    if path.is_dir():
+        return sorted(path.rglob("*.py"))
+    return sorted(path.parent.glob("*.py")) if path.parent.name == "email" else [path]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(name: str) -> set[str]:
+    path = ROOT / (name.replace(".", "/") + ".py")
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
