@@ -45,7 +45,7 @@ class Notification:
     recipient: str
     template: str | None = None
     locale: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
     priority: int = 5
     topic: str | None = None
     group_key: str | None = None
@@ -58,9 +58,9 @@ class Email:
     """An email ready to be built into MIME. At least one of `text` and `html` is there."""
 
     recipient: str
-    subject: str
-    text: str | None = None
-    html: str | None = None
+    subject: str = field(repr=False)
+    text: str | None = field(default=None, repr=False)
+    html: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

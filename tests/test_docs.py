@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from outbox.migrate import upgrade
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.smtp_server import SmtpServer
@@ -26,7 +25,9 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*
 
 
 def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -72,7 +73,8 @@ async def test_the_readmes_quickstart_delivers_a_notification(tmp_path: Path, em
 def test_a_page_about_the_tables_names_all_of_them(conn: psycopg.Connection) -> None:
     page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
     tables = conn.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'outbox'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+        "SELECT relname FROM pg_class "
+        "WHERE relnamespace = 'outbox'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
     ).fetchall()
     assert [name for (name,) in tables if f"`{name}`" not in page and name != "migrations"] == []
     (definition,) = conn.execute("SELECT pg_get_viewdef('outbox.status'::regclass)").fetchone() or ("",)
@@ -145,13 +147,13 @@ def test_the_tour_never_makes_its_reader_go_back() -> None:
 def test_the_stops_of_the_tour_are_numbered_in_order() -> None:
     numbers = [
         int(number)
-        for number in re.findall(r"^## (\d+)\.", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.M)
+        for number in re.findall(r"^## (\d+)\.", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert all(after == before + 1 for before, after in pairwise(numbers))
 
 
 def modules(path: Path) -> list[Path]:
-    """The module at a path, or all those of a folder; a link to a channel's package or provider shows what is beside it."""
+    """The module at a path, or all those of a folder; a link into a channel's package shows what is beside it."""
     if path.is_dir():
         return sorted(path.rglob("*.py"))
     return sorted(path.parent.glob("*.py")) if path.parent.name == "email" else [path]

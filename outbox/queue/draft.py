@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class Draft:
     channel: str
     recipient: str
     template: str | None
-    payload: str
+    payload: str = field(repr=False)
     priority: str
     run_at: str | None
     delay: str | None

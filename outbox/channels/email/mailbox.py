@@ -62,7 +62,7 @@ def parse_mailbox(text: str) -> Mailbox:
     name = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
     if _UNPRINTABLE.search(name):
         raise ValueError("the display name has a control character or a line separator in it")
-    return Mailbox(name.strip(), wire_address(match["address"]))
+    return Mailbox(re.sub(" +", " ", name).strip(), wire_address(match["address"]))
 
 
 def _local_part(local: str) -> str:

@@ -20,7 +20,7 @@ from outbox.messages import Email, Receipt
 __all__ = ["Provider", "Settings"]
 
 _QUEUE_IDS = (
-    re.compile(r"queued as ([\w.-]+)", re.IGNORECASE),  # Postfix and most relays
+    re.compile(r"queued as ([\w-]+(?:\.[\w-]+)*)", re.IGNORECASE),  # Postfix and most relays
     re.compile(r"\bid=([\w-]+)"),  # Exim
     re.compile(r"^2\.\d\.\d (\w{8,}) Message accepted"),  # Sendmail
     re.compile(r"^Ok ([0-9a-f][\w-]{15,})\s*$"),  # Amazon SES
@@ -43,8 +43,9 @@ class Provider:
         self._pool = Pool(
             self._connect,
             size=settings.connections,
-            message_limit=settings.message_limit,
-            idle_limit=settings.idle_limit,
+            patience=settings.pool_timeout,
+            messages=settings.message_limit,
+            idle=settings.idle_limit,
         )
 
     async def send(self, message: Email, key: str) -> Receipt:

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from base64 import b64encode
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import aiosmtplib
@@ -35,7 +35,7 @@ class Envelope:
 
     sender: str
     recipient: str
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 class Stale(Exception):
@@ -86,6 +86,8 @@ class Connection:
         """Close at once; say QUIT if the session is in order, but do not wait for an answer."""
         if self.usable and self._client.protocol is not None:
             self._client.protocol.write(b"QUIT\r\n")
+        elif self._client.transport is not None:  # which close() would keep open until a stalled server had read it all
+            cast("asyncio.WriteTransport", self._client.transport).abort()
         self._client.close()
 
     async def _mail(self, envelope: Envelope) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from outbox.channels.email.smtp_connection import Connection, Envelope, Stale
+from outbox.errors import Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,16 +18,18 @@ _FAREWELL = 1.0  # seconds to wait for the answers to QUIT
 class Pool:
     """At most `size` connections, the one used last first, so that what a quiet hour does not need is closed.
 
-    `message_limit` and `idle_limit` (seconds) end a connection's life. Belongs to the event loop that first used it.
+    A message waits at most `patience` seconds for one. A connection ends after so many `messages`, or after so many
+    seconds `idle`. Belongs to the event loop that first used it.
     """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], *, size: int, message_limit: int, idle_limit: float
+        self, connect: Callable[[], Awaitable[Connection]], *, size: int, patience: float, messages: int, idle: float
     ) -> None:
         self._connect = connect
         self._slots = asyncio.Semaphore(size)
-        self._message_limit = message_limit
-        self._idle_limit = idle_limit
+        self._patience = patience
+        self._message_limit = messages
+        self._idle_limit = idle
         self._idle: deque[Connection] = deque()  # the longest idle first
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -35,15 +38,19 @@ class Pool:
         """Send one message over a free connection, or a new one, waiting in turn; return the words of acceptance.
 
         Raises:
+            Throttled: no connection became free in time.
             DeliveryError: as `Connection.deliver` and `connect` do.
         """
-        async with self._slots:
+        await self._wait_for_turn()
+        try:
             if (connection := self._take()) is not None:
                 try:
                     return await self._use(connection, envelope)
                 except Stale:  # the server closed it while it was idle: nothing of this message was taken
                     pass
             return await self._use(await self._connect(), envelope)
+        finally:
+            self._slots.release()
 
     async def aclose(self) -> None:
         """Take leave of the server on every idle connection; those in use are closed when they come back."""
@@ -53,6 +60,13 @@ class Pool:
         farewells = [connection.quit(_FAREWELL) for connection in self._idle]
         self._idle.clear()
         await asyncio.gather(*farewells)
+
+    async def _wait_for_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Throttled(f"no connection to the relay became free in {self._patience:g} s") from None
 
     async def _use(self, connection: Connection, envelope: Envelope) -> str:
         try:

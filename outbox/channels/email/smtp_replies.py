@@ -54,7 +54,7 @@ _GREYLIST = r"gr[ea]y-?list"
 _RATE = r"\brate\b|too (many|much|fast)|throttl|limit|slow down|try again more slowly|concurren"
 _OUR_RATE = r"throttling failure: maximum sending rate|(maximum|your) (sending|send) rate"
 _OUR_QUOTA = r"daily.*(quota|limit)|sending (quota|limit)|(quota|limit) for (your|this) account"
-_FULL = r"(mailbox|inbox|user|recipient).*(is|was)? ?(over )?(full|quota)|over ?quota|quota exceeded"
+_FULL = r"(mailbox|inbox|storage)\b.*\b(full|exceeded)|over ?quota|quota exceeded|exceed\w* .*(quota|storage)"
 _OUR_SENDER = (
     r"sender (address )?(rejected|denied|not)|not owned by|not (allowed|authori[sz]ed|permitted) to send|send ?as"
     r"|(address|domain|identity|identities|sender)\b.* (is|are)? ?not verified|relay(ing)? (access )?(is )?(denied|not)"

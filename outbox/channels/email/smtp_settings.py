@@ -35,24 +35,27 @@ class Settings(BaseModel):
       impatience there costs a retry and never makes a second copy.
     - `data_timeout` bounds the wait for the answer to the final dot, where impatience does make copies: the 10 minutes
       of RFC 5321 section 4.5.3.2.6. The lease is renewed meanwhile.
+    - `pool_timeout` bounds the wait for one of the `connections` to become free. A channel's own `timeout`, 15 minutes
+      by default, should be longer than all of these together: it cannot know how far a message was.
     - `message_limit` messages go over one connection, then it is replaced, so that load follows a relay's DNS.
     - `idle_limit` closes an unused connection before the relay or a firewall on the way does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the input may hold the password
 
-    host: str = Field(pattern=r"^[!-~]+$")
-    port: int = Field(default=0, ge=0, le=65535, validate_default=True, description="25, 587 or 465, by `tls`")
+    host: str = Field(pattern=r"^[!-~]+$", description="a host name or an address")
+    port: int = Field(default=587, ge=1, le=65535, description="without it 25, 587 or 465, by tls")
     tls: Literal["none", "starttls", "implicit"] = "starttls"
-    sender: str
+    sender: str = Field(description="Name <address>, or an address")
     username: str | None = Field(default=None, min_length=1)
     password: SecretStr | None = None
-    ca_file: FilePath | None = None
-    helo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$")
+    ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
+    helo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="a host name")
     timeout: Duration = 30.0
     data_timeout: Duration = 600.0
-    connections: int = Field(default=10, ge=1)
-    message_limit: int = Field(default=100, ge=1)
+    pool_timeout: Duration = 100.0
+    connections: int = Field(default=10, ge=1, description="how many may be open at once")
+    message_limit: int = Field(default=100, ge=1, description="messages over one connection")
     idle_limit: Duration = 15.0
 
     @field_validator("sender")
@@ -68,7 +71,7 @@ class Settings(BaseModel):
     @classmethod
     def _port_follows_tls(cls, given: object) -> object:
         if isinstance(given, dict) and given.get("port") is None:
-            return given | {"port": _PORTS.get(given.get("tls", "starttls"), 0)}
+            return given | {"port": _PORTS.get(str(given.get("tls")), _PORTS["starttls"])}
         return given
 
     @model_validator(mode="after")
