@@ -6,6 +6,7 @@ collide with the host application's own.
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -20,6 +21,10 @@ _NAME = "outbox._cli"
 
 def main() -> None:
     """Run the command line, and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a ✓ gets an escape instead, not a traceback after the work was done.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     command_line().app()
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from outbox.outcomes import Retry
+from outbox.outcomes import Dead, Retry
 from outbox.queue.claim import CLAIM
 from tests.hands import EVERY_LEVEL, TROUBLE, claim, enqueue, expire_leases, rows, settle
 
@@ -62,7 +62,26 @@ async def test_a_claim_carries_everything_that_delivery_needs(database_url: str)
     assert (claimed.claim, claimed.attempt, claimed.lost, claimed.suppression) == (1, 0, 0, None)
     assert claimed.expires_in is not None
     assert 590 < claimed.expires_in <= 600
-    assert 0 <= claimed.waited <= claimed.age < 10
+    assert 0 <= claimed.waited < 10
+    assert 0 <= claimed.age < 10
+
+
+async def test_the_age_counts_from_when_it_was_first_due_and_anew_from_a_replay(database_url: str) -> None:
+    (scheduled,) = enqueue(database_url, run_at=timedelta(days=7))
+    rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE id = %s", scheduled)
+    (claimed,) = await claim(database_url)
+    assert claimed.age < 0, "a schedule in the future is no age"
+    await settle(database_url, claimed, Dead(provider="smtp", failure=TROUBLE, reason="exhausted"))
+    rows(
+        database_url, "UPDATE outbox.dead_letters SET resolution = 'replayed', resolved_at = now() + interval '9 days'"
+    )
+    rows(
+        database_url,
+        "INSERT INTO outbox.queue (id, run_at, claim, priority, channel) VALUES (%s, now(), 1, 5, 'email')",
+        scheduled,
+    )
+    (replayed,) = await claim(database_url)
+    assert replayed.age < claimed.age
 
 
 async def test_two_workers_never_hold_the_same_row(database_url: str) -> None:

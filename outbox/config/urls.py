@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from outbox.errors import ConfigError
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.+-]*)://")
@@ -29,4 +32,9 @@ def libpq_url(url: str) -> str:
     rest = written[found.end() :]
     if ours["driver"] == "asyncpg":
         rest = re.sub(r"(?<=[?&])ssl=", "sslmode=", rest)
+    try:
+        conninfo_to_dict(f"postgresql://{rest}")
+    except ProgrammingError:
+        # Not its own words: they quote the URL, and with it the password.
+        raise ConfigError([f"the database URL cannot be understood: {_RIGHT}"]) from None
     return f"postgresql://{rest}"

@@ -44,10 +44,14 @@ WITH due AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload, n.priority, n.topic, n.group_key, n.headers,
-       n.created_at, c.claim, c.attempt, c.lost, s.reason, date_part('epoch', now() - n.created_at),
+       n.created_at, c.claim, c.attempt, c.lost, s.reason,
+       date_part('epoch', now() - greatest(n.run_at, d.resolved_at)),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.due_at)
 FROM claimed c
 CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n
+LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
+    SELECT resolved_at FROM outbox.dead_letters WHERE notification_id = c.id AND c.claim > 1 LIMIT 1
+) d ON true
 LEFT JOIN LATERAL (
     SELECT concat_ws(', ', s.reason, 'topic ' || nullif(s.topic, ''), 'since ' || s.created_at::date) AS reason
     FROM outbox.suppressions s
@@ -73,7 +77,7 @@ class Claimed:
     suppression: str | None
     """Why the recipient must not be contacted, if so."""
     age: float
-    """Seconds since it was enqueued."""
+    """Seconds since it was first due, or was replayed."""
     expires_in: float | None
     """Seconds until it is too late, at the time of the claim."""
     waited: float

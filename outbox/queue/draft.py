@@ -86,7 +86,7 @@ class Draft:
             channel=channel,
             recipient=_recipient(channel, given.get("recipient")),
             template=_text("template", given.get("template")),
-            payload=_object("payload", given.get("payload") or {}, PAYLOAD_LIMIT),
+            payload=_object("payload", {} if given.get("payload") is None else given["payload"], PAYLOAD_LIMIT),
             priority=_priority(given.get("priority", "normal")),
             run_at=run_at,
             delay=delay,

@@ -9,11 +9,14 @@ from uuid import UUID
 from outbox import connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
 Verdict: TypeAlias = Literal["replay", "anew", "unknown", "replayed", "discarded", "queued", "sent", "key_taken"]
 
 CHUNK = 1_000
+# What happened between judging and writing, by somebody who does not lock dead letters: an INSERT into the queue by
+# hand, an enqueue with a key that has expired this moment.
+_OVERTAKEN: dict[Verdict, Verdict] = {"replay": "queued", "anew": "key_taken"}
 
 # By itself, so that what follows reads what was committed while this waited: a letter may have been replayed meanwhile,
 # and have died of it again. In id order, as every bulk write here: two of them wait for each other, and never deadlock.
@@ -24,7 +27,7 @@ ORDER BY d.notification_id
 FOR UPDATE
 """
 
-# The subselects stay lookups in one partition, whatever the statistics say; EXISTS may become a hash of the whole table.
+# The subselects stay lookups in one partition, whatever the statistics say; EXISTS may become a hash of a whole table.
 JUDGE = """
 SELECT asked.id,
        CASE
@@ -66,7 +69,7 @@ WHERE d.notification_id = queued.id
 RETURNING d.notification_id
 """
 
-# A notification enqueued anew takes its idempotency key over, else it would be skipped as a duplicate of what it replaces.
+# What is enqueued anew takes its idempotency key over, else it would be skipped as a duplicate of what it replaces.
 FREE_KEYS = """
 WITH held AS MATERIALIZED (
     SELECT k.key, k.channel
@@ -87,9 +90,10 @@ WITH copied AS MATERIALIZED (
     JOIN outbox.dead_letters d ON d.notification_id = asked.id
 ), made AS (
     INSERT INTO outbox.notifications
-        (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key, idempotency_key)
-    SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient, c.template,
-           c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key
+        (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
+         idempotency_key)
+    SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient,
+           c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key
     FROM copied c
     ORDER BY c.idempotency_key COLLATE "C", c.channel COLLATE "C", c.new_id
     RETURNING id
@@ -107,10 +111,10 @@ RETURNING d.notification_id, c.new_id
 class Judged:
     """What a replay of one dead letter would do. All but `replay` and `anew` are reasons to leave it alone.
 
-    `replay`: it goes back into the queue. `anew`: retention has dropped the notification, so the letter's copy is enqueued
-    under a new id. `unknown`: there is no such dead letter. `replayed`, `discarded`: it is resolved. `queued`: it is
-    being delivered. `sent`: a worker thought lost had delivered it after all. `key_taken`: its idempotency key has
-    expired, and stands for another notification now.
+    `replay`: it goes back into the queue. `anew`: retention has dropped the notification, so the letter's copy is
+    enqueued under a new id. `unknown`: there is no such dead letter. `replayed`, `discarded`: it is resolved. `queued`:
+    it is being delivered. `sent`: a worker thought lost had delivered it after all. `key_taken`: its idempotency key
+    has expired, and stands for another notification now.
     """
 
     id: UUID
@@ -141,13 +145,11 @@ def judge(conn: Any, ids: Iterable[UUID | str]) -> list[Judged]:
         ValueError: an id is no UUID.
         NotMigrated: the database has no outbox.
     """
-    return [
-        Judged(_uuid(identity), verdict, channel, reason, is_expired)
-        for chunk in _chunks(ids)
-        for identity, verdict, channel, reason, is_expired in connections.run(
-            conn, JUDGE, {"ids": chunk}, allow_autocommit=True
-        )
-    ]
+    judged: list[Judged] = []
+    for chunk in _chunks(ids):
+        rows = connections.run(conn, JUDGE, {"ids": _texts(chunk)}, allow_autocommit=True)
+        judged += [Judged(UUID(str(row[0])), *row[1:]) for row in rows]
+    return judged
 
 
 def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, after: float = 0.0) -> Replayed:
@@ -172,16 +174,17 @@ def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, a
     anew: dict[UUID, UUID] = {}
     skipped: dict[UUID, Verdict] = {}
     for chunk in _chunks(ids):
-        connections.run(conn, LOCK, {"ids": chunk})
+        connections.run(conn, LOCK, {"ids": _texts(chunk)})
         verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk)}
         chosen = [identity for identity, verdict in verdicts.items() if verdict in {"replay", "anew"}]
         already = len(put_back) + len(anew)
         delays = {identity: after + (already + place) / (rate or float("inf")) for place, identity in enumerate(chosen)}
-        moved = {_uuid(row[0]) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
+        moved = {UUID(str(row[0])) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
         copied = _enqueue_anew(conn, _parameters(verdicts, "anew", delays))
         put_back += [identity for identity in chosen if identity in moved]
         anew |= copied
-        skipped |= {identity: why for identity, why in verdicts.items() if identity not in moved and identity not in copied}
+        left = {identity: why for identity, why in verdicts.items() if identity not in moved and identity not in copied}
+        skipped |= {identity: _OVERTAKEN.get(why, why) for identity, why in left.items()}
     return Replayed(tuple(put_back), anew, skipped)
 
 
@@ -189,20 +192,21 @@ def _enqueue_anew(conn: Any, parameters: dict[str, list[str | None]]) -> dict[UU
     if not parameters["ids"]:
         return {}
     connections.run(conn, FREE_KEYS, {"ids": parameters["ids"]})
-    return {_uuid(old): _uuid(new) for old, new in connections.run(conn, ENQUEUE_ANEW, parameters)}
+    return {UUID(str(old)): UUID(str(new)) for old, new in connections.run(conn, ENQUEUE_ANEW, parameters)}
 
 
 def _parameters(
     verdicts: Mapping[UUID, Verdict], wanted: Verdict, delays: Mapping[UUID, float]
 ) -> dict[str, list[str | None]]:
     ids = [identity for identity, verdict in verdicts.items() if verdict == wanted]
-    return {"ids": [str(identity) for identity in ids], "delays": [str(delays[identity]) for identity in ids]}
+    return {"ids": _texts(ids), "delays": _texts(delays[identity] for identity in ids)}
 
 
-def _chunks(ids: Iterable[UUID | str]) -> Sequence[list[str | None]]:
-    each: list[str | None] = [str(identity) for identity in dict.fromkeys(map(_uuid, ids))]
-    return [each[start : start + CHUNK] for start in range(0, len(each), CHUNK)]
+def _chunks(ids: Iterable[UUID | str]) -> Iterator[list[UUID]]:
+    each = list(dict.fromkeys(UUID(str(given)) for given in ids))
+    for start in range(0, len(each), CHUNK):
+        yield each[start : start + CHUNK]
 
 
-def _uuid(value: Any) -> UUID:
-    return value if type(value) is UUID else UUID(str(value))
+def _texts(values: Iterable[object]) -> list[str | None]:
+    return [str(value) for value in values]

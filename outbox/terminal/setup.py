@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAILED = 1
 MISUSED = 2
 
-_errors = Console(stderr=True, highlight=False)
+_errors = Console(stderr=True, highlight=False, emoji=False)
 
 
 def configuration(path: Path | None, database_url: str | None = None, **overrides: Any) -> config.Config:
@@ -50,7 +50,7 @@ def readable_errors() -> Iterator[None]:
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
         complain("the outbox schema is missing or behind in this database: run `outbox migrate`")
         raise typer.Exit(FAILED) from None
-    except (psycopg.OperationalError, DBAPIError) as error:
+    except (psycopg.Error, DBAPIError) as error:
         complain(f"the database said no: {describe(getattr(error, 'orig', None) or error)}")
         raise typer.Exit(FAILED) from None
 

@@ -1,0 +1,167 @@
+"""story: all that is known of one notification. These statements only read, and never what the message says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from outbox import connections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+# The state is that of the view. How many go first is counted as the claim orders them.
+STORY = """
+SELECT statement_timestamp(),
+       n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.idempotency_key, n.priority,
+       n.created_at, n.run_at, n.expires_at,
+       s.state, s.attempts, q.run_at, q.lost, q.worker, w.host, w.pid,
+       (SELECT count(*) FROM outbox.workers live
+        WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
+       CASE WHEN s.state = 'due' THEN
+           (SELECT count(*) FROM outbox.queue o
+            WHERE o.channel = q.channel AND o.run_at <= statement_timestamp()
+              AND (o.priority, o.run_at) < (q.priority, q.run_at))
+       ELSE 0 END,
+       (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'since ' || CAST(p.created_at AS date))
+        FROM outbox.suppressions p
+        WHERE p.channel = n.channel
+          AND p.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
+          AND p.topic IN ('', coalesce(n.topic, '')) AND (p.until IS NULL OR p.until > statement_timestamp())
+        ORDER BY p.topic
+        LIMIT 1),
+       d.reason, d.died_at, d.replays, d.resolution, d.resolved_at
+FROM outbox.notifications n
+JOIN outbox.status s ON s.id = n.id
+LEFT JOIN outbox.queue q ON q.id = n.id
+LEFT JOIN outbox.workers w ON w.id = q.worker
+LEFT JOIN outbox.dead_letters d ON d.notification_id = n.id
+WHERE n.id = CAST(CAST(:id AS text) AS uuid)
+"""
+
+ATTEMPTS = """
+SELECT a.claim, a.attempt, a.outcome, a.provider, a.provider_message_id, a.error_class, a.error_code, a.error, a.worker,
+       a.started_at, a.finished_at, date_part('epoch', a.finished_at - a.started_at),
+       date_part('epoch', statement_timestamp() - a.finished_at)
+FROM outbox.attempts a
+WHERE a.notification_id = CAST(CAST(:id AS text) AS uuid)
+ORDER BY a.claim
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was enqueued, without what the message says."""
+
+    id: UUID
+    channel: str
+    recipient: str
+    template: str | None
+    locale: str | None
+    topic: str | None
+    group_key: str | None
+    idempotency_key: str | None
+    priority: int
+    created_at: datetime
+    run_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it is now. All after `attempts` is about work that remains."""
+
+    state: str
+    attempts: int
+    """Deliveries tried."""
+    due_at: datetime | None
+    """When it is next due; while leased, when the lease ends."""
+    lost: int | None
+    """Claims whose worker vanished."""
+    worker: int | None
+    host: str | None
+    pid: int | None
+    live_workers: int
+    """Workers of its channel that were seen in the last minute."""
+    ahead: int
+    """Notifications due on its channel that go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Its dead letter; open while `resolution` is None."""
+
+    reason: str
+    died_at: datetime
+    replays: int
+    resolution: str | None
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one claim of it ended. `took` and `ago` are seconds."""
+
+    claim: int
+    attempt: int
+    outcome: str
+    provider: str | None
+    provider_message_id: str | None
+    error_class: str | None
+    error_code: str | None
+    error: str | None
+    worker: int | None
+    started_at: datetime | None
+    finished_at: datetime
+    took: float | None
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One notification from its enqueue to `now`, by the database's clock; `suppression` would keep it back now."""
+
+    now: datetime
+    facts: Facts
+    place: Place
+    suppression: str | None
+    death: Death | None
+    attempts: Sequence[Attempt]
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt that had the last word: an acceptance, whatever was written after it, or else the newest."""
+        accepted = [attempt for attempt in self.attempts if attempt.outcome == "sent"]
+        every = accepted or self.attempts
+        return every[-1] if every else None
+
+
+def tell(conn: Any, id: UUID | str) -> Story | None:  # noqa: A002 - the name of the column
+    """Return the story of one notification, or None when there is no such notification (any more).
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    rows = connections.run(conn, STORY, {"id": str(id)}, allow_autocommit=True)
+    if not rows:
+        return None
+    row = rows[0]
+    return Story(
+        now=row[0],
+        facts=Facts(UUID(str(row[1])), *row[2:13]),
+        place=Place(*row[13:22]),
+        suppression=row[22],
+        death=Death(*row[23:28]) if row[23] is not None else None,
+        attempts=list_attempts(conn, id),
+    )
+
+
+def list_attempts(conn: Any, id: UUID | str) -> list[Attempt]:  # noqa: A002 - the name of the column
+    """Return what became of each claim of a notification, in order.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    return [Attempt(*row) for row in connections.run(conn, ATTEMPTS, {"id": str(id)}, allow_autocommit=True)]

@@ -1,0 +1,103 @@
+"""`outbox enqueue` as people see it: the arguments of `enqueue`, written as options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outbox.durations import parse
+from outbox.errors import ConfigError, InvalidNotification
+from outbox.queue.enqueue import enqueue
+from outbox.terminal.output import note, print_json, say
+from outbox.terminal.session import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_TEXTS = ("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "locale")
+
+
+def run(url: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+    """Enqueue one notification in a transaction of its own, and print its id.
+
+    Raises:
+        ConfigError: an option was refused; the sentence begins with the option.
+        IdempotencyConflict: the key stands for other content.
+    """
+    given, written = _arguments(options)
+    try:
+        with writing(url) as conn:
+            enqueued = enqueue(conn, **given)
+    except InvalidNotification as error:
+        raise ConfigError([f"{written.get(error.field, '--' + error.field)}: {error.problem}"]) from None
+    if as_json:
+        print_json({"id": enqueued.id, "created": enqueued.created})
+        return 0
+    say(f"{enqueued.id} {'created' if enqueued.created else 'was there already, by its idempotency key'}")
+    note(f"its story: outbox explain {enqueued.id}")
+    return 0
+
+
+def _arguments(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the arguments of `enqueue`, and by which option each was written; with every mistake in them at once."""
+    written = {name: f"--{name.replace('_', '-')}" for name in options}
+    given = {name: options[name] for name in _TEXTS}
+    problems: list[str] = []
+
+    def put(name: str, option: str, read: Callable[[str], Any]) -> None:
+        if options[option] is None:
+            return
+        if given.get(name) is not None:
+            problems.append(f"{written[option]}: {written[name]} says it already; give one of them")
+            return
+        written[name] = f"--{option.replace('_', '-')}"
+        try:
+            given[name] = read(options[option])
+        except ValueError as error:
+            problems.append(f"{written[name]}: {error}")
+
+    put("payload", "payload", _json)
+    put("headers", "headers", _json)
+    put("priority", "priority", lambda text: int(text) if text.isdecimal() else text)
+    put("run_at", "run_at", _moment)
+    put("run_at", "delay", _from_now)
+    put("expires_at", "expires_at", _moment)
+    put("expires_at", "expires_in", _from_now)
+    if problems:
+        raise ConfigError(problems)
+    return given, written
+
+
+def _json(text: str) -> Any:
+    """Read JSON: the text itself, the file after an @, or standard input for a dash."""
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8: byte {error.start} cannot be read") from None
+    except OSError as error:
+        raise ValueError(f"{text[1:]} cannot be read: {error.strerror}") from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a moment: write it like 2030-01-31T09:00:00Z, or with +01:00") from None
+    if moment.utcoffset() is None:
+        raise ValueError(f"{text!r} has no time zone: end it with Z for UTC, or with an offset such as +01:00")
+    return moment
+
+
+def _from_now(text: str) -> timedelta:
+    return timedelta(seconds=parse(text))

@@ -1,0 +1,104 @@
+"""`outbox explain`: one notification's story on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from outbox.errors import clean
+from outbox.messages import PRIORITIES
+from outbox.queue.dead_letters import show_dead_letter
+from outbox.queue.story import tell
+from outbox.terminal.attempts import attempt_document, print_attempts
+from outbox.terminal.narrative import what_next, why_here
+from outbox.terminal.output import moment, print_facts, print_json, say
+from outbox.terminal.session import reading
+from outbox.terminal.setup import FAILED, complain
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from outbox.config import Config
+    from outbox.queue.story import Story
+
+_LONGEST = 4_096
+
+
+def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noqa: A002 - the name of the column
+    """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
+    with reading(url) as conn:
+        story = tell(conn, id)
+        remains = story is None and show_dead_letter(conn, id) is not None
+    if story is None:
+        hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if remains else ""
+        complain(f"there is no notification {id} in this database{hint}")
+        return FAILED
+    policy = config.channels.get(story.facts.channel)
+    why, following = why_here(story, policy), what_next(story, policy)
+    if as_json:
+        print_json(_document(story, why, following))
+        return 0
+    print_facts(_facts(story))
+    say()
+    if story.attempts:
+        print_attempts(story.attempts)
+        say()
+    say(Text.assemble(("now   ", "dim"), (story.place.state, "bold"), f": {clean(why, _LONGEST)}"))
+    say(Text.assemble(("next  ", "dim"), clean(following, _LONGEST)))
+    return 0
+
+
+def _facts(story: Story) -> list[tuple[str, str | None]]:
+    facts = story.facts
+    names = {level: f"{name} ({level})" for name, level in PRIORITIES.items()}
+    asked_later = (facts.run_at - facts.created_at).total_seconds() > 1
+    return [
+        ("notification", str(facts.id)),
+        ("to", f"{facts.recipient}, by {facts.channel}"),
+        ("template", facts.template and facts.template + (f", in {facts.locale}" if facts.locale else "")),
+        ("topic", facts.topic),
+        ("group key", facts.group_key),
+        ("idempotency key", facts.idempotency_key),
+        ("priority", names.get(facts.priority, str(facts.priority))),
+        ("enqueued", moment(facts.created_at, story.now)),
+        ("not before", moment(facts.run_at, story.now) if asked_later else None),
+        ("not after", moment(facts.expires_at, story.now) if facts.expires_at else None),
+        ("suppression", story.suppression),
+    ]
+
+
+def _document(story: Story, why: str, following: str) -> dict[str, Any]:
+    facts, place, death = story.facts, story.place, story.death
+    return {
+        "id": facts.id,
+        "channel": facts.channel,
+        "recipient": facts.recipient,
+        "template": facts.template,
+        "locale": facts.locale,
+        "topic": facts.topic,
+        "group_key": facts.group_key,
+        "idempotency_key": facts.idempotency_key,
+        "priority": facts.priority,
+        "created_at": facts.created_at,
+        "run_at": facts.run_at,
+        "expires_at": facts.expires_at,
+        "state": place.state,
+        "attempts": place.attempts,
+        "next_due_at": place.due_at,
+        "worker": place.worker and {"id": place.worker, "host": place.host, "pid": place.pid},
+        "live_workers": place.live_workers,
+        "ahead": place.ahead,
+        "suppression": story.suppression,
+        "dead_letter": death
+        and {
+            "reason": death.reason,
+            "died_at": death.died_at,
+            "replays": death.replays,
+            "resolution": death.resolution,
+            "resolved_at": death.resolved_at,
+        },
+        "history": [attempt_document(attempt) for attempt in story.attempts],
+        "why": why,
+        "next": following,
+    }

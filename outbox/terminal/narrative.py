@@ -1,0 +1,168 @@
+"""Why a notification is where it is, and what happens next: pure functions from its story to plain sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outbox.durations import describe
+from outbox.errors import clean
+from outbox.terminal.output import age, counted, moment
+
+if TYPE_CHECKING:
+    from outbox.config import ChannelConfig
+    from outbox.queue.story import Death, Story
+
+_REASONS = {
+    "rejected": "its content was refused",
+    "unreachable": "the recipient cannot be reached",
+    "exhausted": "every attempt failed",
+    "too_old": "it could not be tried for too long",
+    "ambiguous": "it may have been delivered, and nobody can know",
+    "poison": "its workers vanished too often: it may be what kills them",
+}
+_QUOTED = 300
+_NOTHING = "nothing: this is its end."
+
+
+def why_here(story: Story, policy: ChannelConfig | None) -> str:
+    """Return why the notification is in the state that it is in."""
+    match story.place.state:
+        case "due":
+            return _why_due(story)
+        case "leased":
+            return f"{_holder(story)} has it in hand, under a lease until {_due(story)}."
+        case "retrying":
+            return f"it waits for attempt {_attempt(story, policy)}, due {_due(story)}, because {_last_words(story)}."
+        case "deferred":
+            return _put_off(story)
+        case "scheduled":
+            return _why_scheduled(story)
+        case "sent":
+            return _why_sent(story)
+        case "dead":
+            return _why_dead(story)
+        case "expired" | "suppressed":
+            return f"it was not sent: {_last_words(story)}."
+        case "cancelled":
+            return f"somebody took it back before it was sent, {_ended(story)}."
+        case _:
+            return "its row in outbox.queue is gone, and no attempt says why: it was removed by hand."
+
+
+def what_next(story: Story, policy: ChannelConfig | None) -> str:
+    """Return what will happen to the notification now, and what a person can do about it."""
+    place, death = story.place, story.death
+    if place.state in {"due", "deferred", "scheduled", "retrying"}:
+        return _next_claim(story, policy)
+    if place.state == "leased":
+        return "its outcome. The lease is renewed meanwhile; if the worker vanishes, another takes over when it ends."
+    if place.state == "dead":
+        return _after_death(story)
+    if place.state == "sent" and death is not None and death.resolution is None:
+        close = f"outbox dead-letters discard {story.facts.id}"
+        return f"nothing. It had been given up before the acceptance came in; its dead letter can be closed: {close}"
+    if place.state == "unaccounted":
+        return "nothing. Enqueue it again if it should be sent."
+    return _NOTHING
+
+
+def _why_due(story: Story) -> str:
+    place, channel = story.place, story.facts.channel
+    since = f"it has been due for {age((story.now - (place.due_at or story.now)).total_seconds())}"
+    if place.worker is not None:
+        since = f"{_holder(story)} had it in hand and vanished; its lease ended {_due(story)}"
+    if not place.live_workers:
+        return f"{since}, and no live worker serves {channel}."
+    ahead = f"{counted(place.ahead, 'notification')} due there go first" if place.ahead else "it is the first in line"
+    return f"{since}; {counted(place.live_workers, 'live worker')} for {channel}, and {ahead}."
+
+
+def _why_scheduled(story: Story) -> str:
+    if story.death is not None and story.death.resolution == "replayed":
+        return f"it was replayed after it had died, and is due {_due(story)}."
+    return _put_off(story) if story.attempts else f"it was enqueued to be sent later, {_due(story)}."
+
+
+def _put_off(story: Story) -> str:
+    return f"it was put off until {_due(story)}, without using an attempt, because {_last_words(story)}."
+
+
+def _why_sent(story: Story) -> str:
+    last = story.last
+    if last is None:
+        return "it was accepted."
+    name = f", which calls it {last.provider_message_id}" if last.provider_message_id else ""
+    after = describe((last.finished_at - story.facts.created_at).total_seconds())
+    return f"{last.provider or 'its provider'} accepted it at {_ended(story)}, {after} after it was enqueued{name}."
+
+
+def _why_dead(story: Story) -> str:
+    death = story.death
+    if death is None:
+        return f"it was given up at {_ended(story)}, because {_last_words(story)}."
+    why = _REASONS.get(death.reason, death.reason)
+    words = _last_words(story)
+    return f"it was given up at {moment(death.died_at, story.now)}, because {why} ({words})."
+
+
+def _after_death(story: Story) -> str:
+    death, identity = story.death, story.facts.id
+    if death is None:
+        return "nothing: its dead letter is gone, so it cannot be replayed."
+    if death.resolution is not None:
+        return f"nothing: somebody {death.resolution} its dead letter at {_resolved(death, story)}."
+    return (
+        f"nothing by itself. Once the cause is mended: outbox dead-letters replay {identity}"
+        f" (or close it: outbox dead-letters discard {identity})"
+    )
+
+
+def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
+    place, facts = story.place, story.facts
+    when = "the next claim takes it" if place.state == "due" else f"it is taken when it is due ({_due(story)})"
+    if not place.live_workers:
+        when = f"start a worker, for none is live: outbox worker --channel {facts.channel}. Then {when}"
+    if policy is not None and (place.lost or 0) >= policy.max_lost:
+        return f"{when}, and makes it a dead letter: its workers vanished {place.lost} times."
+    if facts.expires_at is not None and facts.expires_at <= max(place.due_at or story.now, story.now):
+        return f"{when}, and ends it as expired, unsent: it will be, or is, past {moment(facts.expires_at, story.now)}."
+    if story.suppression is not None:
+        return f"{when}, and ends it as suppressed, unsent: {story.suppression}."
+    if policy is None:
+        return f"{when}, for attempt {place.attempts + 1}."
+    if place.attempts + 1 >= policy.max_attempts:
+        return f"{when}, for the last attempt; if it fails, it becomes a dead letter."
+    return f"{when}; if it fails, it is tried again, until attempt {policy.max_attempts} makes it a dead letter."
+
+
+def _attempt(story: Story, policy: ChannelConfig | None) -> str:
+    return f"{story.place.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
+
+
+def _holder(story: Story) -> str:
+    place = story.place
+    where = f" on {place.host} (pid {place.pid})" if place.host else ", which is not registered any more,"
+    return f"worker {place.worker}{where}"
+
+
+def _due(story: Story) -> str:
+    return moment(story.place.due_at, story.now) if story.place.due_at else "now"
+
+
+def _ended(story: Story) -> str:
+    return moment(story.last.finished_at, story.now) if story.last else "a time nobody recorded"
+
+
+def _resolved(death: Death, story: Story) -> str:
+    return moment(death.resolved_at, story.now) if death.resolved_at else "a time nobody recorded"
+
+
+def _last_words(story: Story) -> str:
+    last = story.last
+    if last is None:
+        return "no attempt is on record"
+    said = clean(" ".join(part for part in (last.error_code, last.error) if part), _QUOTED)
+    if last.outcome == "lost":
+        return "its worker vanished while it had it in hand"
+    who = f"{last.provider} said " if last.provider and said else ""
+    return f"{who}{said}".rstrip(".") or f"the last attempt ended as {last.outcome}"

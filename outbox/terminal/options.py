@@ -1,0 +1,102 @@
+"""The options of the commands, with the words of their help."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outbox.terminal.selection import ErrorClass, Reason
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file.", show_default="OUTBOX_CONFIG, else ./outbox.toml"),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", help="postgresql://user@host/database", show_default="OUTBOX_DATABASE_URL, else the file's"
+    ),
+]
+# Of `outbox` itself, `demo`, `migrate` and `worker`.
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        help="Print the version and exit.",
+        callback=lambda value: _print_version(asked=value),
+        is_eager=True,
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        help="Make a new database on this server (it stays there with --keep).", show_default="a server of its own"
+    ),
+]
+Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL of all migrations instead of running them.")]
+Down = Annotated[
+    str | None,
+    typer.Option(
+        "--down", metavar="REVISION", help="Undo down to a revision; `base` removes every table and all they hold."
+    ),
+]
+Priorities = Annotated[
+    list[str] | None,
+    typer.Option("--priority", help="Only these priorities (urgent, high, normal, bulk, or 0-9); again for more."),
+]
+Concurrency = Annotated[int | None, typer.Option(help="Deliveries at once, for each channel.", show_default="200")]
+Grace = Annotated[
+    str | None, typer.Option(help="Time to finish what is being sent after a signal.", show_default="30s")
+]
+
+# Of the commands that look and mend.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Identity = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.", show_default=False)]
+Identities = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Dead letters by their ids.", show_default=False)
+]
+Channels = Annotated[list[str] | None, typer.Option("--channel", help="Only this channel; again for more.")]
+Classes = Annotated[
+    list[ErrorClass] | None,
+    typer.Option(
+        "--class", metavar="CLASS", help=f"Only this class of error; again for more: {', '.join(ErrorClass)}."
+    ),
+]
+Reasons = Annotated[
+    list[Reason] | None,
+    typer.Option("--reason", metavar="REASON", help=f"Only given up for this; again for more: {', '.join(Reason)}."),
+]
+Since = Annotated[str | None, typer.Option("--since", help="Only those that died so long ago or later, such as 24h.")]
+Every = Annotated[bool, typer.Option("--all", help="Every open dead letter.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would happen; write nothing.")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Rate = Annotated[str | None, typer.Option(help="How many become due in what time: 50/s, 600/m, 1000/h.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest.")]
+Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed or discarded too.")]
+
+# Of `enqueue`: a notification's fields.
+Channel = Annotated[str, typer.Option(help="email, sms, push, or a name of your own.", show_default=False)]
+Recipient = Annotated[str, typer.Option(help="One address, number, token or URL.", show_default=False)]
+Template = Annotated[str | None, typer.Option(help="Template to render; without one the payload is the message.")]
+Payload = Annotated[
+    str | None, typer.Option(metavar="JSON", help="A JSON object; @file.json, or - for standard input, to read it.")
+]
+Priority = Annotated[str | None, typer.Option(help="urgent, high, normal, bulk, or 0 to 9.", show_default="normal")]
+RunAt = Annotated[str | None, typer.Option(metavar="TIME", help="Not before, such as 2030-01-31T09:00:00Z.")]
+Delay = Annotated[str | None, typer.Option(metavar="DURATION", help="Not before so long from now, such as 5m.")]
+ExpiresAt = Annotated[str | None, typer.Option(metavar="TIME", help="Not after: too late is worse than never.")]
+ExpiresIn = Annotated[str | None, typer.Option(metavar="DURATION", help="Not after so long from now, such as 1h.")]
+IdempotencyKey = Annotated[str | None, typer.Option(help="One key, one notification, on a channel.")]
+Topic = Annotated[str | None, typer.Option(help="What it is about, for consent.")]
+GroupKey = Annotated[str | None, typer.Option(help="What it belongs to, for cancelling together.")]
+Locale = Annotated[str | None, typer.Option(help="Language to render in, such as pt-BR.")]
+Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
+
+
+def _print_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"outbox {version('outbox')}")
+        raise typer.Exit

@@ -1,0 +1,122 @@
+"""`outbox status` as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from outbox.queue.inspect import count_channels, count_strays, live_workers
+from outbox.terminal.output import Column, age, counted, print_json, print_table, say, warn
+from outbox.terminal.session import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from outbox.queue.inspect import Channel, LiveWorker, Strays
+
+_COLUMNS = (
+    Column("channel"),
+    Column("waiting", "number"),
+    Column("due", "number"),
+    Column("leased", "number"),
+    Column("scheduled", "number"),
+    Column("retrying", "number"),
+    Column("oldest due", "number"),
+    Column("dead", "number"),
+    Column("workers", "number"),
+)
+_WORKERS_NAMED = 4
+
+
+def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
+    """Print what waits on each channel (or those asked for), who works, and what is amiss."""
+    with reading(url) as conn:
+        channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
+    warnings = [*_unserved(channels), *_astray(strays)]
+    if as_json:
+        print_json(_document(channels, workers, strays, warnings))
+        return 0
+    if channels:
+        print_table(_COLUMNS, [_row(channel) for channel in channels])
+    else:
+        say("nothing waits, and there are no dead letters")
+    say(_about(workers))
+    for warning in warnings:
+        warn(warning)
+    return 0
+
+
+def _row(channel: Channel) -> list[str]:
+    counts = (channel.waiting, channel.due, channel.leased, channel.scheduled, channel.retrying)
+    oldest = "-" if channel.oldest_due is None else age(channel.oldest_due)
+    return [channel.channel, *(f"{count:,}" for count in counts), oldest, f"{channel.dead:,}", str(channel.workers)]
+
+
+def _about(workers: Sequence[LiveWorker]) -> str:
+    if not workers:
+        return "no live worker"
+    count = counted(len(workers), "live worker")
+    if len(workers) > _WORKERS_NAMED:
+        return f"{count} on {counted(len({worker.host for worker in workers}), 'host')}; --json lists them"
+    return f"{count}: " + "; ".join(_name(worker) for worker in workers)
+
+
+def _name(worker: LiveWorker) -> str:
+    idle = ", idle" if set(worker.idle) == set(worker.channels) else ""
+    where = f"{worker.id} on {worker.host} (pid {worker.pid}, up {age(worker.up)}{idle})"
+    return f"{where}: {', '.join(worker.channels)}"
+
+
+def _unserved(channels: Sequence[Channel]) -> Iterator[str]:
+    for channel in channels:
+        if channel.due and not channel.workers:
+            yield (
+                f"{channel.due:,} due on {channel.channel}, and no live worker serves it; "
+                f"start one: outbox worker --channel {channel.channel}"
+            )
+
+
+def _astray(strays: Strays) -> Iterator[str]:
+    if strays.notifications or strays.attempts:
+        rows = f"{counted(strays.notifications, 'notification')} and {counted(strays.attempts, 'attempt')}"
+        yield (
+            f"in the DEFAULT partitions: {rows}, because no partition of their day was made in time. They are served "
+            "all the same, but cannot be dropped by the day; let a worker or `outbox migrate` run once in a fortnight"
+        )
+
+
+def _document(
+    channels: Sequence[Channel], workers: Sequence[LiveWorker], strays: Strays, warnings: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "channels": [
+            {
+                "channel": channel.channel,
+                "waiting": channel.waiting,
+                "due": channel.due,
+                "leased": channel.leased,
+                "scheduled": channel.scheduled,
+                "retrying": channel.retrying,
+                "oldest_due_seconds": channel.oldest_due,
+                "dead_letters": channel.dead,
+                "workers": channel.workers,
+            }
+            for channel in channels
+        ],
+        "workers": [
+            {
+                "id": worker.id,
+                "host": worker.host,
+                "pid": worker.pid,
+                "version": worker.version,
+                "channels": worker.channels,
+                "idle": worker.idle,
+                "started_at": worker.started_at,
+                "up_seconds": worker.up,
+                "seen_seconds": worker.seen,
+            }
+            for worker in workers
+        ],
+        "default_partitions": asdict(strays),
+        "warnings": warnings,
+    }
