@@ -65,7 +65,8 @@ def _level(event: Event) -> int:
 def _sentence(event: Event) -> str:
     match event:
         case events.Attempted(identity, channel, attempt, outcome, seconds):
-            return f"{channel} {identity} attempt {attempt}: {_told(outcome)} after {seconds * 1000:.0f} ms"
+            tried = f"attempt {attempt}" if outcome.used else "not attempted"
+            return f"{channel} {identity} {tried}, {seconds * 1000:.0f} ms: {_told(outcome)}"
         case events.WorkerStarted(worker, channels):
             return f"worker {worker} serves {', '.join(channels)}"
         case events.WorkerStopping(worker, reason, in_hand, grace):

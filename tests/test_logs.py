@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, get_args
+from uuid import UUID
+
+import pytest
+
+from outbox import errors, events, logs
+from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from outbox.outcomes import Outcome
+
+ID = UUID("01980000-0000-7000-8000-000000000000")
+ERROR = errors.Misconfigured("bad password", code="535 5.7.8")
+EVERY_EVENT: tuple[events.Event, ...] = (
+    events.WorkerStarted(1, ("email", "sms")),
+    events.WorkerStopping(1, "SIGTERM", 12, 30.0),
+    events.WorkerStopped(1, 3),
+    events.Claimed("email", 200, 1, 0.004),
+    events.Attempted(ID, "email", 2, Sent(provider="smtp", provider_message_id="q1"), 0.0123, 0.5),
+    events.FailedOver(ID, "email", "smtp", ERROR),
+    events.ProviderHeld("email", "smtp", 30.0, ERROR),
+    events.ProviderResumed("email", "smtp"),
+    events.ProviderFailed("email", "smtp", "KeyError", "KeyError at smtp.py:12"),
+    events.Settled(200, 1, 0.01),
+    events.LeaseLost(3),
+    events.DatabaseLost("claim", "OperationalError: gone", 0.5),
+    events.DatabaseBack("claim", 12.3),
+    events.ListenUnheard(),
+    events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    logger = logging.getLogger("outbox")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+def test_no_kind_of_event_is_left_out_here() -> None:
+    assert {type(event) for event in EVERY_EVENT} == set(get_args(events.Event))
+
+
+@pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: type(event).__name__)
+def test_every_event_is_one_line_of_words_and_one_of_json(
+    event: events.Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(verbose=True)
+    logs.log(event)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "object at 0x" not in line
+    logs.configure(verbose=True, as_json=True)
+    logs.log(event)
+    written = json.loads(capsys.readouterr().err)
+    assert written["event"] == type(event).__name__
+    assert written["level"] in {"debug", "info", "warning", "error"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "words"),
+    [
+        (Sent(provider="smtp"), "DEBUG", "attempt 1, 12 ms: sent, by smtp"),
+        (
+            Retry(provider="smtp", failure=Failure("temporary", "451 4.3.0", "busy"), delay=3.0),
+            "INFO",
+            "attempt 1, 12 ms: retry, next in 3.0 s, by smtp: 451 4.3.0 busy",
+        ),
+        (
+            Dead(failure=Failure("rejected", None, "no template nope"), reason="rejected"),
+            "WARNING",
+            "not attempted, 12 ms: dead (rejected): no template nope",
+        ),
+        (Ambiguous(provider="smtp", reason="ambiguous"), "WARNING", "attempt 1, 12 ms: ambiguous (ambiguous), by smtp"),
+        (Deferred(delay=30.0), "INFO", "not attempted, 12 ms: deferred, next in 30.0 s"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_an_attempt_says_how_it_ended_and_what_happens_next(
+    outcome: Outcome, level: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(verbose=True)
+    logs.log(events.Attempted(ID, "email", 1, outcome, 0.012, 0.0))
+    line = capsys.readouterr().err
+    assert f"{level} " in line
+    assert line.endswith(f"email {ID} {words}\n")
+
+
+def test_without_verbose_what_went_well_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.log(events.Attempted(ID, "email", 1, Sent(provider="smtp"), 0.01, 0.0))
+    logs.log(events.Claimed("email", 5, 0, 0.01))
+    assert capsys.readouterr().err == ""
