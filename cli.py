@@ -43,7 +43,7 @@ def demo(
 ) -> None:
     """See it work: thousands of signups, a bad mail server, a killed worker, and accounts that add up. Half a minute.
 
-    Nothing is sent to anybody. Needs outbox[dev-server], or PostgreSQL's programs. Exit code 1: it does not add up.
+    Nothing is sent to anybody. Needs the extra dev-server, or PostgreSQL's programs. Exit code 1: it does not add up.
     """
     from outbox.demo import run as command  # noqa: PLC0415
 

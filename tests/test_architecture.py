@@ -43,7 +43,7 @@ RESERVED = {
 
 CONNECT = {"socket", "create_connection", "open_connection", "start_server", "create_server"}  # of socket and asyncio
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
-READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb"}
+READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 SHARED_BY_TRANSITIONS = {"outbox.queue.draft"}  # a notification that is not yet enqueued: a value, not a transition
 
