@@ -17,7 +17,10 @@ from outbox.errors import ConfigError
         ("postgres://h/d", "postgresql://h/d"),
         ("postgresql+psycopg://u@h/d", "postgresql://u@h/d"),
         ("postgresql+psycopg2://u@h/d", "postgresql://u@h/d"),
-        ("postgresql+asyncpg://u@h/d?application_name=app&ssl=require", "postgresql://u@h/d?application_name=app&sslmode=require"),
+        (
+            "postgresql+asyncpg://u@h/d?application_name=app&ssl=require",
+            "postgresql://u@h/d?application_name=app&sslmode=require",
+        ),
         ("POSTGRESQL://h/d", "postgresql://h/d"),
         ("postgresql:///d?host=/run/postgresql\n", "postgresql:///d?host=/run/postgresql"),
     ],

@@ -70,7 +70,9 @@ async def test_a_dead_letter_is_a_copy_that_stands_alone(database_url: str) -> N
         database_url,
         """
         SELECT notification_id, channel, recipient, template, payload, topic, group_key, locale, idempotency_key,
-               headers, attempts, reason, provider, error_class, error_code, error, resolution FROM outbox.dead_letters""",
+               headers, attempts, reason, provider, error_class, error_code, error, resolution
+        FROM outbox.dead_letters
+        """,
     )
     assert row == (
         identity, "email", "user0@example.org", "welcome", {"subject": "Hello", "text": "Hi"}, "news", "g", "de", "k",
