@@ -1,4 +1,4 @@
-"""deliver: one attempt, from a claimed row to its outcome. Read this first.
+"""deliver: one attempt, from a claimed row to its outcome. If you read one file, read this.
 
 It takes no database connection: consent was read by the claim, and the outcome is written by settle, so a slow provider
 can never hold a transaction open.

@@ -94,7 +94,7 @@ class DeliveryError(OutboxError):
 
 
 class Unreachable(DeliveryError):
-    """This recipient cannot be reached, permanently: dead letter, and the address is suppressed."""
+    """This recipient cannot be reached, permanently: dead letter."""
 
     name = "unreachable"
 

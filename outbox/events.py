@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,10 +33,11 @@ class WorkerStopping:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStopped:
-    """A worker ended; `released` notifications went back unsent."""
+    """A worker ended; `released` notifications went back unsent, and `outcomes` counts what it settled, by name."""
 
     worker: int
     released: int
+    outcomes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

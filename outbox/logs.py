@@ -67,16 +67,30 @@ def _sentence(event: Event) -> str:
         case events.Attempted(identity, channel, attempt, outcome, seconds):
             tried = f"attempt {attempt}" if outcome.used else "not attempted"
             return f"{channel} {identity} {tried}, {seconds * 1000:.0f} ms: {_told(outcome)}"
+        case events.Claimed(channel, count, lost, seconds):
+            after = f", {lost} of them after a worker was lost" if lost else ""
+            return f"{channel}: claimed {count} in {seconds * 1000:.0f} ms{after}"
+        case events.Settled(count, stale, seconds):
+            late = f", {stale} too late to count" if stale else ""
+            return f"settled {count} in {seconds * 1000:.0f} ms{late}"
+        case events.ProviderHeld(channel, provider, seconds, error):
+            return f"{channel}: {provider} refuses us, held for {seconds:g} s, then probed: {error}"
+        case _:
+            return _about_the_worker(event)
+
+
+def _about_the_worker(event: Event) -> str:
+    match event:
         case events.WorkerStarted(worker, channels):
             return f"worker {worker} serves {', '.join(channels)}"
         case events.WorkerStopping(worker, reason, in_hand, grace):
-            return f"worker {worker} stops ({reason}): {in_hand} in hand, {grace:g} s to finish them"
-        case events.WorkerStopped(worker, released):
-            return f"worker {worker} stopped, {released} given back"
-        case events.ProviderHeld(channel, provider, seconds, error):
-            return f"{channel}: {provider} refuses us, held for {seconds:g} s, then probed: {error}"
+            rest = f", {grace:g} s to finish them" if in_hand else ""
+            return f"worker {worker} stops ({reason}): {in_hand} in hand{rest}"
+        case events.WorkerStopped(worker, released, outcomes):
+            ends = ", ".join(f"{count} {name}" for name, count in outcomes.items()) or "nothing was due"
+            return f"worker {worker} stopped: {ends}; {released} given back"
         case events.DatabaseLost(purpose, problem, pause):
-            return f"database ({purpose}) lost, next try in {pause:.1f} s: {problem}"
+            return f"database ({purpose}) away, next try in {pause:.1f} s: {problem}"
         case events.DatabaseBack(purpose, seconds):
             return f"database ({purpose}) back after {seconds:.1f} s"
         case events.ListenUnheard():

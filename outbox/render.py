@@ -75,8 +75,11 @@ class Templates:
         found = {folder for folder, files in folders.items() if files.intersection(FILES) and not _shared(folder)}
         return sorted(folder for folder in found if not _is_locale_of(folder, found))
 
-    def check(self) -> list[str]:
-        """Return what is wrong with any of the templates, one sentence each, without rendering them."""
+    def check(self, *, all_emails: bool = False) -> list[str]:
+        """Return what is wrong with any of the templates, one sentence each, without rendering them.
+
+        If `all_emails`, they are used for nothing else, and each needs a subject.
+        """
         if not self.path.is_dir():
             return [f"{self.path}: there is no such folder of templates"]
         problems: list[str] = []
@@ -84,9 +87,15 @@ class Templates:
         for folder, files in sorted(self._folders().items()):
             for file in sorted(files):
                 problems += self._check_file(f"{folder}/{file}".lstrip("/"))
-            if folder and not _shared(folder) and not _is_locale_of(folder, names) and not files & {*FILES[1:]}:
-                hint = "if it holds what others include, begin its name with _"
-                problems.append(f"{self.path / folder}: it has no body.txt and no body.html; {hint}")
+            if folder and not _shared(folder):
+                misspelt = {file: meant for file in sorted(files) if (meant := _misspelt(file))}
+                problems += [
+                    f"{self.path / folder / file}: a template has no such file; did you mean {meant}?"
+                    for file, meant in misspelt.items()
+                ]
+                if not _is_locale_of(folder, names):
+                    lacking = _lacking(files.union(misspelt.values()), all_emails=all_emails)
+                    problems += [f"{self.path / folder}: {lack}" for lack in lacking]
         return problems
 
     def _compile(self, name: str, locale: str) -> dict[str, Template]:
@@ -203,6 +212,19 @@ def _constants(include: nodes.Node) -> list[str]:
 
 def _shared(folder: str) -> bool:
     return any(part.startswith("_") for part in folder.split("/"))
+
+
+def _misspelt(file: str) -> str | None:
+    """Return the file of a template that a name of none stands for, if it resembles one more than by chance."""
+    close = difflib.get_close_matches(file, FILES, n=1, cutoff=0.6 if file.startswith("subject.") else 0.8)
+    return close[0] if close and file not in FILES else None
+
+
+def _lacking(files: set[str], *, all_emails: bool) -> Iterator[str]:
+    if files.isdisjoint(FILES[1:]):
+        yield "it has no body.txt and no body.html; if it holds what others include, begin its name with _"
+    elif all_emails and "subject.txt" not in files:
+        yield "it has no subject.txt, and every email needs a subject"
 
 
 def _is_locale_of(folder: str, templates: set[str]) -> bool:

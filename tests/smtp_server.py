@@ -67,6 +67,9 @@ class Accepted:
     connection: int
 
 
+TLS_HANDSHAKE = b"\x16\x03"  # what a client says first that expects TLS: a plain server can only hang up
+
+
 class _HungUp(Exception):
     pass
 
@@ -135,6 +138,9 @@ class SmtpServer:
             writer.close()
         except OSError:
             writer.transport.abort()  # after a failed handshake, close() would wait for ever
+        except AssertionError:
+            writer.transport.abort()  # else the socket outlives the test that failed, and another one is blamed
+            raise
         finally:
             self.open -= 1
             self._tasks.discard(task)
@@ -234,6 +240,8 @@ class _Session:
         """Return one line without its CRLF, which must be one: a bare CR or LF on the wire fails the test's server."""
         line = await self.reader.readuntil(b"\n")
         self.server.heard += line
+        if line.startswith(TLS_HANDSHAKE):
+            raise _HungUp
         assert re.fullmatch(rb"[^\r\n]*\r\n", line), f"a bare CR or LF on the wire: {line!r}"
         return line[:-2]
 

@@ -70,6 +70,12 @@ def test_exactly_one_handle_is_taken(conn: psycopg.Connection) -> None:
         outbox.cancel(conn, group_key="g", idempotency_key="k")
 
 
+def test_an_id_that_is_none_is_refused_before_it_can_spoil_the_transaction(conn: psycopg.Connection) -> None:
+    with pytest.raises(ValueError, match="hexadecimal UUID"):
+        outbox.cancel(conn, id="order 42")
+    conn.execute("SELECT 1")
+
+
 async def test_a_worker_passes_by_what_an_open_transaction_is_cancelling(database_url: str) -> None:
     (identity,) = enqueue(database_url)
     with psycopg.connect(database_url) as conn:

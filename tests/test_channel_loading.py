@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
@@ -12,11 +13,14 @@ from outbox.channels import compose_for, load_provider
 from outbox.check import check
 from outbox.config import load
 from outbox.errors import ConfigError
-from outbox.messages import Email, Receipt
+from outbox.messages import Email, Notification, Receipt
+from outbox.render import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+OWN_CHANNEL = "one of your own needs a provider by its dotted path"
 
 PIGEON = '''
 from pydantic import BaseModel, Field, SecretStr, field_validator
@@ -108,18 +112,30 @@ def test_a_helper_module_is_not_a_provider(helper: str) -> None:
 
 
 def test_an_unknown_channel_is_refused_with_the_nearest() -> None:
-    expected = "channels.emial: there is no such channel; did you mean email?"
-    assert problems("emial", "smtp", {}) == (expected,)
-    with pytest.raises(ConfigError) as refused:
-        compose_for("emial")
-    assert refused.value.problems == (expected,)
+    (only,) = problems("emial", "smtp", {})
+    assert only == f"channels.emial: there is no such channel; did you mean email? ({OWN_CHANNEL})"
+
+
+def test_a_channel_of_ones_own_gives_its_provider_the_notification(tmp_path: Path) -> None:
+    provider = load_provider("pager", "tests.ledger", {"path": tmp_path / "ledger"})
+    assert callable(provider.send)
+    notification = Notification(UUID("01980000-0000-7000-8000-000000000000"), "pager", "+447700900001")
+    assert compose_for("pager")(notification, Templates(tmp_path)) is notification
+
+
+def test_settings_that_are_no_pydantic_model_are_refused_as_such() -> None:
+    (only,) = problems("email", "tests.hands", {})
+    assert (
+        only
+        == "providers.tests.hands: the module tests.hands needs two names, Settings (a pydantic model) and Provider"
+    )
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_dotted_path_must_lead_to_the_two_names() -> None:
     end = "cannot be imported: is it spelt right, and installed?"
     assert problems("email", "acme_post.half", {}) == (
-        "providers.acme_post.half: the module acme_post.half needs two names, Settings and Provider",
+        "providers.acme_post.half: the module acme_post.half needs two names, Settings (a pydantic model) and Provider",
     )
     assert problems("email", "acme_post.none", {}) == (f"providers.acme_post.none: the module acme_post.none {end}",)
     assert problems("email", "acme_post.lost", {}) == (
@@ -219,8 +235,8 @@ def test_check_reports_channels_providers_and_templates_together(good: Path) -> 
 
     assert check(load(good, environ={})) == [
         f"{good}: providers.smtp.tls must be 'none', 'starttls' or 'implicit'",
-        "channels.fax: there is no such channel; known: email",
-        "channels.email_bulk: there is no such channel; did you mean email?",
+        f"channels.fax: there is no such channel; known: email ({OWN_CHANNEL})",
+        f"channels.email_bulk: there is no such channel; did you mean email? ({OWN_CHANNEL})",
         f"{good}: providers.sntp is in no channel's list of providers",
         f"{good.parent}/templates/welcome/body.txt, line 1: Expected an expression, got 'end of statement block'",
     ]

@@ -8,7 +8,9 @@ import email
 import email.policy
 import os
 import re
+import secrets
 import sys
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,14 @@ from typing import Any
 import psycopg
 import pytest
 
+import outbox
+from outbox import config
+from outbox.check import check
+from outbox.devdb import find_binaries
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
+from outbox.worker import process
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
+from tests.recorder import Recorder, drain, route
 from tests.smtp_server import SmtpServer
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +57,7 @@ async def test_the_readmes_quickstart_delivers_a_notification(tmp_path: Path, em
         migrate, work = blocks("README.md", "bash")
 
         async def run(script: str) -> str:
-            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{find_binaries()}"  # for psql
             script = script.replace("export OUTBOX_DATABASE_URL=postgresql://localhost/app\n", "")
             process = await asyncio.create_subprocess_exec(
                 "bash", "-ec", script, cwd=tmp_path, env=os.environ | {"PATH": path, "OUTBOX_DATABASE_URL": empty_url},
@@ -61,7 +69,9 @@ async def test_the_readmes_quickstart_delivers_a_notification(tmp_path: Path, em
 
         await run(migrate)
         await run("python signup.py")
-        assert "email" in await run(work)
+        output = await run(work)
+        assert "worker 1 stopped: 1 sent; 0 given back" in output
+        assert "ada@example.org | sent" in output
         (message,) = server.accepted
     parsed = email.message_from_bytes(message.content, policy=email.policy.default)
     assert message.recipients == ["ada@example.org"]
@@ -104,7 +114,7 @@ async def yesterday(cloned_url: str) -> str:
 async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
     answers: list[list[tuple[Any, ...]]] = []
     with psycopg.connect(yesterday) as conn:
-        for query in blocks("docs/tables.md", "sql"):
+        for query in (block for block in blocks("docs/tables.md", "sql") if "GRANT" not in block):
             cursor = conn.execute(query.encode())
             answers.append(cursor.fetchall() if cursor.description else [])
             if "cancel(" in query:
@@ -122,6 +132,57 @@ async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
     assert cancelled[0][0] == 1
     assert suppressed == unaccounted == []
     assert enqueued[1][0][1:] == (True, False)
+
+
+async def test_the_provider_of_ones_own_delivers_and_refuses(
+    tmp_path: Path, cloned_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = blocks("docs/providers.md", "python")
+    (section,) = blocks("docs/providers.md", "toml")
+    (tmp_path / "company").mkdir()
+    (tmp_path / "company" / "fax.py").write_text(program)
+    (tmp_path / "outbox.toml").write_text(section)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = config.load(tmp_path / "outbox.toml", environ={}, overrides={"database.url": cloned_url})
+    assert check(settings) == []
+    (taken,) = enqueue(cloned_url, recipient="ada@example.org")
+    enqueue(cloned_url, recipient="nobody@example.org")
+    await drain(cloned_url, *process.routes(settings, ["email"], lambda _: None))
+    assert rows(cloned_url, "SELECT provider_message_id FROM outbox.attempts WHERE outcome = 'sent'") == [
+        (f"fax-{taken}",)
+    ]
+    assert rows(cloned_url, "SELECT reason, error_code, error FROM outbox.dead_letters") == [
+        ("unreachable", "404", "no such number")
+    ]
+
+
+async def test_the_grants_are_enough_for_each_role_and_no_more_than_it_needs(cloned_url: str) -> None:
+    (grants,) = (block for block in blocks("docs/tables.md", "sql") if "GRANT" in block)
+    names = {role: f"{role}_{secrets.token_hex(4)}" for role in ("app", "worker", "auditor")}
+    grants = re.sub(r"\b(app|worker|auditor)\b", lambda match: names[match[1]], grants)
+    rows(cloned_url, "; ".join([*(f"CREATE ROLE {name}" for name in names.values()), grants]))
+
+    def url(role: str) -> str:
+        return f"{cloned_url}{'&' if '?' in cloned_url else '?'}options=-c%20role%3D{names[role]}"
+
+    try:
+        enqueue(url("app"), 3, idempotency_key=None, group_key="g")
+        enqueue(url("app"), idempotency_key="k")
+        recorder = Recorder()
+        await drain(url("worker"), route(recorder), concurrency=2)
+        assert len(recorder.sent) == 4
+        enqueue(url("app"), group_key="g", run_at=timedelta(hours=1))
+        with psycopg.connect(url("app")) as conn:
+            assert outbox.cancel(conn, group_key="g") == outbox.Cancelled(1, 0, 3, 0, 0)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute("SELECT * FROM outbox.dead_letters")
+        with psycopg.connect(url("worker")) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("INSERT INTO outbox.notifications (channel, recipient) VALUES ('email', 'a@b.c')")
+        assert len(rows(url("auditor"), "SELECT state FROM outbox.status")) == 5
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            rows(url("auditor"), "DELETE FROM outbox.queue")
+    finally:
+        rows(cloned_url, "; ".join(f"DROP OWNED BY {name}; DROP ROLE {name}" for name in names.values()))
 
 
 def test_the_tour_never_makes_its_reader_go_back() -> None:

@@ -20,7 +20,7 @@ ERROR = errors.Misconfigured("bad password", code="535 5.7.8")
 EVERY_EVENT: tuple[events.Event, ...] = (
     events.WorkerStarted(1, ("email", "sms")),
     events.WorkerStopping(1, "SIGTERM", 12, 30.0),
-    events.WorkerStopped(1, 3),
+    events.WorkerStopped(1, 3, {"sent": 20, "retry": 1}),
     events.Claimed("email", 200, 1, 0.004),
     events.Attempted(ID, "email", 2, Sent(provider="smtp", provider_message_id="q1"), 0.0123, 0.5),
     events.FailedOver(ID, "email", "smtp", ERROR),

@@ -20,7 +20,9 @@ DAY = 86_400.0
 
 def claimed(*, attempt: int = 0, claim: int = 1, age: float = 0.0) -> Claimed:
     notification = Notification(uuid4(), "email", "ada@example.org")
-    return Claimed(notification, claim, attempt, lost=0, suppression=None, age=age, expires_in=None, waited=0.0)
+    return Claimed(
+        notification, claim, attempt, lost=0, lost_by=None, suppression=None, age=age, expires_in=None, waited=0.0
+    )
 
 
 def judged(error: errors.DeliveryError, policy: ChannelConfig = POLICY, **situation: float) -> Outcome:

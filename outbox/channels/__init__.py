@@ -63,36 +63,46 @@ def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provid
 def compose_for(channel: str) -> Callable[[Notification, Templates], Any]:
     """Return the function that makes a channel's message from a notification.
 
-    Raises:
-        ConfigError: there is no such channel.
+    A channel that is not one of ours has nothing to compose with: its providers are given the notification itself.
     """
-    compose: Callable[[Notification, Templates], Any] = _channel(channel).compose
+    if channel not in _channels():
+        return _as_it_is
+    compose: Callable[[Notification, Templates], Any] = import_module(f"{__name__}.{channel}").compose
     return compose
 
 
-def _channel(channel: str) -> ModuleType:
-    known = [found.name for found in iter_modules(__path__) if found.ispkg]
-    if channel in known:
-        return import_module(f"{__name__}.{channel}")
-    raise ConfigError([f"channels.{channel}: there is no such channel; {nearest(channel, known)}"])
+def _as_it_is(notification: Notification, _templates: Templates) -> Notification:
+    return notification
+
+
+def _channels() -> list[str]:
+    return [found.name for found in iter_modules(__path__) if found.ispkg]
 
 
 def _provider_module(channel: str, name: str) -> Any:
-    package = _channel(channel)
     if "." in name:
         module = _imported(name, name)
         if not _offers(module):
-            raise ConfigError([f"providers.{name}: the module {name} needs two names, Settings and Provider"])
+            needs = "two names, Settings (a pydantic model) and Provider"
+            raise ConfigError([f"providers.{name}: the module {name} needs {needs}"])
         return module
-    own = [found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")]
-    if name in own and _offers(module := _imported(f"{package.__name__}.{name}", name)):
+    package = f"{__name__}.{channel}"
+    own = _modules(package) if channel in _channels() else []
+    if name in own and _offers(module := _imported(f"{package}.{name}", name)):
         return module
     for entry in metadata.entry_points(group=GROUP, name=f"{channel}.{name}"):
         if _offers(module := _imported(entry.module, name)):
             return module
-    known = [other for other in own if _is_provider(f"{package.__name__}.{other}")]
+    if not own:
+        wanted = "one of your own needs a provider by its dotted path"
+        raise ConfigError([f"channels.{channel}: there is no such channel; {nearest(channel, _channels())} ({wanted})"])
+    known = [other for other in own if _is_provider(f"{package}.{other}")]
     elsewhere = "one from elsewhere is a dotted path, or an entry point"
     raise ConfigError([f"providers.{name}: {channel} has no such provider; {nearest(name, known)} ({elsewhere})"])
+
+
+def _modules(package: str) -> list[str]:
+    return [found.name for found in iter_modules(import_module(package).__path__) if not found.name.startswith("_")]
 
 
 def _imported(path: str, name: str) -> ModuleType:
@@ -106,7 +116,8 @@ def _imported(path: str, name: str) -> ModuleType:
 
 
 def _offers(module: ModuleType) -> bool:
-    return hasattr(module, "Settings") and hasattr(module, "Provider")
+    settings = getattr(module, "Settings", None)
+    return isinstance(settings, type) and issubclass(settings, BaseModel) and hasattr(module, "Provider")
 
 
 def _is_provider(path: str) -> bool:

@@ -38,8 +38,10 @@ __all__ = [
     "ProviderSection",
     "TemplatesConfig",
     "WorkerConfig",
+    "find_file",
     "libpq_url",
     "load",
+    "survey",
 ]
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")  # the CHECK on notifications.channel
@@ -62,8 +64,28 @@ def load(
     Raises:
         ConfigError: with every mistake that was found.
     """
+    config, problems = survey(path, environ=environ, overrides=overrides)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def survey(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] = _NO_OVERRIDES,
+) -> tuple[Config, list[str]]:
+    """Return the configuration as far as it can be understood, and every mistake in it.
+
+    What was refused has its default there; a channel whose list of providers was refused has none. The arguments are
+    those of `load`.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
     environ = os.environ if environ is None else environ
-    source = _source(path, environ)
+    source = find_file(path, environ=environ)
     tree = Tree(source, read_file(source) if source else {})
     tree.add_arguments(overrides)
     tree.add_environment(environ)
@@ -72,13 +94,13 @@ def load(
     values["channels"] = {name: _channel(tree, name) for name in _table(tree, "channels")}
     _table(tree, "providers")  # for its shape: those without a section of their own count too
     values["providers"] = {name: _provider(tree, name) for name in tree.names("providers")}
-    if tree.problems:
-        raise ConfigError(tree.problems)
     values["templates"] = _anchored(values["templates"], source)
-    return Config(**values, source=source)
+    return Config(**values, source=source), tree.problems
 
 
-def _source(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+def find_file(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file that `load` reads, if any. One that was named, by `path` or `OUTBOX_CONFIG`, may not be there."""
+    environ = os.environ if environ is None else environ
     named = path or (Path(environ["OUTBOX_CONFIG"]) if environ.get("OUTBOX_CONFIG") else None)
     if named is not None:
         return named.absolute()
@@ -113,25 +135,31 @@ def _table(tree: Tree, *path: str) -> dict[str, Any]:
     return {}
 
 
-def _validated(tree: Tree, model: type[Section], *path: str) -> Section | None:
-    """Return the section at `path`, or None when it has mistakes, which are added to the tree's problems."""
+def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: object) -> Section:
+    """Return the section at `path`, with defaults for what is refused, which is added to the tree's problems.
+
+    `stand_ins` stand for the keys that have no default.
+    """
     found = len(tree.problems)
     table = _table(tree, *path)
     if len(tree.problems) > found:
-        return None
+        return model.model_construct(**stand_ins)
     try:
         return model.model_validate(table)
     except ValidationError as error:
         secret = model is DatabaseConfig
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
-        return None
+        refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
+    if refused.isdisjoint(stand_ins):
+        return model.model_validate({key: value for key, value in table.items() if key not in refused})
+    return model.model_construct(**stand_ins)
 
 
-def _channel(tree: Tree, name: str) -> Section | None:
+def _channel(tree: Tree, name: str) -> Section:
     if not _CHANNEL.fullmatch(name):
         where = tree.origin("channels", name)
         tree.problems.append(f"{where}: channels.{name}: a channel's name is made of a-z, 0-9 and _, from a letter on")
-    return _validated(tree, ChannelConfig, "channels", name)
+    return _validated(tree, ChannelConfig, "channels", name, providers=())
 
 
 def _provider(tree: Tree, name: str) -> ProviderSection:

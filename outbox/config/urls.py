@@ -11,6 +11,9 @@ from outbox.errors import ConfigError
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.+-]*)://")
 _OURS = re.compile(r"postgres(?:ql)?(?:\+(?P<driver>psycopg|psycopg_async|psycopg2|asyncpg))?")
+# As libpq reads what stands behind the scheme: the first @ before a / ends the user and the password.
+_PARTS = re.compile(r"(?:[^@/]*@)?(?P<hosts>[^/?]*)(?P<path>[^?]*)")
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _RIGHT = "write postgresql://user:password@host:port/database (SQLAlchemy's postgresql+psycopg:// is accepted too)"
 
 
@@ -37,4 +40,16 @@ def libpq_url(url: str) -> str:
     except ProgrammingError:
         # Not its own words: they quote the URL, and with it the password.
         raise ConfigError([f"the database URL cannot be understood: {_RIGHT}"]) from None
+    _refuse_torn_passwords(rest)
     return f"postgresql://{rest}"
+
+
+def _refuse_torn_passwords(rest: str) -> None:
+    """Refuse what libpq would take a part of a password from for a host or a port, and show it when it fails there."""
+    parts = _PARTS.match(rest)
+    if parts is None or "@" in parts["hosts"] + parts["path"]:
+        raise ConfigError(
+            ["the database URL has an @ out of place: an @ in a password is written %40, and a / is written %2F"]
+        )
+    if not all(_HOST.fullmatch(host) for host in parts["hosts"].split(",")):
+        raise ConfigError(["the port in the database URL is no number; a / or # in a password is written %2F or %23"])

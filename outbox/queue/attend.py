@@ -46,8 +46,8 @@ def _about(channels: Sequence[str]) -> dict[str, Any]:
 async def enter(conn: AsyncConnection[Any], channels: Sequence[str]) -> int:
     """Register this process as a worker of `channels`; returns the worker's id."""
     cursor = await conn.execute(ENTER, _about(channels))
-    row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+    (identity,) = (await cursor.fetchall())[0]
+    return int(identity)
 
 
 def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 from outbox import connections
 from outbox.messages import Cancelled
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 CANCEL = """
 SELECT cancelled, leased, sent, dead, ended FROM outbox.cancel(
@@ -32,6 +30,7 @@ def cancel(
 
     Raises:
         TypeError: not exactly one of `id`, `idempotency_key` and `group_key` was given.
+        ValueError: `id` is no UUID.
         NotInTransaction, NotMigrated: as `enqueue`.
     """
     parameters = _parameters(id, idempotency_key, group_key, channel)
@@ -59,7 +58,7 @@ def _parameters(
         msg = "cancel() takes exactly one of id, idempotency_key and group_key"
         raise TypeError(msg)
     return {
-        "id": None if identity is None else str(identity),
+        "id": None if identity is None else str(UUID(str(identity))),
         "idempotency_key": idempotency_key,
         "group_key": group_key,
         "channel": channel,

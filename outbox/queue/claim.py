@@ -44,7 +44,7 @@ WITH due AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload, n.priority, n.topic, n.group_key, n.headers,
-       n.created_at, c.claim, c.attempt, c.lost, s.reason,
+       n.created_at, c.claim, c.attempt, c.lost, c.lost_by, s.reason,
        date_part('epoch', now() - greatest(n.run_at, d.resolved_at)),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.due_at)
 FROM claimed c
@@ -74,6 +74,8 @@ class Claimed:
     """Deliveries tried before this claim."""
     lost: int
     """Earlier claims whose worker vanished."""
+    lost_by: int | None
+    """The worker that vanished with it just now, if so."""
     suppression: str | None
     """Why the recipient must not be contacted, if so."""
     age: float

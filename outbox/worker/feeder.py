@@ -122,6 +122,6 @@ class Feeder:
         for lease in self._leases.take(rows, asked_at):
             self.ready.put_nowait(lease)
         if rows:
-            lost = sum(row.lost > 0 for row in rows)
+            lost = sum(row.lost_by is not None for row in rows)
             self._route.listener(ClaimedEvent(self._route.channel, len(rows), lost, time.monotonic() - asked_at))
         return rows

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from outbox import channels
+from outbox.config.problems import nearest
 from outbox.deliver import Route
 from outbox.errors import ConfigError
 from outbox.render import Templates
@@ -28,7 +29,8 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         ConfigError: with every mistake in the channels and the settings of their providers.
     """
     problems = [
-        f"no [channels.{name}] in the configuration: write it, with providers = […]"
+        f"no [channels.{name}] in {config.source or 'the configuration (there is no outbox.toml here)'}: "
+        f"{nearest(name, list(config.channels)) if config.channels else 'write it, with providers = […]'}"
         for name in names
         if name not in config.channels
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -31,6 +32,7 @@ class Settler:
         self._worker = worker
         self._linger = linger
         self._listener = listener
+        self.outcomes: Counter[str] = Counter()
         self._waiting: list[tuple[Settlement, Callable[[], None]]] = []
         self._some = asyncio.Event()
         self._full = asyncio.Event()
@@ -55,6 +57,7 @@ class Settler:
             await self._write([settlement for settlement, _ in batch])
             del self._waiting[: len(batch)]
             self._leases.drop(settlement.id for settlement, _ in batch)
+            self.outcomes.update(settlement.outcome.name for settlement, _ in batch)
             for _, done in batch:
                 done()
             if not self._waiting:

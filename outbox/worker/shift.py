@@ -147,7 +147,7 @@ class Shift:
                 await self._claims.run(lambda conn: attend.leave(conn, self._worker))
         except TimeoutError:
             return max(len(self._settler), 1)
-        self._listener(WorkerStopped(self._worker, released))
+        self._listener(WorkerStopped(self._worker, released, dict(self._settler.outcomes)))
         return 0
 
 

@@ -96,4 +96,4 @@ def _provider_message_id(acceptance: str) -> str | None:
     for pattern in _QUEUE_IDS:
         if match := pattern.search(acceptance):
             return clean(match[1], _ID_LIMIT)
-    return clean(acceptance, _ID_LIMIT) or None
+    return None
