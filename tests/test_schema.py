@@ -98,9 +98,8 @@ def test_every_table_and_column_and_function_is_commented(conn: psycopg.Connecti
     silent = conn.execute(r"""
         SELECT c.oid::regclass || coalesce('.' || a.attname, '')
         FROM pg_class c
-        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'v'
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE c.relnamespace = 'outbox'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-          AND c.relname <> 'migrations'
           AND (obj_description(c.oid) IS NULL OR (a.attnum IS NOT NULL AND col_description(c.oid, a.attnum) IS NULL))
         UNION ALL
         SELECT p.oid::regprocedure::text FROM pg_proc p

@@ -1,4 +1,4 @@
--- What \d+ shows. The same words stand in outbox/schema.py; a test holds the two equal.
+-- What \d+ shows. The words about tables stand in outbox/schema.py too; a test holds the two equal.
 
 COMMENT ON SCHEMA outbox IS 'Notifications: enqueued by applications in their own transactions, delivered by outbox workers';
 
@@ -131,3 +131,27 @@ COMMENT ON FUNCTION outbox.take_idempotency_key IS 'Takes the idempotency key of
 COMMENT ON FUNCTION outbox.put_into_queue IS 'Puts inserted notifications into the queue and wakes an idle worker';
 COMMENT ON FUNCTION outbox.refuse_update IS 'Keeps notifications immutable';
 COMMENT ON FUNCTION outbox.take_out_of_queue IS 'Takes deleted notifications out of the queue';
+
+COMMENT ON COLUMN outbox.status.id IS 'The notification';
+COMMENT ON COLUMN outbox.status.channel IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.recipient IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.template IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.topic IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.group_key IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.idempotency_key IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.priority IS 'As enqueued';
+COMMENT ON COLUMN outbox.status.state IS 'due, scheduled, leased, retrying or deferred while work remains; then sent, dead, expired, suppressed or cancelled';
+COMMENT ON COLUMN outbox.status.attempts IS 'Deliveries tried';
+COMMENT ON COLUMN outbox.status.last_outcome IS 'How the last claim ended, or sent if any was';
+COMMENT ON COLUMN outbox.status.last_provider IS 'The provider of that claim';
+COMMENT ON COLUMN outbox.status.last_error_class IS 'The error''s class of that claim';
+COMMENT ON COLUMN outbox.status.last_error_code IS 'The provider''s code for that error';
+COMMENT ON COLUMN outbox.status.last_error IS 'The provider''s words for that error';
+COMMENT ON COLUMN outbox.status.last_finished_at IS 'When that claim ended';
+COMMENT ON COLUMN outbox.status.next_due_at IS 'When it is next due, or its lease ends; empty when nothing remains to be done';
+COMMENT ON COLUMN outbox.status.run_at IS 'Not to be sent before this moment';
+COMMENT ON COLUMN outbox.status.expires_at IS 'Not to be sent after this moment';
+COMMENT ON COLUMN outbox.status.created_at IS 'When it was enqueued';
+
+COMMENT ON TABLE outbox.migrations IS 'The revision of this schema, written by outbox migrate';
+COMMENT ON COLUMN outbox.migrations.version_num IS 'The newest migration that was applied';
