@@ -59,16 +59,20 @@ def migrate(
     check: Annotated[bool, typer.Option("--check", help="Only tell: exit 0 when up to date, 1 when behind.")] = False,
     sql: options.Sql = False,
     down: options.Down = None,
+    sure: options.Sure = False,
 ) -> None:
     """Create or update the outbox schema. Safe to run from several places at once, and while applications run."""
     from outbox.terminal import migrate as command  # noqa: PLC0415 - each command imports what it needs, for a quick start
 
-    if sql:
-        command.print_sql(sys.stdout)
-        return
     with readable_errors():
+        command.refuse_contradictions(check=check, sql=sql, down=down)
+        if sql:
+            command.print_sql(sys.stdout)
+            return
         url = configuration(config, database_url).database_url
-        raise typer.Exit(command.check(url) if check else command.down(url, down) if down else command.up(url))
+        if down is not None:
+            raise typer.Exit(command.down(url, down, sure=sure))
+        raise typer.Exit(command.check(url) if check else command.up(url))
 
 
 @app.command(rich_help_panel="Delivery")
@@ -86,7 +90,7 @@ def worker(
 ) -> None:
     """Deliver notifications, until SIGTERM or Ctrl-C. Start as many as you like, anywhere.
 
-    Example: outbox worker --channel email --channel sms --concurrency 500
+    Example: outbox worker --channel email --priority urgent --concurrency 500
     """
     from outbox import logs  # noqa: PLC0415
     from outbox.terminal.priorities import levels  # noqa: PLC0415
@@ -127,7 +131,7 @@ def enqueue(
     from outbox.terminal import enqueue as command  # noqa: PLC0415
 
     with readable_errors():
-        raise typer.Exit(command.run(configuration(config, database_url).database_url, given, as_json=json))
+        raise typer.Exit(command.run(configuration(config, database_url), given, as_json=json))
 
 
 @app.command(rich_help_panel="Look and mend")
@@ -233,6 +237,7 @@ def replay_dead_letters(
     rate: options.Rate = None,
     dry_run: options.DryRun = False,
     sure: options.Sure = False,
+    json: options.AsJson = False,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -247,7 +252,8 @@ def replay_dead_letters(
     with readable_errors():
         chosen = selection.asked(ids, selection.filters(channel, class_, reason, since), every=every)
         url = configuration(config, database_url).database_url
-        raise typer.Exit(command.replay(url, chosen, rate=selection.per_second(rate), dry_run=dry_run, sure=sure))
+        how = command.How(dry_run=dry_run, sure=sure, as_json=json)
+        raise typer.Exit(command.replay(url, chosen, how, rate=selection.per_second(rate)))
 
 
 @dead_letters.command("discard")
@@ -261,6 +267,7 @@ def discard_dead_letters(
     every: options.Every = False,
     dry_run: options.DryRun = False,
     sure: options.Sure = False,
+    json: options.AsJson = False,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -275,7 +282,7 @@ def discard_dead_letters(
     with readable_errors():
         chosen = selection.asked(ids, selection.filters(channel, class_, reason, since), every=every)
         url = configuration(config, database_url).database_url
-        raise typer.Exit(command.discard(url, chosen, dry_run=dry_run, sure=sure))
+        raise typer.Exit(command.discard(url, chosen, command.How(dry_run=dry_run, sure=sure, as_json=json)))
 
 
 if __name__ == "__main__":

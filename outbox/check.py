@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outbox.channels import compose_for, load_provider
+from outbox.channels import load_provider
 from outbox.errors import ConfigError
 from outbox.render import Templates
 
@@ -29,11 +29,6 @@ def _channels(config: Config) -> Iterator[str]:
         yield f'{place}: no channel is configured; add [channels.email] with providers = ["smtp"]'
     unnamed = _unnamed(config)
     for channel, settings in config.channels.items():
-        try:
-            compose_for(channel)
-        except ConfigError as error:
-            yield from error.problems
-            continue
         # A refused list is empty. The sections that nobody names are this channel's, if there is no other.
         for name in settings.providers or (unnamed if len(config.channels) == 1 else ()):
             try:

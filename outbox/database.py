@@ -33,7 +33,10 @@ _LONGEST_PAUSE = 5.0
 
 # What a new connection may cure: the network, a restart, a failover (the old primary turns read-only), a full disk,
 # deadlocks and serialization failures. Anything else is a defect, and is raised.
+# A transaction pooler hands a prepared statement's name to a server that never heard of it.
+UNPREPARED = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
 TROUBLE = (
+    *UNPREPARED,
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
@@ -69,6 +72,7 @@ class Link:
         self._purpose = purpose
         self._listener = listener
         self._conn: psycopg.AsyncConnection[Any] | None = None
+        self._prepare_after: int | None = 5
         self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
@@ -83,6 +87,8 @@ class Link:
                 try:
                     result = await self._once(work)
                 except TROUBLE as error:
+                    if isinstance(error, UNPREPARED):
+                        self._prepare_after = None
                     lost_at = lost_at or time.monotonic()
                     await self._drop()
                     self._listener(DatabaseLost(self._purpose, describe(error), pause))
@@ -104,6 +110,7 @@ class Link:
                     self._conn = await psycopg.AsyncConnection.connect(
                         self._url,
                         autocommit=True,
+                        prepare_threshold=self._prepare_after,
                         connect_timeout=_CONNECT_TIMEOUT,
                         application_name=f"outbox {self._purpose}",
                         **KEEPALIVE,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import errors
 from outbox.consent import refusal
+from outbox.errors import clean
 from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Dead, Failure, Sent
@@ -86,7 +87,8 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         else:
             if route.holds.resume(name):
                 route.listener(ProviderResumed(route.channel, name))
-            return Sent(provider=name, provider_message_id=receipt.provider_message_id)
+            identity = receipt.provider_message_id
+            return Sent(provider=name, provider_message_id=clean(identity, 255) if identity else None)
     if refused is None:
         held = errors.Misconfigured(f"held: every provider of {route.channel} refuses us for now")
         return judge(held, claimed, route.policy, None, route.chance)

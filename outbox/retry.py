@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from outbox import errors
@@ -62,4 +63,6 @@ def after_hold(chance: Random) -> float:
 def told(error: errors.DeliveryError) -> float | None:
     """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
     seconds = getattr(error, "retry_after", None)
-    return None if seconds is None else min(max(float(seconds), 0.0), LONGEST_TOLD)
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(float(seconds), 0.0), LONGEST_TOLD)

@@ -59,7 +59,7 @@ notifications = Table(
     _need("run_at", _MOMENT, "Not to be sent before this moment", server_default=_NOW),
     _may("expires_at", _MOMENT, "Not to be sent after this moment: too late is worse than never"),
     _need("priority", SmallInteger, "0 first, 9 last: urgent 0, high 2, normal 5, bulk 8", server_default=text("5")),
-    _need("channel", Text, "email, sms, push, inapp, webhook, or a name of your own"),
+    _need("channel", Text, "email, or a channel of your own"),
     _need("recipient", Text, "One address, number, token or URL: one row a recipient"),
     _may("template", Text, "The template to render; without one the payload is the message"),
     _may("locale", Text, "The language to render in, such as pt-BR"),

@@ -50,7 +50,8 @@ async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 
     now = time.monotonic()
     settlement = Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, now - 0.2, now)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        return claimed.id in await settle_statement(conn, [settlement], worker=worker)
+        settled, _ = await settle_statement(conn, [settlement], worker=worker)
+        return claimed.id in settled
 
 
 def rows(url: str, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

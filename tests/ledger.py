@@ -14,6 +14,7 @@ from outbox.messages import Email, Receipt
 class Settings(BaseModel):
     path: Path
     took: float = 0.0
+    dies_of: str = ""
 
 
 class Provider:
@@ -24,6 +25,8 @@ class Provider:
     async def send(self, message: Email, key: str) -> Receipt:
         os.write(self._file, f"begun {key}\n".encode())
         await asyncio.sleep(self._settings.took)
+        if message.recipient == self._settings.dies_of:
+            os._exit(1)
         os.write(self._file, f"sent {key} {message.recipient}\n".encode())
         return Receipt()
 

@@ -218,6 +218,7 @@ def good(tmp_path: Path) -> Path:
     )
     (tmp_path / "templates/welcome").mkdir(parents=True)
     (tmp_path / "templates/welcome/body.txt").write_text("Hello {{ name }}")
+    (tmp_path / "templates/welcome/subject.txt").write_text("Hello")
     return file
 
 
@@ -252,6 +253,7 @@ def test_check_asks_for_a_channel(tmp_path: Path) -> None:
 
 def test_check_asks_for_the_folder_of_templates_only_if_one_was_chosen(good: Path) -> None:
     (good.parent / "templates/welcome/body.txt").unlink()
+    (good.parent / "templates/welcome/subject.txt").unlink()
     (good.parent / "templates/welcome").rmdir()
     (good.parent / "templates").rmdir()
     assert check(load(good, environ={})) == []

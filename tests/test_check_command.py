@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +71,59 @@ def test_mistakes_in_providers_and_templates_are_reported_together(file: Path) -
     assert result.exit_code == 1
     assert "providers.smtp.port" in result.stderr
     assert "welcome" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["[worker]\nlease = 0", "[worker]\nleese = 1", "[chanels.email]\n", "[channels.email]\nprovider = 1"]
+)
+def test_mistakes_anywhere_hide_none_in_providers_and_templates(file: Path, elsewhere: str) -> None:
+    right = RIGHT.partition("[providers")
+    channels = "" if elsewhere.startswith("[channels.email]") else right[0]
+    file.write_text(f"{elsewhere}\n{channels}[providers{right[2]}prot = 1\nconnections = 0\n", encoding="utf-8")
+    write_template(file, "welcome", "Hello {{ name")
+    result = run("", "check", "--config", file)
+    assert result.exit_code == 1
+    assert "did you mean port?" in result.stderr
+    assert "providers.smtp.connections" in result.stderr
+    assert "welcome" in result.stderr
+    assert "no channel's list" not in result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(set(lines)) >= 4
+
+
+def test_only_templates_are_counted(file: Path) -> None:
+    for name in ("welcome", "orders/paid", "_layouts"):
+        write_template(file, name, "Hello")
+    (file.parent / "templates" / "empty").mkdir()
+    result = run("", "check", "--config", file)
+    assert "templates: 2 templates in" in result.stdout
+
+
+def test_a_template_without_a_subject_is_a_mistake_where_all_channels_are_email(file: Path) -> None:
+    write_template(file, "welcome", "Hello")
+    (file.parent / "templates/welcome/subject.txt").rename(file.parent / "templates/welcome/subjct.txt")
+    result = run("", "check", "--config", file)
+    assert result.exit_code == 1
+    assert "did you mean subject.txt?" in result.stderr
+    (file.parent / "templates/welcome/subjct.txt").unlink()
+    assert "it has no subject.txt" in run("", "check", "--config", file).stderr
+
+
+def test_a_file_that_is_not_toml_is_a_mistake_and_the_only_one(file: Path) -> None:
+    file.write_text("[worker", encoding="utf-8")
+    result = run("", "check", "--config", file)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "this is not TOML" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "status", "migrate"])
+def test_a_file_that_the_environment_names_and_is_not_there_is_misuse(tmp_path: Path, command: str) -> None:
+    env = os.environ | {"OUTBOX_CONFIG": str(tmp_path / "none.toml"), "OUTBOX_DATABASE_URL": "postgresql:///none"}
+    words = [sys.executable, "-m", "outbox", command]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 2
+    assert "none.toml" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_misuse(tmp_path: Path) -> None:

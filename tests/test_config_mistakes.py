@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outbox.config import load
+from outbox.config import load, survey
 from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,6 +85,23 @@ def test_every_mistake_is_reported_at_once(file: Path) -> None:
         [str(file), "channels.SMS: a channel's name is made of a-z, 0-9 and _, from a letter on"],
         [str(file), "channels.SMS.providers: a provider is named twice"],
     ]
+
+
+def test_what_is_refused_has_its_default_and_what_is_not_stays(file: Path) -> None:
+    file.write_text(
+        '[worker]\nlease = "soon"\nconcurrency = 7\n[channels.email]\nmax_attempts = 3\n'
+        '[channels.sms]\nproviders = ["a"]\njitter = 2\nmax_attempts = 3\n'
+        "[templates]\npath = 5\n[providers.smtp]\nx = 1\n"
+    )
+    found, mistakes = survey(file, environ={})
+
+    assert len(mistakes) == 4
+    assert (found.worker.lease, found.worker.concurrency) == (30.0, 7)
+    assert found.channels["email"].providers == ()
+    assert found.channels["sms"].providers == ("a",)
+    assert (found.channels["sms"].jitter, found.channels["sms"].max_attempts) == (0.2, 3)
+    assert found.templates.path == file.parent / "templates"
+    assert dict(found.providers["smtp"]) == {"x": 1}
 
 
 def test_a_channel_without_providers_is_a_mistake(file: Path) -> None:

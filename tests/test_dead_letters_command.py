@@ -122,6 +122,13 @@ class TestList:
     def test_refuses_a_filter_that_it_does_not_understand(self, database_url: str, wrong: list[str]) -> None:
         assert run(database_url, "dead-letters", "list", *wrong).exit_code == 2
 
+    def test_names_the_nearest_class_and_reason(self, database_url: str) -> None:
+        result = run(database_url, "dead-letters", "list", "--class", "rejectd", "--reason", "exausted")
+        assert result.stderr.splitlines() == [
+            "error: --class: there is no 'rejectd'; did you mean rejected?",
+            "error: --reason: there is no 'exausted'; did you mean exhausted?",
+        ]
+
 
 class TestShow:
     def test_shows_everything(self, database_url: str) -> None:
@@ -132,6 +139,8 @@ class TestShow:
         assert done.returncode == 0
         for words in (identity, "welcome", "pt-BR", SECRET, "[bold red]try[/] later :smile:", "554 5.6.0", "retry"):
             assert str(words) in done.stdout
+        assert f"outbox dead-letters replay {identity}\n" in done.stderr
+        assert f"outbox dead-letters discard {identity}\n" in done.stderr
 
     def test_as_json_has_the_history_and_the_payload(self, database_url: str) -> None:
         [identity] = put_dead(database_url, payload={"text": SECRET})
@@ -210,6 +219,34 @@ class TestReplay:
         assert f"left alone, replayed before: {before}" in result.stderr
         assert f"left alone, no such dead letter: {UNKNOWN}" in result.stderr
         assert waiting(database_url) == 2
+
+    def test_of_none_that_is_open_claims_no_success(self, database_url: str) -> None:
+        result = run(database_url, "dead-letters", "replay", UNKNOWN)
+        assert (result.exit_code, result.stdout) == (1, "replayed nothing\n")
+
+    def test_as_json_tells_what_was_done(self, database_url: str, conn: psycopg.Connection) -> None:
+        kept, gone = put_dead(database_url, 2)
+        conn.execute("DELETE FROM outbox.notifications WHERE id = %s", [gone])
+        conn.commit()
+        result = run(database_url, "dead-letters", "replay", kept, gone, UNKNOWN, "--json")
+        told = json.loads(result.stdout)
+        assert (result.exit_code, told["replayed"]) == (1, 2)
+        assert [each["id"] for each in told["anew"]] == [str(gone)]
+        assert told["left_alone"] == [{"id": UNKNOWN, "why": "unknown"}]
+
+    def test_dry_as_json_tells_what_would_be_done(self, database_url: str) -> None:
+        put_dead(database_url, 1)
+        put_dead(database_url, 1, outcome=UNSURE, channel="sms")
+        assert json.loads(run(database_url, "dead-letters", "replay", "--all", "--dry-run", "--json").stdout) == {
+            "would_replay": 2,
+            "by_channel": {"email": 1, "sms": 1},
+            "by_reason": {"rejected": 1, "ambiguous": 1},
+            "anew": 0,
+            "ambiguous": 1,
+            "expired": 0,
+            "left_alone": [],
+        }
+        assert waiting(database_url) == 0
 
     def test_dry_tells_what_would_happen_and_writes_nothing(self, database_url: str, conn: psycopg.Connection) -> None:
         put_dead(database_url, 2)
@@ -291,6 +328,13 @@ class TestDiscard:
         assert run_on_a_terminal(database_url, "dead-letters", "discard", identity, answer="y\n")[0] == 0
         assert listed(database_url) == []
 
+    def test_as_json_tells_what_was_done(self, database_url: str) -> None:
+        [identity] = put_dead(database_url)
+        asked = ["dead-letters", "discard", identity, UNKNOWN, "--json"]
+        left = [{"id": UNKNOWN, "why": "unknown"}]
+        assert json.loads(run(database_url, *asked, "--dry-run").stdout) == {"would_discard": 1, "left_alone": left}
+        assert json.loads(run(database_url, *asked, "--yes").stdout) == {"discarded": 1, "left_alone": left}
+
     def test_dry_needs_no_answer_and_writes_nothing(self, database_url: str) -> None:
         put_dead(database_url, 3)
         result = run(database_url, "dead-letters", "discard", "--all", "--dry-run")
@@ -299,7 +343,7 @@ class TestDiscard:
 
     def test_of_one_that_is_not_open_fails_and_says_why(self, database_url: str) -> None:
         result = run(database_url, "dead-letters", "discard", UNKNOWN, "--yes")
-        assert result.exit_code == 1
+        assert (result.exit_code, result.stdout) == (1, "discarded nothing\n")
         assert "no such dead letter" in result.stderr
 
     def test_of_nothing_in_particular_is_misuse(self, database_url: str) -> None:

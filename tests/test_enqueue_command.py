@@ -131,6 +131,25 @@ def test_a_channel_and_a_recipient_are_needed(database_url: str) -> None:
     assert run(database_url, "enqueue", "--channel", "email").exit_code == 2
 
 
+def test_a_channel_that_is_not_configured_is_enqueued_with_a_warning(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "outbox.toml"
+    file.write_text('[channels.email]\nproviders = ["smtp"]\n', encoding="utf-8")
+    to_ada = ["enqueue", "--channel", "emial", "--recipient", "ada@example.org", "--json", "--config", file]
+    result = run(database_url, *to_ada)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["created"] is True
+    assert f"{file} has no [channels.emial]" in result.stderr
+    assert "did you mean email?" in result.stderr
+    assert how_many(database_url) == 1
+
+
+def test_a_configured_channel_or_none_at_all_gives_no_warning(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "outbox.toml"
+    for text in ('[channels.email]\nproviders = ["smtp"]\n', ""):
+        file.write_text(text, encoding="utf-8")
+        assert "warning" not in run(database_url, *TO_ADA, "--config", file).stderr
+
+
 def test_a_database_without_the_outbox_is_told_what_to_run(empty_url: str) -> None:
     result = run(empty_url, *TO_ADA)
     assert result.exit_code == 1

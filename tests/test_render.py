@@ -253,8 +253,24 @@ def test_check_finds_what_is_wrong_without_rendering(folder: Path) -> None:
         "bad/subject.txt, line 1: No filter named 'shout'.",
         "bad/de/body.txt, line 1: Expected an expression, got 'end of statement block'",
         f"half: {hint}",
-        f"typo: {hint}",
+        "typo/body.htm: a template has no such file; did you mean body.html?",
     ]
+
+
+def test_check_names_the_file_that_a_misspelt_one_stands_for(folder: Path) -> None:
+    files = ("t/subjct.txt", "t/subject.html", "t/de/boddy.txt", "t/body.txt", "t/foot.html", "_parts/bodies.txt")
+    templates = write(folder, **dict.fromkeys(files, ""))
+    assert templates.check() == [
+        f"{folder}/t/subjct.txt: a template has no such file; did you mean subject.txt?",
+        f"{folder}/t/subject.html: a template has no such file; did you mean subject.txt?",
+        f"{folder}/t/de/boddy.txt: a template has no such file; did you mean body.txt?",
+    ]
+
+
+def test_check_wants_a_subject_where_all_are_emails(folder: Path) -> None:
+    templates = write(folder, **{"t/body.txt": "", "t/de/subject.txt": "", "u/body.txt": "", "u/subject.txt": ""})
+    assert templates.check() == []
+    assert templates.check(all_emails=True) == [f"{folder}/t: it has no subject.txt, and every email needs a subject"]
 
 
 def test_check_says_when_the_folder_is_not_there(tmp_path: Path) -> None:

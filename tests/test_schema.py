@@ -195,7 +195,9 @@ def test_ids_made_one_after_another_are_in_order_and_carry_their_time(conn: psyc
         ("payload", "'[]'"),
         ("headers", "'1'"),
         ("idempotency_key", "repeat('k', 256)"),
-        ("expires_at", "now() - interval '1 day'"),
+        ("expires_at", "'infinity'"),
+        ("run_at", "'-infinity'"),
+        ("created_at", "'9999-12-31'"),
     ],
 )
 def test_the_table_refuses_nonsense(conn: psycopg.Connection, column: str, value: str) -> None:

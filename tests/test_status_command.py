@@ -144,6 +144,22 @@ def test_on_a_terminal_it_is_a_table(database_url: str) -> None:
     assert "warning" in seen
 
 
+def test_a_channels_name_is_never_broken_on_a_terminal(database_url: str) -> None:
+    put(database_url, 1, channel="marketing_email")
+    for columns in (40, 80, 120):
+        _, seen = run_on_a_terminal(database_url, "status", columns=columns)
+        assert "marketing_email" in seen
+
+
+def test_where_a_table_does_not_fit_each_channel_is_a_block(database_url: str) -> None:
+    put(database_url, 1_001)
+    put(database_url, 1, channel="sms")
+    _, seen = run_on_a_terminal(database_url, "status", columns=40)
+    lines = [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", seen).splitlines()]
+    assert lines[:3] == [["email"], ["waiting", "1,001"], ["due", "1,001"]]
+    assert lines[8:11] == [["workers", "0"], ["sms"], ["waiting", "1"]]
+
+
 def test_an_empty_outbox_says_so(database_url: str) -> None:
     assert run(database_url, "status").stdout == "nothing waits, and there are no dead letters\nno live worker\n"
 
@@ -157,7 +173,7 @@ def test_a_database_without_the_outbox_is_told_what_to_run(empty_url: str) -> No
 def test_a_database_that_cannot_be_reached_is_a_sentence() -> None:
     result = run("postgresql://nobody@127.0.0.1:1/none", "status")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: the database said no")
+    assert result.stderr.startswith("error: the database cannot be reached: connection failed")
 
 
 def test_a_database_that_refuses_is_a_sentence(database_url: str) -> None:

@@ -37,6 +37,7 @@ class Fleet:
             [providers."tests.ledger"]
             path = "{self._ledger}"
             took = {took}
+            dies_of = "killer@example.org"
             [worker]
             lease = "1s"
             idle_poll = "100ms"
@@ -173,6 +174,18 @@ def test_a_worker_that_was_frozen_begins_no_send_with_a_lease_that_ran_out(fleet
     )
     evidence = rows(cloned_url, "SELECT count(*) FROM outbox.attempts WHERE outcome = 'sent'")[0][0]
     assert evidence == sum(sent.values()), "a late success is recorded too"
+
+
+@pytest.mark.parametrize("fleet", [0.02], indirect=True)
+def test_a_message_that_kills_its_worker_ends_alone(fleet: Fleet, cloned_url: str) -> None:
+    innocents = {str(identity) for identity in enqueue(cloned_url, 40)}
+    enqueue(cloned_url, recipient="killer@example.org", priority="urgent")
+    for _ in range(5):
+        assert fleet.start("--concurrency", "20").wait(timeout=30) == 1
+    fleet.start("--concurrency", "20")
+    wait_until(lambda: unsettled(cloned_url) == 0, timeout=30)
+    assert innocents <= set(fleet.lines("sent"))
+    assert rows(cloned_url, "SELECT recipient, reason FROM outbox.dead_letters") == [("killer@example.org", "poison")]
 
 
 def test_only_the_priorities_asked_for_are_served(fleet: Fleet, cloned_url: str) -> None:

@@ -135,7 +135,7 @@ def _table(tree: Tree, *path: str) -> dict[str, Any]:
     return {}
 
 
-def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: object) -> Section:
+def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -> Section:
     """Return the section at `path`, with defaults for what is refused, which is added to the tree's problems.
 
     `stand_ins` stand for the keys that have no default.

@@ -17,20 +17,27 @@ INSERT INTO outbox.workers (pid, host, version, channels)
 VALUES (%(pid)s, %(host)s, %(version)s, %(channels)s::text[]) RETURNING id
 """
 
-# A frozen worker's row may have been swept away; it comes back when the worker does.
+# SKIP LOCKED, here and below: whoever looks at this table with a lock must not hold up a worker.
 HEARTBEAT = """
+UPDATE outbox.workers SET seen_at = clock_timestamp()
+WHERE id = (SELECT id FROM outbox.workers WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
+"""
+
+# A frozen worker's row may have been swept away; it comes back when the worker does.
+RETURN = """
 INSERT INTO outbox.workers (id, pid, host, version, channels) OVERRIDING SYSTEM VALUE
-VALUES (%(id)s, %(pid)s, %(host)s, %(version)s, %(channels)s::text[])
-ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+SELECT %(id)s, %(pid)s, %(host)s, %(version)s, %(channels)s::text[]
+WHERE NOT EXISTS (SELECT FROM outbox.workers WHERE id = %(id)s)
 """
 
 SLEEP = """
 UPDATE outbox.workers SET idle = array_append(array_remove(idle, %(channel)s::text), %(channel)s::text)
-WHERE id = %(id)s
+WHERE id = (SELECT id FROM outbox.workers WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
 """
 
 WAKE = """
-UPDATE outbox.workers SET idle = array_remove(idle, %(channel)s::text) WHERE id = %(id)s
+UPDATE outbox.workers SET idle = array_remove(idle, %(channel)s::text)
+WHERE id = (SELECT id FROM outbox.workers WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
 """
 
 LEAVE = "DELETE FROM outbox.workers WHERE id = %(id)s"
@@ -52,7 +59,8 @@ async def enter(conn: AsyncConnection[Any], channels: Sequence[str]) -> int:
 
 def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str]) -> None:
     """Say that the worker is alive."""
-    conn.execute(HEARTBEAT, {"id": worker} | _about(channels))
+    if not conn.execute(HEARTBEAT, {"id": worker}).rowcount:
+        conn.execute(RETURN, {"id": worker} | _about(channels))
 
 
 async def sleep(conn: AsyncConnection[Any], worker: int, channel: str) -> None:

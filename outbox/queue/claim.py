@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +38,18 @@ WITH due AS MATERIALIZED (
         lost = q.lost + (q.worker IS NOT NULL)::int::smallint
     FROM due
     WHERE q.id = due.id
-    RETURNING q.id, q.claim, q.attempt, q.lost, q.priority, due.run_at AS due_at, due.worker AS lost_by
+    RETURNING q.id, q.channel, q.claim, q.attempt, q.lost, q.priority, due.run_at AS due_at, due.worker AS lost_by
 ), lost AS (
     INSERT INTO outbox.attempts (notification_id, claim, attempt, outcome, worker)
     SELECT c.id, c.claim - 1, c.attempt, 'lost', c.lost_by FROM claimed c WHERE c.lost_by IS NOT NULL
     ON CONFLICT DO NOTHING
 )
-SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload, n.priority, n.topic, n.group_key, n.headers,
-       n.created_at, c.claim, c.attempt, c.lost, c.lost_by, s.reason,
+SELECT c.id, c.channel, n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key,
+       n.headers::text, n.created_at, c.claim, c.attempt, c.lost, c.lost_by, s.reason,
        date_part('epoch', now() - greatest(n.run_at, d.resolved_at)),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.due_at)
 FROM claimed c
-CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n
+LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
     SELECT resolved_at FROM outbox.dead_letters WHERE notification_id = c.id AND c.claim > 1 LIMIT 1
 ) d ON true
@@ -84,6 +85,8 @@ class Claimed:
     """Seconds until it is too late, at the time of the claim."""
     waited: float
     """Seconds since it was due."""
+    defect: str | None = None
+    """Why nobody can read it, if so: no exception, or one row would stop every worker that claims it."""
 
     @property
     def id(self) -> UUID:
@@ -102,4 +105,20 @@ async def claim(
     parameters = {"channel": channel, "levels": list(levels), "limit": limit, "lease": lease, "worker": worker}
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, parameters)
-        return [Claimed(Notification(*row[:11]), *row[11:]) for row in await cursor.fetchall()]
+        return [_claimed(row) for row in await cursor.fetchall()]
+
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    identity, channel, recipient, template, locale, payload, priority, topic, group_key, headers, created_at = row[:11]
+    defect = None
+    try:
+        payload, headers = json.loads(payload or "{}"), json.loads(headers) if headers else None
+    except (ValueError, RecursionError) as error:
+        payload, headers, defect = {}, None, f"its payload or headers cannot be read: {type(error).__name__}"
+    if recipient is None:
+        recipient, defect = "", "its row in outbox.notifications is gone"
+    notification = Notification(
+        identity, channel, recipient, template, locale, payload, priority, topic, group_key, headers, created_at
+    )
+    claim, attempt, lost, lost_by, suppression, age, expires_in, waited = row[11:]
+    return Claimed(notification, claim, attempt, lost, lost_by, suppression, age or 0.0, expires_in, waited, defect)

@@ -32,6 +32,8 @@ FIELDS = (
 )
 PAYLOAD_LIMIT = 262_144
 HEADERS_LIMIT = 16_384
+NESTING_LIMIT = 100
+_FARTHEST = timedelta(days=36_500)
 _TEXT_LIMITS = {"template": 255, "idempotency_key": 255, "topic": 255, "group_key": 255, "locale": 64}
 _RECIPIENT_LIMIT = 4_096
 
@@ -153,6 +155,8 @@ def _text(field: str, value: Any) -> str | None:
 def _object(field: str, value: Any, limit: int) -> str:
     if not hasattr(value, "keys"):
         raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
+    if not _is_flatter_than(NESTING_LIMIT, value):
+        raise InvalidNotification(field, f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}")
     try:
         text = json.dumps(
             value if isinstance(value, dict) else dict(value),
@@ -174,6 +178,14 @@ def _object(field: str, value: Any, limit: int) -> str:
     return text
 
 
+def _is_flatter_than(limit: int, value: Any) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return True
+    return limit > 0 and all(_is_flatter_than(limit - 1, inner) for inner in value)
+
+
 def _priority(value: Any) -> str:
     if isinstance(value, str) and value in PRIORITIES:
         return str(PRIORITIES[value])
@@ -191,6 +203,8 @@ def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
     if isinstance(value, timedelta):
         if value < timedelta(0):
             raise InvalidNotification(field, f"is {-value} in the past")
+        if value > _FARTHEST:
+            raise InvalidNotification(field, "is more than a hundred years away")
         return None, f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
     if not isinstance(value, datetime):
         raise InvalidNotification(
@@ -200,6 +214,8 @@ def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
         raise InvalidNotification(
             field, "is a datetime without a time zone: use datetime.now(UTC), or a timedelta from now"
         )
+    if not 1970 <= value.year < 9000:  # noqa: PLR2004 - the CHECK's bounds
+        raise InvalidNotification(field, f"is in the year {value.year}; 1970 to 8999 are taken")
     return value.isoformat(), None
 
 

@@ -56,7 +56,7 @@ def enqueue(
     Args:
         conn: a psycopg Connection, a SQLAlchemy Connection or Session, or Django's connection. Nothing is committed on
             it and no other is opened. For asynchronous connections there is `aenqueue`.
-        channel: `email`, `sms`, `push`, `inapp`, `webhook`, or a name of your own (lower case, digits, underscores).
+        channel: `email`, or a channel of your own (lower case, digits, underscores) that a worker serves.
         recipient: one address, number, token or URL.
         template: the template to render; without one, the payload is the message.
         payload: the template's variables, or the message itself; JSON, at most 256 KiB.
@@ -116,32 +116,37 @@ def enqueue_many(
         InvalidNotification: as `enqueue` does; the field names the position, such as `[3].recipient`.
         IdempotencyConflict: for the first conflict; roll back (or to a savepoint) to be rid of the others of the call.
     """
-    results: list[Enqueued] = []
-    for chunk in _chunks(notifications):
-        rows = connections.run(conn, ENQUEUE_MANY, _columns(chunk), allow_autocommit=allow_autocommit)
-        results += map(_result, chunk, rows)
-    return results
+    drafts = [Draft.of(given, position) for position, given in enumerate(notifications)]
+    results: dict[int, Enqueued] = {}
+    for chunk in _chunks(drafts):
+        columns = _columns([drafts[position] for position in chunk])
+        rows = connections.run(conn, ENQUEUE_MANY, columns, allow_autocommit=allow_autocommit)
+        results |= {position: _result(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
+    return [results[position] for position in range(len(drafts))]
 
 
 async def aenqueue_many(
     conn: Any, notifications: Iterable[Mapping[str, Any]], *, allow_autocommit: bool = False
 ) -> list[Enqueued]:
     """Do as `enqueue_many` does, on an asynchronous connection."""
-    results: list[Enqueued] = []
-    for chunk in _chunks(notifications):
-        rows = await connections.arun(conn, ENQUEUE_MANY, _columns(chunk), allow_autocommit=allow_autocommit)
-        results += map(_result, chunk, rows)
-    return results
+    drafts = [Draft.of(given, position) for position, given in enumerate(notifications)]
+    results: dict[int, Enqueued] = {}
+    for chunk in _chunks(drafts):
+        columns = _columns([drafts[position] for position in chunk])
+        rows = await connections.arun(conn, ENQUEUE_MANY, columns, allow_autocommit=allow_autocommit)
+        results |= {position: _result(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
+    return [results[position] for position in range(len(drafts))]
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in FIELDS}
 
 
-def _chunks(notifications: Iterable[Mapping[str, Any]]) -> Iterator[list[Draft]]:
-    drafts = [Draft.of(given, position) for position, given in enumerate(notifications)]
-    for start in range(0, len(drafts), CHUNK):
-        yield drafts[start : start + CHUNK]
+def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
+    """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock."""
+    order = sorted(range(len(drafts)), key=lambda n: ((drafts[n].idempotency_key or "").encode(), drafts[n].channel))
+    for start in range(0, len(order), CHUNK):
+        yield sorted(order[start : start + CHUNK])
 
 
 def _columns(chunk: Sequence[Draft]) -> dict[str, list[str | None]]:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from outbox.outcomes import Outcome
 
-# Running it again after a connection broke at the commit changes nothing: what ended is gone from the queue, what moved
-# has no worker any more.
+# SKIP LOCKED: an application that deletes a leased notification, in a transaction that stays open, must not hold up all
+# other settlements. What was skipped is reported, and settled later. Running it again after a connection broke at the
+# commit changes nothing: what ended is gone from the queue, what moved has no worker any more.
 SETTLE = """
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -38,12 +39,12 @@ WITH ended AS MATERIALIZED (
     WHERE (q.claim = e.claim AND q.worker = %(worker)s)
        OR (e.outcome = 'sent' AND (q.worker IS NULL OR q.run_at <= now()))
     ORDER BY q.id
-    FOR UPDATE OF q
+    FOR UPDATE OF q SKIP LOCKED
 ), removed AS (
     DELETE FROM outbox.queue q USING held h WHERE q.id = h.id AND h.delay IS NULL
 ), moved AS (
     UPDATE outbox.queue q
-    SET run_at = now() + make_interval(secs => h.delay), attempt = h.attempt, worker = NULL
+    SET run_at = now() + make_interval(secs => h.delay), attempt = h.attempt, worker = NULL, lost = 0
     FROM held h
     WHERE q.id = h.id AND h.delay IS NOT NULL
 ), recorded AS (
@@ -76,7 +77,11 @@ WITH ended AS MATERIALIZED (
         provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
         error = excluded.error, resolution = NULL, resolved_at = NULL
 )
-SELECT h.id FROM held h
+SELECT e.id, h.id IS NOT NULL AS settled
+FROM ended e
+LEFT JOIN held h ON h.id = e.id AND h.claim = e.claim
+WHERE h.id IS NOT NULL
+   OR EXISTS (SELECT FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s)
 """
 
 
@@ -93,11 +98,19 @@ class Settlement:
     finished: float
 
 
-async def settle(conn: AsyncConnection[Any], settlements: Sequence[Settlement], *, worker: int) -> set[UUID]:
-    """Write the settlements; returns the ids that were still ours (a late success of another claim is recorded too)."""
+async def settle(
+    conn: AsyncConnection[Any], settlements: Sequence[Settlement], *, worker: int
+) -> tuple[set[UUID], set[UUID]]:
+    """Write the settlements.
+
+    Returns:
+        The ids that were still ours (a late success of another claim is recorded too), and those that are ours but were
+        locked by somebody, to be settled again later.
+    """
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(SETTLE, {"worker": worker} | _columns(settlements, time.monotonic()))
-        return {row[0] for row in await cursor.fetchall()}
+        rows = await cursor.fetchall()
+    return {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
 
 
 def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[Any]]:

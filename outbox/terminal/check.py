@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from outbox import config
 from outbox.check import check as find_problems
 from outbox.errors import ConfigError
+from outbox.render import Templates
 from outbox.terminal.output import counted, done
 from outbox.terminal.setup import FAILED, complain
 
@@ -20,15 +21,17 @@ def check(path: Path | None) -> int:
     Raises:
         ConfigError: the file that was named is not there.
     """
-    if path is not None and not path.is_file():
-        raise ConfigError([f"--config: {path} is not a file"])
+    file = config.find_file(path)
+    if file is not None and not file.exists():
+        raise ConfigError([f"{file} is not a file; --config or OUTBOX_CONFIG names it"])
     try:
-        found = config.load(path)
-        problems = find_problems(found)
+        found, problems = config.survey(path)
     except ConfigError as error:
-        problems = list(error.problems)
+        complain(str(error))
+        return FAILED
+    problems += find_problems(found)
     if problems:
-        for problem in problems:
+        for problem in dict.fromkeys(problems):
             complain(problem)
         return FAILED
     _approve(found)
@@ -39,8 +42,8 @@ def _approve(found: config.Config) -> None:
     done(f"configuration: {found.source or 'from the environment alone'}")
     for name, channel in found.channels.items():
         done(f"channel {name}: {', '.join(channel.providers)}; {counted(channel.max_attempts, 'attempt')} at most")
-    templates = found.templates.path
-    if templates.is_dir():
-        done(f"templates: {counted(sum(each.is_dir() for each in templates.iterdir()), 'template')} in {templates}")
+    folder = found.templates.path
+    if folder.is_dir():
+        done(f"templates: {counted(len(Templates(folder).names()), 'template')} in {folder}")
     else:
         done("templates: none; messages are what their payloads say")

@@ -144,7 +144,8 @@ def _print(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) 
             say(f"{label}:", "dim")
             say(json_text(json.loads(text)))
     if letter.resolution is None:
-        note(f"deliver it after all: outbox dead-letters replay {letter.id}; or close it: discard {letter.id}")
+        note(f"deliver it after all: outbox dead-letters replay {letter.id}")
+        note(f"or close it: outbox dead-letters discard {letter.id}")
 
 
 def _clock(moment: datetime) -> str:

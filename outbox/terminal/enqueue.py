@@ -8,20 +8,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outbox.config.problems import nearest
 from outbox.durations import parse
 from outbox.errors import ConfigError, InvalidNotification
 from outbox.queue.enqueue import enqueue
-from outbox.terminal.output import note, print_json, say
+from outbox.terminal.output import note, print_json, say, warn_aside
 from outbox.terminal.session import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from outbox.config import Config
+
 _TEXTS = ("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "locale")
 
 
-def run(url: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+def run(settings: Config, options: Mapping[str, Any], *, as_json: bool) -> int:
     """Enqueue one notification in a transaction of its own, and print its id.
+
+    A channel that the configuration does not have is only warned of: another configuration may.
 
     Raises:
         ConfigError: an option was refused; the sentence begins with the option.
@@ -29,10 +34,17 @@ def run(url: str, options: Mapping[str, Any], *, as_json: bool) -> int:
     """
     given, written = _arguments(options)
     try:
-        with writing(url) as conn:
+        with writing(settings.database_url) as conn:
             enqueued = enqueue(conn, **given)
     except InvalidNotification as error:
         raise ConfigError([f"{written.get(error.field, '--' + error.field)}: {error.problem}"]) from None
+    channel = given["channel"]
+    if settings.channels and channel not in settings.channels:
+        where = settings.source or "the configuration"
+        warn_aside(
+            f"{where} has no [channels.{channel}], so its workers will not deliver this; "
+            f"{nearest(channel, settings.channels.keys())}"
+        )
     if as_json:
         print_json({"id": enqueued.id, "created": enqueued.created})
         return 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal.selection import ErrorClass, Reason
+from outbox.terminal.selection import CLASSES, REASONS
 
 ConfigFile = Annotated[
     Path | None,
@@ -60,14 +60,12 @@ Identities = Annotated[
 ]
 Channels = Annotated[list[str] | None, typer.Option("--channel", help="Only this channel; again for more.")]
 Classes = Annotated[
-    list[ErrorClass] | None,
-    typer.Option(
-        "--class", metavar="CLASS", help=f"Only this class of error; again for more: {', '.join(ErrorClass)}."
-    ),
+    list[str] | None,
+    typer.Option("--class", metavar="CLASS", help=f"Only this class of error; again for more: {', '.join(CLASSES)}."),
 ]
 Reasons = Annotated[
-    list[Reason] | None,
-    typer.Option("--reason", metavar="REASON", help=f"Only given up for this; again for more: {', '.join(Reason)}."),
+    list[str] | None,
+    typer.Option("--reason", metavar="REASON", help=f"Only given up for this; again for more: {', '.join(REASONS)}."),
 ]
 Since = Annotated[str | None, typer.Option("--since", help="Only those that died so long ago or later, such as 24h.")]
 Every = Annotated[bool, typer.Option("--all", help="Every open dead letter.")]
@@ -78,7 +76,14 @@ Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest.")]
 Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed or discarded too.")]
 
 # Of `enqueue`: a notification's fields.
-Channel = Annotated[str, typer.Option(help="email, sms, push, or a name of your own.", show_default=False)]
+Channel = Annotated[
+    str,
+    typer.Option(
+        help="`email`; the others come with their providers. "
+        "A channel of your own is a provider of your own, by its dotted path.",
+        show_default=False,
+    ),
+]
 Recipient = Annotated[str, typer.Option(help="One address, number, token or URL.", show_default=False)]
 Template = Annotated[str | None, typer.Option(help="Template to render; without one the payload is the message.")]
 Payload = Annotated[

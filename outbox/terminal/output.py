@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # What json.dumps leaves as it is, and a terminal obeys: DEL, C1, line separators, bidirectional marks.
 _OBEYED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+_ENDLESS = 10_000
 _out = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
 
@@ -58,6 +59,21 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
 def _padded(cell: str, width: int, column: Column) -> str:
     space = " " * (width - cell_len(cell))
     return space + cell if column.kind == "number" else cell + space
+
+
+def fits(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> bool:
+    """Tell whether `print_table` has room for every cell; there is room without end in a pipe."""
+    table = _drawn(columns, [[clean(cell) for cell in row] for row in rows])
+    return not is_terminal() or _out.measure(table, options=_out.options.update(width=_ENDLESS)).maximum <= width()
+
+
+def print_blocks(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print each row as lines, a cell a line under the first one, for terminals that a table does not fit on."""
+    longest = max(len(column.title) for column in columns)
+    for first, *cells in rows:
+        say(clean(first), "bold")
+        for column, cell in zip(columns[1:], cells, strict=True):
+            say(Text.assemble((f"  {column.title:<{longest}}  ", "dim"), clean(cell)))
 
 
 def _drawn(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Table:
@@ -134,7 +150,16 @@ def note(words: str) -> None:
 
 def warn(words: str) -> None:
     """Print a warning, as part of what was asked."""
-    say(Text.assemble(("warning", "bold yellow"), f": {clean(words)}"))
+    say(_warning(words))
+
+
+def warn_aside(words: str) -> None:
+    """Print a warning on standard error, beside what was asked."""
+    _notes.print(_warning(words), soft_wrap=True)
+
+
+def _warning(words: str) -> Text:
+    return Text.assemble(("warning", "bold yellow"), f": {clean(words)}")
 
 
 def moment(at: datetime, now: datetime) -> str:

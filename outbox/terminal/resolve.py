@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,7 +15,8 @@ from outbox.queue.dead_letters import find_dead_letters
 from outbox.queue.discard import discard as close
 from outbox.queue.replay import judge
 from outbox.queue.replay import replay as put_back
-from outbox.terminal.output import age, counted, done, note, say
+from outbox.terminal.forecast import Forecast, left_alone, left_alone_document, spread
+from outbox.terminal.output import counted, done, note, print_json, say
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, is_terminal
 
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
     from outbox.terminal.selection import Asked
 
 CHUNK = 1_000
-_NAMED = 5
-_WHY_NOT = {
-    "unknown": "no such dead letter",
-    "replayed": "replayed before",
-    "discarded": "discarded before",
-    "queued": "still in the queue",
-    "sent": "delivered after all, by a worker that was thought lost",
-    "key_taken": "its idempotency key stands for another notification now",
-}
 
 
-def replay(url: str, asked: Asked, *, rate: float | None, dry_run: bool, sure: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a command goes about it: only telling what would happen, without asking, printing JSON."""
+
+    dry_run: bool
+    sure: bool
+    as_json: bool
+
+
+def replay(url: str, asked: Asked, how: How, *, rate: float | None) -> int:
     """Put the dead letters back to be delivered; 1 if some of those named by id were not.
 
     A person who selected them by a filter is told first what will happen, and asked. A script is not: the selection was
@@ -48,33 +49,34 @@ def replay(url: str, asked: Asked, *, rate: float | None, dry_run: bool, sure: b
     """
     with writing(url) as conn:
         ids = _selected(conn, asked)
-        if dry_run or (ids and not sure and not asked.ids and _somebody_is_there()):
-            for sentence in _foretold(_judged(conn, ids), rate):
-                say(sentence)
-            if dry_run:
-                return 0
+        if how.dry_run:
+            _foretell(Forecast(_judged(conn, ids)), rate, as_json=how.as_json)
+            return 0
+        if ids and not how.sure and not asked.ids and _somebody_is_there():
+            for sentence in Forecast(_judged(conn, ids)).sentences(rate):
+                typer.echo(sentence, err=True)
             if not typer.confirm("Replay them?", err=True):
                 return FAILED
-        skipped = _replay(conn, ids, rate)
+        skipped = _replay(conn, ids, rate, as_json=how.as_json)
     return FAILED if skipped and asked.ids else 0
 
 
-def discard(url: str, asked: Asked, *, dry_run: bool, sure: bool) -> int:
+def discard(url: str, asked: Asked, how: How) -> int:
     """Close the dead letters without replaying them, after asking; 1 if some of those named by id were not.
 
     Raises:
-        ConfigError: there is nobody to ask, and `sure` is False.
+        ConfigError: there is nobody to ask, and it is not sure.
     """
-    if not (dry_run or sure or _somebody_is_there()):
+    if not (how.dry_run or how.sure or _somebody_is_there()):
         raise ConfigError(["discard asks before it closes anything, and there is nobody to ask: add --yes"])
     with writing(url) as conn:
         ids = _selected(conn, asked)
-        if dry_run:
-            say(f"would discard {counted(sum(_is_open(each) for each in _judged(conn, ids)), 'dead letter')}")
+        if how.dry_run:
+            _foretell_closing(_judged(conn, ids), as_json=how.as_json)
             return 0
-        if ids and not sure and not typer.confirm(f"Discard {counted(len(ids), 'dead letter')}?", err=True):
+        if ids and not how.sure and not typer.confirm(f"Discard {counted(len(ids), 'dead letter')}?", err=True):
             return FAILED
-        skipped = _discard(conn, ids)
+        skipped = _discard(conn, ids, as_json=how.as_json)
     return FAILED if skipped and asked.ids else 0
 
 
@@ -92,11 +94,24 @@ def _judged(conn: Connection[Any], ids: Sequence[UUID]) -> list[Judged]:
     return judged
 
 
-def _is_open(judged: Judged) -> bool:
-    return judged.verdict not in {"unknown", "replayed", "discarded"}
+def _foretell(forecast: Forecast, rate: float | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(forecast.document())
+        return
+    for sentence in forecast.sentences(rate):
+        say(sentence)
 
 
-def _replay(conn: Connection[Any], ids: Sequence[UUID], rate: float | None) -> Mapping[UUID, str]:
+def _foretell_closing(judged: Sequence[Judged], *, as_json: bool) -> None:
+    skipped = {each.id: each.verdict for each in judged if each.verdict in {"unknown", "replayed", "discarded"}}
+    count = len(judged) - len(skipped)
+    if as_json:
+        print_json({"would_discard": count, "left_alone": left_alone_document(skipped)})
+    else:
+        say(f"would discard {counted(count, 'dead letter')}")
+
+
+def _replay(conn: Connection[Any], ids: Sequence[UUID], rate: float | None, *, as_json: bool) -> Mapping[UUID, str]:
     count = 0
     anew: dict[UUID, UUID] = {}
     skipped: dict[UUID, str] = {}
@@ -108,15 +123,17 @@ def _replay(conn: Connection[Any], ids: Sequence[UUID], rate: float | None) -> M
             anew |= replayed.anew
             skipped |= replayed.skipped
     finally:  # what was committed is told, whatever stopped the rest
-        if ids:
-            done(f"replayed {counted(count, 'dead letter')}{_spread(count, rate)}")
-        for old, new in anew.items():
-            say(f"{old} is gone from outbox.notifications: its copy was enqueued anew as {new}")
-        _tell_skipped(skipped)
+        if as_json:
+            renamed = [{"id": old, "new_id": new} for old, new in anew.items()]
+            print_json({"replayed": count, "anew": renamed, "left_alone": left_alone_document(skipped)})
+        else:
+            _tell("replayed", count, spread(count, rate), skipped)
+            for old, new in anew.items():
+                say(f"{old} is gone from outbox.notifications: its copy was enqueued anew as {new}")
     return skipped
 
 
-def _discard(conn: Connection[Any], ids: Sequence[UUID]) -> Mapping[UUID, str]:
+def _discard(conn: Connection[Any], ids: Sequence[UUID], *, as_json: bool) -> Mapping[UUID, str]:
     count = 0
     skipped: dict[UUID, str] = {}
     try:
@@ -126,10 +143,20 @@ def _discard(conn: Connection[Any], ids: Sequence[UUID]) -> Mapping[UUID, str]:
             count += len(discarded)
             skipped |= discarded.skipped
     finally:
-        if ids:
-            done(f"discarded {counted(count, 'dead letter')}")
-        _tell_skipped(skipped)
+        if as_json:
+            print_json({"discarded": count, "left_alone": left_alone_document(skipped)})
+        else:
+            _tell("discarded", count, "", skipped)
     return skipped
+
+
+def _tell(did: str, count: int, how: str, skipped: Mapping[UUID, str]) -> None:
+    if count:
+        done(f"{did} {counted(count, 'dead letter')}{how}")
+    elif skipped:
+        say(f"{did} nothing")
+    for sentence in left_alone(skipped):
+        note(sentence)
 
 
 def _chunks(doing: str, ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
@@ -141,38 +168,6 @@ def _chunks(doing: str, ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
             chunk = ids[start : start + CHUNK]
             yield chunk
             progress.advance(task, len(chunk))
-
-
-def _foretold(judged: Sequence[Judged], rate: float | None) -> Iterator[str]:
-    """Yield what a replay would do, in sentences."""
-    chosen = [each for each in judged if each.verdict in {"replay", "anew"}]
-    yield f"would replay {counted(len(chosen), 'dead letter')}{_spread(len(chosen), rate)}"
-    for what, values in (("channel", [each.channel for each in chosen]), ("reason", [each.reason for each in chosen])):
-        if values:
-            yield f"  by {what}: " + ", ".join(f"{value} {count:,}" for value, count in Counter(values).most_common())
-    anew = sum(each.verdict == "anew" for each in chosen)
-    if anew:
-        yield f"  {anew:,} of them anew, under new ids: retention has dropped the notifications, the copies remain"
-    unsure = sum(each.reason == "ambiguous" for each in chosen)
-    if unsure:
-        yield f"  {unsure:,} of them may have been delivered already: nobody could know when they were given up"
-    late = sum(each.is_expired for each in chosen)
-    if late:
-        yield f"  {late:,} of them are past their expires_at, and would end as expired, unsent"
-    left = Counter(each.verdict for each in judged if each.verdict not in {"replay", "anew"})
-    for verdict, count in left.most_common():
-        yield f"would leave {counted(count, 'other')} alone: {_WHY_NOT[verdict]}"
-
-
-def _spread(count: int, rate: float | None) -> str:
-    return f", the last of them due in {age((count - 1) / rate)}" if rate and count > 1 else ""
-
-
-def _tell_skipped(skipped: Mapping[UUID, str]) -> None:
-    for why, count in Counter(skipped.values()).most_common():
-        ids = [str(identity) for identity, reason in skipped.items() if reason == why]
-        named = ", ".join(ids[:_NAMED]) + (", …" if count > _NAMED else "")
-        note(f"left alone, {_WHY_NOT[why]}: {named}")
 
 
 def _somebody_is_there() -> bool:

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from outbox import durations
+from outbox.config.problems import nearest
 from outbox.errors import ConfigError
 from outbox.queue.dead_letters import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CLASSES = ("unreachable", "rejected", "misconfigured", "throttled", "temporary", "ambiguous")
+"""What an error meant: the six classes of `outbox.errors`."""
+REASONS = ("rejected", "unreachable", "exhausted", "too_old", "ambiguous", "poison")
+"""Why a notification was given up."""
 _UNITS = {"s": 1, "m": 60, "h": 3_600}
-
-
-class ErrorClass(StrEnum):
-    """What an error meant: the six classes of `outbox.errors`."""
-
-    unreachable = "unreachable"
-    rejected = "rejected"
-    misconfigured = "misconfigured"
-    throttled = "throttled"
-    temporary = "temporary"
-    ambiguous = "ambiguous"
-
-
-class Reason(StrEnum):
-    """Why a notification was given up."""
-
-    rejected = "rejected"
-    unreachable = "unreachable"
-    exhausted = "exhausted"
-    too_old = "too_old"
-    ambiguous = "ambiguous"
-    poison = "poison"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +45,28 @@ def asked(ids: Sequence[str] | None, selection: Selection, *, every: bool) -> As
 
 def filters(
     channels: Sequence[str] | None,
-    classes: Sequence[ErrorClass] | None,
-    reasons: Sequence[Reason] | None,
+    classes: Sequence[str] | None,
+    reasons: Sequence[str] | None,
     since: str | None,
 ) -> Selection:
     """Return the selection that the filters make.
 
     Raises:
-        ConfigError: `since` is not a duration.
+        ConfigError: `since` is not a duration, or there is no such class or reason.
     """
+    problems = [*_unknown("--class", classes, CLASSES), *_unknown("--reason", reasons, REASONS)]
+    seconds = None
     try:
         seconds = None if since is None else durations.parse(since)
     except ValueError as error:
-        raise ConfigError([f"--since: {error}"]) from None
+        problems.append(f"--since: {error}")
+    if problems:
+        raise ConfigError(problems)
     return Selection(tuple(channels or ()), tuple(classes or ()), tuple(reasons or ()), seconds)
+
+
+def _unknown(option: str, given: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    return [f"{option}: there is no {value!r}; {nearest(value, known)}" for value in given or () if value not in known]
 
 
 def identities(texts: Sequence[str]) -> list[UUID]:

@@ -9,8 +9,8 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import make_conninfo
 
-from outbox.database import KEEPALIVE, describe
-from outbox.errors import ConfigError, OutboxError
+from outbox.database import KEEPALIVE
+from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,7 @@ def reading(url: str) -> Iterator[psycopg.Connection[Any]]:
 
     Raises:
         ConfigError: the URL cannot be understood.
-        OutboxError: the database refuses, for want of a privilege say.
-        psycopg.OperationalError: it cannot be reached.
+        psycopg.Error: the database cannot be reached, or refuses, for want of a privilege say.
     """
     with writing(url) as conn:
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -38,15 +37,10 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
     """Connect to write: what is done is committed at the end or at each `commit`, and undone after an error.
 
     Raises:
-        ConfigError, OutboxError, psycopg.OperationalError: as `reading`.
+        ConfigError, psycopg.Error: as `reading`.
     """
-    try:
-        with psycopg.connect(_conninfo(url)) as conn:
-            yield conn
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
-        raise OutboxError(f"the database said no: {describe(error)}") from error
+    with psycopg.connect(_conninfo(url)) as conn:
+        yield conn
 
 
 def _conninfo(url: str) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import typer
 from rich.console import Console
+from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from outbox import config
 from outbox.database import describe
-from outbox.errors import ConfigError, OutboxError
+from outbox.errors import ConfigError, NotMigrated, OutboxError, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 FAILED = 1
 MISUSED = 2
 
+# What a statement runs into in a database without the outbox, or with an older one.
+_NOT_THERE = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidSchemaName,
+)
+
+_LONGEST = 300
 _errors = Console(stderr=True, highlight=False, emoji=False)
 
 
@@ -47,18 +57,22 @@ def readable_errors() -> Iterator[None]:
     except OutboxError as error:
         complain(str(error))
         raise typer.Exit(FAILED) from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-        complain("the outbox schema is missing or behind in this database: run `outbox migrate`")
-        raise typer.Exit(FAILED) from None
     except (psycopg.Error, DBAPIError) as error:
-        complain(f"the database said no: {describe(getattr(error, 'orig', None) or error)}")
+        complain(_about(getattr(error, "orig", None) or error))
         raise typer.Exit(FAILED) from None
+
+
+def _about(error: BaseException) -> str:
+    if isinstance(error, _NOT_THERE):
+        return str(NotMigrated())
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:  # no server has answered a statement
+        return f"the database cannot be reached: {clean(str(error), _LONGEST)}"
+    return f"the database said no: {describe(error)}"
 
 
 def complain(sentence: str) -> None:
-    """Print one error to standard error."""
-    _errors.print("[bold red]error[/]:", end=" ")
-    _errors.print(sentence, markup=False, soft_wrap=True)
+    """Print one error to standard error, in one line."""
+    _errors.print(Text.assemble(("error", "bold red"), f": {clean(sentence)}"), soft_wrap=True)
 
 
 def is_terminal() -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from outbox.queue.inspect import count_channels, count_strays, live_workers
-from outbox.terminal.output import Column, age, counted, print_json, print_table, say, warn
+from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from outbox.queue.inspect import Channel, LiveWorker, Strays
 
 _COLUMNS = (
-    Column("channel"),
+    Column("channel", "whole"),
     Column("waiting", "number"),
     Column("due", "number"),
     Column("leased", "number"),
@@ -37,7 +37,8 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
         print_json(_document(channels, workers, strays, warnings))
         return 0
     if channels:
-        print_table(_COLUMNS, [_row(channel) for channel in channels])
+        rows = [_row(channel) for channel in channels]
+        (print_table if fits(_COLUMNS, rows) else print_blocks)(_COLUMNS, rows)
     else:
         say("nothing waits, and there are no dead letters")
     say(_about(workers))

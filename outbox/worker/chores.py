@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 _EVERY = 600.0
 _ADVISORY_LOCK = 7_306_076_014
-_LOCK_TIMEOUT = "2s"
+_LOCK_TIMEOUT = "100ms"  # every claim waits as long as we do, behind us
+
+
+class _Locked(Exception):
+    """A lock was not to be had: no trouble of the connection, so nothing to try again before the next turn."""
 
 
 async def ensure_partitions(conn: AsyncConnection[Any]) -> None:
@@ -50,7 +54,7 @@ async def run_chores(url: str, listener: Listener) -> None:
         for name, chore in CHORES:
             try:
                 await link.run(lambda conn, chore=chore: _alone(conn, chore))  # type: ignore[misc]
-            except psycopg.Error as error:
+            except (psycopg.Error, _Locked) as error:
                 # A worker's role need not be allowed to create tables: `outbox migrate` does the same.
                 listener(ChoreFailed(name, describe(error)))
         await link.aclose()
@@ -63,4 +67,7 @@ async def _alone(conn: AsyncConnection[Any], chore: Callable[[AsyncConnection[An
         row = await cursor.fetchone()
         if row and row[0]:
             await conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-            await chore(conn)
+            try:
+                await chore(conn)
+            except psycopg.errors.LockNotAvailable as error:
+                raise _Locked(describe(error)) from error

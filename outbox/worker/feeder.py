@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import Claimed, claim
+from outbox.queue.release import release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _LARGEST_CLAIM = 500
 # Every tenth claim looks at the priorities from the bottom up, so that bulk drains slowly under any load, but drains.
 _RESERVED_TURN = 10
+_SUSPICIOUS = 2
+_SUSPECTS_APART = 0.05
 
 
 class Feeder:
@@ -50,15 +53,18 @@ class Feeder:
         self._drain = drain
         self._prefetch = settings.concurrency if settings.prefetch is None else settings.prefetch
         self._in_hand = 0
+        self._suspects: set[Lease] = set()
+        self.gave_up = False
         self._turn = 0
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
         self.ready: asyncio.Queue[Lease] = asyncio.Queue()
 
-    def freed(self, count: int = 1) -> None:
-        """Note that `count` notifications have left this worker's hands."""
-        self._in_hand -= count
+    def freed(self, lease: Lease) -> None:
+        """Note that a notification has left this worker's hands."""
+        self._in_hand -= 1
+        self._suspects.discard(lease)
         self._freed.set()
 
     def stop(self, task: asyncio.Task[None]) -> None:
@@ -68,8 +74,14 @@ class Feeder:
             task.cancel()
 
     async def run(self) -> None:
-        """Feed until stopped; with `drain`, until nothing is due and nothing is in hand."""
+        """Feed until stopped; with `drain`, until nothing is due, or can be sent, and nothing is in hand."""
         while not self._stopping:
+            if self._drain and self._route.holds.closed_for() > 0:
+                self.gave_up = True
+                if self._in_hand == 0:
+                    return
+                await self._wait_for_freed()
+                continue
             room = await self._room()
             if await self._claim(room):
                 await self._wakeup.found()
@@ -85,12 +97,29 @@ class Feeder:
         while True:
             closed = self._route.holds.closed_for()
             free = self._settings.concurrency + self._prefetch - self._in_hand
-            if closed > 0 and not self._drain:
+            if closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
             elif free > 0 and self.ready.qsize() <= self._prefetch // 2:
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:
                 await self._wait_for_freed()
+
+    async def _quarantined(self, leases: list[Lease]) -> list[Lease]:
+        """Keep one suspect in hand at most, and give back the others, to be due one after another.
+
+        A message that kills its worker takes along what is in hand beside it. Twice may be bad luck; what was there
+        twice is from then on alone among suspects, so that the third time names the one that does it.
+        """
+        suspects = [lease for lease in leases if lease.claimed.lost >= _SUSPICIOUS]
+        kept = suspects[:1] if not self._suspects else []
+        self._suspects.update(kept)
+        surplus = {lease.claimed.id: lease for lease in suspects if lease not in kept}
+        if surplus:
+            tokens = {identity: lease.claimed.claim for identity, lease in surplus.items()}
+            for lease in surplus.values():
+                self._leases.drop(lease)
+            await self._link.run(lambda conn: release(conn, held=tokens, worker=self._worker, spacing=_SUSPECTS_APART))
+        return [lease for lease in leases if lease.claimed.id not in surplus]
 
     async def _wait_for_freed(self) -> None:
         self._freed.clear()
@@ -118,8 +147,9 @@ class Feeder:
             rows = await self._link.run(ask)
         finally:
             self._claiming = False
-        self._in_hand += len(rows)
-        for lease in self._leases.take(rows, asked_at):
+        new = await self._quarantined(self._leases.take(rows, asked_at))
+        self._in_hand += len(new)
+        for lease in new:
             self.ready.put_nowait(lease)
         if rows:
             lost = sum(row.lost_by is not None for row in rows)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     from outbox.queue.claim import Claimed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """One notification in hand."""
 
@@ -37,16 +37,25 @@ class Leases:
         return len(self._held)
 
     def take(self, claimed: Iterable[Claimed], asked_at: float) -> list[Lease]:
-        """Note what a claim that was sent off at `asked_at` brought."""
-        leases = [Lease(one, asked_at, asked_at + self.seconds) for one in claimed]
-        for lease in leases:
-            self._held[lease.claimed.id] = lease
-        return leases
+        """Note what a claim that was sent off at `asked_at` brought; return the leases that are new.
 
-    def drop(self, identities: Iterable[UUID]) -> None:
+        A notification that is in hand already had lapsed, and came back to us: whoever is sending it goes on, under the
+        new claim. Sending it a second time beside the first would be a copy of our own making.
+        """
+        new = []
+        for one in claimed:
+            lease = self._held.get(one.id)
+            if lease is None:
+                lease = self._held[one.id] = Lease(one, asked_at, asked_at + self.seconds)
+                new.append(lease)
+            else:
+                lease.claimed, lease.deadline = one, asked_at + self.seconds
+        return new
+
+    def drop(self, lease: Lease) -> None:
         """Forget what is settled or given back."""
-        for identity in identities:
-            self._held.pop(identity, None)
+        if self._held.get(lease.claimed.id) is lease:
+            del self._held[lease.claimed.id]
 
     def is_held(self, lease: Lease) -> bool:
         """Tell whether a send may begin: the lease is ours, as far as this clock can tell."""
@@ -56,16 +65,18 @@ class Leases:
         """Return id → claim of all in hand; safe to call from another thread (`dict.copy` is atomic)."""
         return {identity: lease.claimed.claim for identity, lease in self._held.copy().items()}
 
-    def renewed(self, identities: Iterable[UUID], asked_at: float) -> None:
-        """Move the deadlines of what was renewed by a statement sent off at `asked_at`."""
-        for identity in identities:
-            lease = self._held.get(identity)
-            if lease is not None:
-                lease.deadline = asked_at + self.seconds
+    def renewed(self, held: Mapping[UUID, int], asked_at: float) -> None:
+        """Move the deadlines of what was renewed (id → claim) by a statement sent off at `asked_at`."""
+        for lease in self._of(held):
+            lease.deadline = max(lease.deadline, asked_at + self.seconds)
 
-    def expire(self, identities: Iterable[UUID]) -> None:
-        """Trust these leases no more: what was not sent yet will not be sent by us."""
-        for identity in identities:
-            lease = self._held.get(identity)
-            if lease is not None:
-                lease.deadline = 0.0
+    def expire(self, held: Mapping[UUID, int]) -> int:
+        """Trust these leases (id → claim) no more: what was not sent yet will not be sent by us. Returns how many."""
+        leases = self._of(held)
+        for lease in leases:
+            lease.deadline = 0.0
+        return len(leases)
+
+    def _of(self, held: Mapping[UUID, int]) -> list[Lease]:
+        leases = ((self._held.get(identity), claim) for identity, claim in held.items())
+        return [lease for lease, claim in leases if lease is not None and lease.claimed.claim == claim]

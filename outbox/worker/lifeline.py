@@ -5,6 +5,7 @@ It renews the leases of what is in hand, says that the worker is alive, and hear
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from outbox.database import KEEPALIVE, TROUBLE, describe, pauses
-from outbox.events import DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard
+from outbox.database import KEEPALIVE, describe, pauses
+from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard
 from outbox.queue import attend
 from outbox.queue.renew import renew
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+    from uuid import UUID
 
     from outbox.events import Event, Listener
     from outbox.worker.leases import Leases
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _LONGEST_HEARTBEAT = 15.0
 _SELF_TEST = 1.0
+_SHORTEST_LIMIT = 1.0
 
 
 class Lifeline:
@@ -74,9 +77,10 @@ class Lifeline:
                     if lost_at is not None:
                         self._tell(DatabaseBack("lifeline", time.monotonic() - lost_at))
                     lost_at, next_pause = None, pauses()
+                    self._keep(conn)
                     self._hear(conn)
                     self._live(conn)
-            except TROUBLE as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, leases lapse if this thread ends
                 lost_at = lost_at or time.monotonic()
                 pause = next(next_pause)
                 self._tell(DatabaseLost("lifeline", describe(error), pause))
@@ -85,7 +89,12 @@ class Lifeline:
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
-            self._url, autocommit=True, connect_timeout=10, application_name="outbox lifeline", **KEEPALIVE
+            self._url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=max(int(self._every), 2),
+            application_name="outbox lifeline",
+            **KEEPALIVE,
         )
 
     def _hear(self, conn: psycopg.Connection[Any]) -> None:
@@ -100,14 +109,25 @@ class Lifeline:
 
     def _live(self, conn: psycopg.Connection[Any]) -> None:
         conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
-        due = time.monotonic()
+        due = time.monotonic() + self._every
         while not self._stopping.is_set():
-            now = time.monotonic()
-            if now >= due:
-                attend.heartbeat(conn, self._worker, list(self._wakeups))
-                self._renew(conn)
-                due = now + self._every
             self._listen(conn, max(due - time.monotonic(), 0.0))
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._every
+                self._keep(conn)
+
+    def _keep(self, conn: psycopg.Connection[Any]) -> None:
+        """Renew the leases, then say that we are alive; with a limit, for a silent network gives no answer at all."""
+        limit = threading.Timer(max(self._every, _SHORTEST_LIMIT), _cut, [conn])
+        limit.daemon = True
+        limit.start()
+        try:
+            self._renew(conn)
+            attend.heartbeat(conn, self._worker, list(self._wakeups))
+        except (psycopg.ProgrammingError, psycopg.DataError) as error:
+            self._tell(ChoreFailed("heartbeat", describe(error)))
+        finally:
+            limit.cancel()
 
     def _listen(self, conn: psycopg.Connection[Any], timeout: float) -> None:
         """Pass on what is heard within `timeout` seconds; return early when the worker stops.
@@ -128,14 +148,14 @@ class Lifeline:
             asked_at = time.monotonic()
             renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
             # Straight from this thread: a send that waits for the lease must not wait for a blocked loop.
-            self._leases.renewed(renewed, asked_at)
-            lost = [identity for identity in gone if self._leases.tokens().get(identity) == held[identity]]
-            if lost:
-                self._call(self._lose, lost)
+            self._leases.renewed({identity: held[identity] for identity in renewed}, asked_at)
+            if gone:
+                self._call(self._lose, {identity: held[identity] for identity in gone})
 
-    def _lose(self, identities: list[Any]) -> None:
-        self._leases.expire(identities)
-        self._listener(LeaseLost(len(identities)))
+    def _lose(self, held: Mapping[UUID, int]) -> None:
+        count = self._leases.expire(held)
+        if count:
+            self._listener(LeaseLost(count))
 
     def _hint(self, channel: str) -> None:
         wakeup = self._wakeups.get(channel)
@@ -156,3 +176,12 @@ class Lifeline:
         except RuntimeError:
             # The loop has ended, and with it whoever would have listened.
             self._stopping.set()
+
+
+def _cut(conn: psycopg.Connection[Any]) -> None:
+    """Shut the socket down under a statement that hangs, from another thread: nothing else ends its wait."""
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.fromfd(conn.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as twin,  # whatever its family really is
+    ):
+        twin.shutdown(socket.SHUT_RDWR)

@@ -60,8 +60,9 @@ def _bound(compose: Callable[[Notification, Templates], Any], templates: Templat
 def run(config: Config, names: Sequence[str], listener: Listener, *, levels: Sequence[int], drain: bool) -> int:
     """Work until SIGTERM, SIGINT or, with `drain`, until nothing is due; return the exit code.
 
-    The first signal stops in order, within the grace; a second one at once. 0 is a clean stop, 1 one after which some
-    outcomes could not be written (the database was away), 128 + signal a stop at once.
+    The first signal stops in order, within the grace; a second one at once. 0 is a clean stop; 1 one after which some
+    outcomes could not be written (the database was away), or a drain that its providers refused; 128 + signal a stop at
+    once.
     """
     return asyncio.run(_run(config, names, listener, levels, drain=drain))
 

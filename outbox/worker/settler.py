@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,9 +19,27 @@ if TYPE_CHECKING:
 
     from outbox.database import Link
     from outbox.events import Listener
-    from outbox.worker.leases import Leases
+    from outbox.outcomes import Outcome
+    from outbox.worker.leases import Lease, Leases
 
 _LARGEST_BATCH = 500
+_LOCKED_PAUSE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the delivery of what is in hand ended. Times are `time.monotonic()`; `done` is called when it is written."""
+
+    lease: Lease
+    outcome: Outcome
+    started: float
+    finished: float
+    done: Callable[[], None]
+
+    def settlement(self) -> Settlement:
+        """Return what is to be written, under the claim that the lease has by now."""
+        claimed = self.lease.claimed
+        return Settlement(claimed.id, claimed.claim, claimed.attempt, self.outcome, self.started, self.finished)
 
 
 class Settler:
@@ -32,45 +51,44 @@ class Settler:
         self._worker = worker
         self._linger = linger
         self._listener = listener
-        self.outcomes: Counter[str] = Counter()
-        self._waiting: list[tuple[Settlement, Callable[[], None]]] = []
+        self._waiting: list[Ended] = []
+        self._unwritten = 0
         self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._written = asyncio.Event()
+        self.outcomes: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._unwritten
 
-    def add(self, settlement: Settlement, done: Callable[[], None]) -> None:
-        """Take a settlement; `done` is called when it is written."""
-        self._waiting.append((settlement, done))
-        self._some.set()
-        if len(self._waiting) >= _LARGEST_BATCH:
-            self._full.set()
+    def add(self, ended: Ended) -> None:
+        """Take an outcome to write."""
+        self._unwritten += 1
+        self._enqueue(ended)
 
     async def run(self) -> None:
         """Write what comes, until cancelled."""
         while True:
             await self._some.wait()
             await self._let_gather()
-            batch = self._waiting[:_LARGEST_BATCH]
-            await self._write([settlement for settlement, _ in batch])
-            del self._waiting[: len(batch)]
-            self._leases.drop(settlement.id for settlement, _ in batch)
-            self.outcomes.update(settlement.outcome.name for settlement, _ in batch)
-            for _, done in batch:
-                done()
+            batch, self._waiting = self._waiting[:_LARGEST_BATCH], self._waiting[_LARGEST_BATCH:]
             if not self._waiting:
                 self._some.clear()
             if len(self._waiting) < _LARGEST_BATCH:
                 self._full.clear()
-            self._written.set()
+            await self._write(batch)
 
     async def drained(self) -> None:
         """Wait until everything is written."""
-        while self._waiting:
+        while self._unwritten:
             self._written.clear()
             await self._written.wait()
+
+    def _enqueue(self, ended: Ended) -> None:
+        self._waiting.append(ended)
+        self._some.set()
+        if len(self._waiting) >= _LARGEST_BATCH:
+            self._full.set()
 
     async def _let_gather(self) -> None:
         if self._linger and not self._full.is_set():
@@ -80,18 +98,36 @@ class Settler:
             except TimeoutError:
                 return
 
-    async def _write(self, batch: Sequence[Settlement]) -> None:
+    async def _write(self, batch: Sequence[Ended]) -> None:
         started = time.monotonic()
+        settlements = [ended.settlement() for ended in batch]
         try:
-            settled = await self._link.run(lambda conn: settle(conn, batch, worker=self._worker))
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            settled, locked = await self._link.run(lambda conn: settle(conn, settlements, worker=self._worker))
+        except (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError) as error:
             # A value that PostgreSQL refuses must not hold back the others: halve until it stands alone, and then let
             # its lease run out. `max_lost` ends it.
-            if len(batch) == 1:
-                self._listener(ChoreFailed("settle", f"{batch[0].id}: {describe(error)}"))
-                return
-            middle = len(batch) // 2
-            await self._write(batch[:middle])
-            await self._write(batch[middle:])
-        else:
-            self._listener(Settled(len(batch), len(batch) - len(settled), time.monotonic() - started))
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._write(batch[:middle])
+                await self._write(batch[middle:])
+            else:
+                self._listener(ChoreFailed("settle", f"{settlements[0].id}: {describe(error)}"))
+                self._end(batch[0])
+            return
+        stale = 0
+        for ended, settlement in zip(batch, settlements, strict=True):
+            if settlement.id in locked:
+                asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._enqueue, ended)
+            elif settlement.id not in settled and ended.lease.claimed.claim != settlement.claim:
+                self._enqueue(ended)  # it lapsed, and our own feeder claimed it again while this was written
+            else:
+                stale += settlement.id not in settled
+                self._end(ended)
+        self._listener(Settled(len(batch), stale, time.monotonic() - started))
+
+    def _end(self, ended: Ended) -> None:
+        self.outcomes[ended.outcome.name] += 1
+        self._leases.drop(ended.lease)
+        self._unwritten -= 1
+        ended.done()
+        self._written.set()

@@ -14,7 +14,7 @@ from outbox.worker.feeder import Feeder
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
 from outbox.worker.settler import Settler
-from outbox.worker.slots import Slots
+from outbox.worker.slots import CUT_OFF, Slots
 from outbox.worker.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -77,18 +77,24 @@ class Shift:
         )
 
     async def run(self, stop: asyncio.Future[str]) -> int:
-        """Work until `stop`, or until everything is drained; return how many settlements could not be written."""
+        """Work until `stop`, or until everything is drained; return 0 if all of it is settled or given back."""
         self._lifeline.start()
         try:
             lanes = [self._open_lane(route) for route in self._routes]
             self._listener(WorkerStarted(self._worker, tuple(self._wakeups)))
-            await self._work(lanes, stop)
+            try:
+                await self._work(lanes, stop)
+            except Exception:
+                # What is being sent must still end and be written down, before whoever started us hears of the defect.
+                await self._wind_down(lanes, "a part of it failed")
+                raise
             return await self._wind_down(lanes, stop.result() if stop.done() else "drained")
         finally:
             self._lifeline.stop()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=CUT_OFF)
 
     def _open_lane(self, route: Route) -> _Lane:
         feeder = Feeder(
@@ -118,7 +124,7 @@ class Shift:
 
     async def _work(self, lanes: Sequence[_Lane], stop: asyncio.Future[str]) -> None:
         """Return when it is time to stop; raise what any part died of."""
-        self._start(self._settler.run())
+        self._settling = self._start(self._settler.run())
         self._start(run_chores(self._url, self._listener))
         stopping = self._start(_done(stop))
         feeding = {lane.feeding for lane in lanes}
@@ -140,7 +146,8 @@ class Shift:
         await asyncio.gather(*(lane.slots.finish(deadline) for lane in lanes))
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):
-                await self._settler.drained()
+                if not self._settling.done():
+                    await self._settler.drained()
                 held = self._leases.tokens()
                 released = await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
                 self._lifeline.stop()  # before leaving: its heartbeat would put us on the list again
@@ -148,7 +155,7 @@ class Shift:
         except TimeoutError:
             return max(len(self._settler), 1)
         self._listener(WorkerStopped(self._worker, released, dict(self._settler.outcomes)))
-        return 0
+        return len(self._settler) + sum(lane.feeder.gave_up for lane in lanes)
 
 
 async def _done(future: asyncio.Future[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from outbox.deliver import deliver
 from outbox.events import Attempted
 from outbox.outcomes import Ambiguous, Deferred, Failure
-from outbox.queue.settle import Settlement
+from outbox.worker.settler import Ended
 
 if TYPE_CHECKING:
     from outbox.deliver import Route
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from outbox.worker.feeder import Feeder
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.settler import Settler
+
+
+CUT_OFF = 5.0
 
 
 class Slots:
@@ -45,7 +48,8 @@ class Slots:
                 await self._quiet.wait()
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        # A provider may be slow to let go, or refuse to: the process ends all the same.
+        await asyncio.wait(self.tasks, timeout=CUT_OFF)
 
     async def _work(self) -> None:
         while True:
@@ -54,8 +58,8 @@ class Slots:
                 return
             if not self._leases.is_held(lease):
                 # The lease ran out while it waited here (a blocked loop, a frozen machine): somebody else may have it.
-                self._leases.drop([lease.claimed.id])
-                self._feeder.freed()
+                self._leases.drop(lease)
+                self._feeder.freed(lease)
                 continue
             self._busy += 1
             self._quiet.clear()
@@ -79,9 +83,7 @@ class Slots:
     def _settle(self, lease: Lease, outcome: Outcome, started: float) -> None:
         finished = time.monotonic()
         claimed = lease.claimed
-        self._settler.add(
-            Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished), self._feeder.freed
-        )
+        self._settler.add(Ended(lease, outcome, started, finished, lambda: self._feeder.freed(lease)))
         self._route.listener(
             Attempted(
                 claimed.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import InvalidSchemaName, UndefinedTable
@@ -11,6 +12,7 @@ from outbox.database import Link
 from outbox.errors import NotMigrated
 from outbox.queue import attend
 from outbox.worker.shift import Shift
+from outbox.worker.slots import CUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +49,8 @@ class Worker:
     async def run(self, stop: asyncio.Future[str]) -> int:
         """Work until `stop` has a result (why), or, with `drain`, until nothing is due.
 
-        Returns how many settlements could not be written before the grace was over: 0 is a clean stop.
+        Returns 0 after a clean stop; otherwise how many settlements could not be written before the grace was over, and
+        how many channels `drain` gave up on because their providers refuse us.
 
         Raises:
             NotMigrated: the database has no outbox.
@@ -70,8 +73,9 @@ class Worker:
             )
             return await shift.run(stop)
         finally:
-            for route in self._routes:
-                await route.aclose()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CUT_OFF):
+                    await asyncio.gather(*(route.aclose() for route in self._routes))
             await self._claims.aclose()
             await self._settles.aclose()
 

@@ -24,11 +24,14 @@ BEGIN
         SELECT n.id FROM outbox.notifications n
         WHERE n.group_key = cancel.group_key AND (cancel.channel IS NULL OR n.channel = cancel.channel));
 
-    -- In id order, as every bulk write here: two of them wait for each other, and never deadlock.
-    held := ARRAY(SELECT q.id FROM outbox.queue q WHERE q.id = ANY (asked) ORDER BY q.id FOR UPDATE);
+    -- In id order, as every bulk write here: two of them wait for each other, and never deadlock. What is leased stays
+    -- unlocked: its worker must be able to settle it while the caller's transaction goes on.
+    held := ARRAY(SELECT q.id FROM outbox.queue q
+                  WHERE q.id = ANY (asked) AND NOT (q.worker IS NOT NULL AND q.run_at > clock_timestamp())
+                  ORDER BY q.id FOR UPDATE);
     WITH taken AS (
         DELETE FROM outbox.queue q
-        WHERE q.id = ANY (held) AND NOT (q.worker IS NOT NULL AND q.run_at > clock_timestamp())
+        WHERE q.id = ANY (held)
         RETURNING q.id, q.claim, q.attempt, q.worker
     ), recorded AS (
         INSERT INTO outbox.attempts (notification_id, claim, attempt, outcome, worker)
@@ -40,10 +43,10 @@ BEGIN
     SELECT coalesce(array_agg(t.id), '{}') INTO moved FROM taken t;
 
     SELECT cardinality(moved),
-           count(*) FILTER (WHERE s.state = 'leased'),
-           count(*) FILTER (WHERE s.state = 'sent'),
-           count(*) FILTER (WHERE s.state = 'dead'),
-           count(*) FILTER (WHERE s.state NOT IN ('leased', 'sent', 'dead'))
+           count(*) FILTER (WHERE s.next_due_at IS NOT NULL),
+           count(*) FILTER (WHERE s.next_due_at IS NULL AND s.state = 'sent'),
+           count(*) FILTER (WHERE s.next_due_at IS NULL AND s.state = 'dead'),
+           count(*) FILTER (WHERE s.next_due_at IS NULL AND s.state NOT IN ('sent', 'dead'))
     INTO cancelled, leased, sent, dead, ended
     FROM outbox.status s
     WHERE s.id = ANY (asked) AND s.id <> ALL (moved);

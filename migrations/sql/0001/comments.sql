@@ -8,7 +8,7 @@ COMMENT ON COLUMN outbox.notifications.created_at IS 'When it was enqueued, by t
 COMMENT ON COLUMN outbox.notifications.run_at IS 'Not to be sent before this moment';
 COMMENT ON COLUMN outbox.notifications.expires_at IS 'Not to be sent after this moment: too late is worse than never';
 COMMENT ON COLUMN outbox.notifications.priority IS '0 first, 9 last: urgent 0, high 2, normal 5, bulk 8';
-COMMENT ON COLUMN outbox.notifications.channel IS 'email, sms, push, inapp, webhook, or a name of your own';
+COMMENT ON COLUMN outbox.notifications.channel IS 'email, or a channel of your own';
 COMMENT ON COLUMN outbox.notifications.recipient IS 'One address, number, token or URL: one row a recipient';
 COMMENT ON COLUMN outbox.notifications.template IS 'The template to render; without one the payload is the message';
 COMMENT ON COLUMN outbox.notifications.locale IS 'The language to render in, such as pt-BR';
@@ -130,6 +130,7 @@ COMMENT ON FUNCTION outbox.uuid7_time IS 'The moment that a UUIDv7 was made';
 COMMENT ON FUNCTION outbox.take_idempotency_key IS 'Takes the idempotency key of a row about to be inserted; skips a duplicate';
 COMMENT ON FUNCTION outbox.put_into_queue IS 'Puts inserted notifications into the queue and wakes an idle worker';
 COMMENT ON FUNCTION outbox.refuse_update IS 'Keeps notifications immutable';
+COMMENT ON FUNCTION outbox.empty_queue IS 'Empties the queue when all notifications are truncated';
 COMMENT ON FUNCTION outbox.take_out_of_queue IS 'Takes deleted notifications out of the queue';
 
 COMMENT ON COLUMN outbox.status.id IS 'The notification';

@@ -86,6 +86,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION outbox.empty_queue() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM outbox.queue;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER notifications_empty_queue AFTER TRUNCATE ON outbox.notifications
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox.empty_queue();
+
 CREATE TRIGGER notifications_take_out_of_queue AFTER DELETE ON outbox.notifications
     REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION outbox.take_out_of_queue();
@@ -108,26 +121,29 @@ BEGIN
     IF enqueue.idempotency_key IS NOT NULL THEN
         PERFORM set_config('outbox.on_conflict', 'report', true);
     END IF;
-    INSERT INTO outbox.notifications
-        (id, created_at, run_at, expires_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key, idempotency_key)
-    VALUES
-        (new_id, moment, coalesce(enqueue.run_at, moment + coalesce(delay, interval '0')), coalesce(enqueue.expires_at, moment + expires_in),
-         enqueue.priority, enqueue.channel, enqueue.recipient, enqueue.template, enqueue.locale, coalesce(enqueue.payload, '{}'), enqueue.headers,
-         enqueue.topic, enqueue.group_key, enqueue.idempotency_key)
-    RETURNING notifications.id INTO enqueue.id;
-    created := FOUND;
-    conflict := false;
+    LOOP
+        INSERT INTO outbox.notifications
+            (id, created_at, run_at, expires_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
+             idempotency_key)
+        VALUES
+            (new_id, moment, coalesce(enqueue.run_at, moment + coalesce(delay, interval '0')),
+             coalesce(enqueue.expires_at, moment + expires_in), enqueue.priority, enqueue.channel, enqueue.recipient, enqueue.template,
+             enqueue.locale, coalesce(enqueue.payload, '{}'), enqueue.headers, enqueue.topic, enqueue.group_key, enqueue.idempotency_key)
+        RETURNING notifications.id INTO enqueue.id;
+        created := FOUND;
+        conflict := false;
+        EXIT WHEN created;
+        SELECT k.notification_id,
+               k.digest <> outbox.digest(enqueue.recipient, enqueue.template, enqueue.locale, coalesce(enqueue.payload, '{}'),
+                                         enqueue.headers, enqueue.topic, enqueue.group_key)
+        INTO enqueue.id, conflict
+        FROM outbox.idempotency_keys k
+        WHERE k.key = enqueue.idempotency_key AND k.channel = enqueue.channel;
+        EXIT WHEN FOUND;  -- else retention dropped the old key between the two statements: insert anew
+    END LOOP;
     IF enqueue.idempotency_key IS NOT NULL THEN
         PERFORM set_config('outbox.on_conflict', '', true);
-        IF NOT created THEN
-            SELECT k.notification_id,
-                   k.digest <> outbox.digest(enqueue.recipient, enqueue.template, enqueue.locale, coalesce(enqueue.payload, '{}'),
-                                             enqueue.headers, enqueue.topic, enqueue.group_key)
-            INTO STRICT enqueue.id, conflict
-            FROM outbox.idempotency_keys k
-            WHERE k.key = enqueue.idempotency_key AND k.channel = enqueue.channel;
-            refused_id := CASE WHEN conflict THEN new_id END;
-        END IF;
+        refused_id := CASE WHEN conflict THEN new_id END;
     END IF;
 END
 $$;
@@ -145,8 +161,10 @@ AS $$
 DECLARE
     moment  timestamptz := clock_timestamp();
     ids     uuid[] := ARRAY(SELECT outbox.uuid7() FROM generate_series(1, cardinality(channels)));
+    made    uuid[];
 BEGIN
     PERFORM set_config('outbox.on_conflict', 'report', true);
+    WITH inserted AS (
     INSERT INTO outbox.notifications
         (id, created_at, run_at, expires_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key, idempotency_key)
     SELECT n.id, moment, coalesce(n.run_at::timestamptz, moment + coalesce(n.delay::interval, interval '0')),
@@ -156,17 +174,29 @@ BEGIN
                 group_keys, locales, enqueue_many.headers, delays, expire_ins)
          AS n (id, channel, recipient, template, payload, priority, run_at, expires_at, idempotency_key, topic,
                group_key, locale, headers, delay, expires_in)
-    ORDER BY n.idempotency_key COLLATE "C", n.channel COLLATE "C", n.id;
+    ORDER BY n.idempotency_key COLLATE "C", n.channel COLLATE "C", n.id
+    RETURNING notifications.id
+    )
+    SELECT array_agg(i.id) INTO made FROM inserted i;
     PERFORM set_config('outbox.on_conflict', '', true);
 
+    IF EXISTS (SELECT FROM unnest(ids, channels, enqueue_many.idempotency_keys) AS n (id, channel, idempotency_key)
+               LEFT JOIN unnest(made) AS m (id) ON m.id = n.id
+               LEFT JOIN outbox.idempotency_keys k ON k.key = n.idempotency_key AND k.channel = n.channel
+               WHERE m.id IS NULL AND k.key IS NULL) THEN
+        RAISE serialization_failure USING
+            MESSAGE = 'an idempotency key was dropped by retention while it was looked up', HINT = 'Try the transaction again.';
+    END IF;
+
     RETURN QUERY
-    SELECT coalesce(k.notification_id, n.id), k.notification_id IS NULL OR k.notification_id = n.id,
+    SELECT CASE WHEN m.id IS NULL THEN k.notification_id ELSE n.id END, m.id IS NOT NULL,
            d.differs, CASE WHEN d.differs THEN n.id END
     FROM unnest(ids, channels, recipients, templates, payloads, enqueue_many.idempotency_keys, topics, group_keys, locales, enqueue_many.headers)
          WITH ORDINALITY AS n (id, channel, recipient, template, payload, idempotency_key, topic, group_key, locale, headers, position)
+    LEFT JOIN unnest(made) AS m (id) ON m.id = n.id
     LEFT JOIN outbox.idempotency_keys k ON k.key = n.idempotency_key AND k.channel = n.channel
     CROSS JOIN LATERAL (
-        SELECT k.notification_id <> n.id
+        SELECT m.id IS NULL
                AND k.digest <> outbox.digest(n.recipient, n.template, n.locale, n.payload::jsonb, n.headers::jsonb, n.topic, n.group_key)
                IS TRUE AS differs
     ) d

@@ -5,7 +5,8 @@ CREATE TABLE outbox.notifications_default PARTITION OF outbox.notifications DEFA
 CREATE TABLE outbox.attempts_default PARTITION OF outbox.attempts DEFAULT;
 
 -- CREATE + ATTACH instead of CREATE … PARTITION OF: the latter takes ACCESS EXCLUSIVE on the parent, this only
--- SHARE UPDATE EXCLUSIVE, so that enqueues go on meanwhile.
+-- SHARE UPDATE EXCLUSIVE, so that enqueues go on meanwhile. It does take ACCESS EXCLUSIVE on the DEFAULT partition, which
+-- every query of the parent locks too: call it with a lock_timeout, or all claims queue up behind it and a long reader.
 CREATE FUNCTION outbox.ensure_partitions(days integer DEFAULT 14) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -17,6 +18,7 @@ DECLARE
     part   text;
     made   integer := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(7306076014);  -- two at once would both create the same table
     FOR day IN SELECT today + n FROM generate_series(0, days) AS n LOOP
         FOREACH parent IN ARRAY ARRAY['notifications', 'attempts'] LOOP
             part := parent || to_char(day, '_YYYYMMDD');

@@ -50,7 +50,11 @@ CREATE TABLE outbox.notifications (
     CONSTRAINT notifications_topic_is_short CHECK (length(topic) BETWEEN 1 AND 255),
     CONSTRAINT notifications_group_key_is_short CHECK (length(group_key) BETWEEN 1 AND 255),
     CONSTRAINT notifications_idempotency_key_is_short CHECK (length(idempotency_key) BETWEEN 1 AND 255),
-    CONSTRAINT notifications_expire_after_they_are_due CHECK (expires_at > run_at)
+    -- Neither infinity nor a year that no client can read: a worker could not claim such a row, nor anything beside it.
+    CONSTRAINT notifications_times_are_real CHECK (
+        created_at BETWEEN '1970-01-01 00:00+00' AND '9000-01-01 00:00+00'
+        AND run_at BETWEEN '1970-01-01 00:00+00' AND '9000-01-01 00:00+00'
+        AND (expires_at IS NULL OR expires_at BETWEEN '1970-01-01 00:00+00' AND '9000-01-01 00:00+00'))
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX notifications_group_key ON outbox.notifications (group_key) WHERE group_key IS NOT NULL;

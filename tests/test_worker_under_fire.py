@@ -1,0 +1,235 @@
+"""What others do to the rows, the locks and the connections of a worker, and what providers do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import outbox
+from outbox import errors, events
+from outbox.database import Link
+from outbox.messages import Receipt
+from outbox.worker import chores, shift, slots
+from outbox.worker.lifeline import _cut
+from tests.hands import enqueue, expire_leases, rows
+from tests.recorder import Recorder, drain, route
+from tests.test_worker import running, states
+from tests.waiting import await_until
+
+if TYPE_CHECKING:
+    from outbox.messages import Notification
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        """repeat('{"a":', 3000) || '1' || repeat('}', 3000)""",
+        """'{"a": 1e5000}'""",
+    ],
+    ids=["nested 3,000 deep", "a number of 5,000 digits"],
+)
+async def test_a_row_that_nobody_can_read_is_a_dead_letter_and_stops_no_other(database_url: str, payload: str) -> None:
+    rows(
+        database_url,
+        "INSERT INTO outbox.notifications (channel, recipient, payload) "
+        f"SELECT 'email', 'x@example.org', ({payload})::jsonb",
+    )
+    enqueue(database_url, 3)
+    recorder = Recorder()
+    assert await drain(database_url, route(recorder)) == 0
+    assert len(recorder.sent) == 3
+    ((reason, error),) = rows(database_url, "SELECT reason, error FROM outbox.dead_letters")
+    assert reason == "rejected"
+    assert error.startswith("its payload or headers cannot be read: ")
+
+
+async def test_queue_rows_without_a_notification_are_cleared_away(database_url: str) -> None:
+    rows(
+        database_url,
+        "INSERT INTO outbox.queue (id, run_at, priority, channel) "
+        "SELECT outbox.uuid7(), now(), 5, 'email' FROM generate_series(1, 50)",
+    )
+    enqueue(database_url, 3)
+    recorder = Recorder()
+    assert await drain(database_url, route(recorder)) == 0
+    assert len(recorder.sent) == 3
+    assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
+
+
+async def test_truncating_the_notifications_empties_the_queue(cloned_url: str) -> None:
+    enqueue(cloned_url, 5)
+    rows(cloned_url, "TRUNCATE outbox.notifications")
+    assert rows(cloned_url, "SELECT 1 FROM outbox.queue") == []
+
+
+@pytest.mark.parametrize("statement", ["cancel", "delete"])
+async def test_an_application_that_keeps_its_transaction_open_holds_up_no_other_settlement(
+    database_url: str, statement: str
+) -> None:
+    gate = asyncio.Event()
+
+    async def behave(notification: Notification) -> None:
+        if notification.group_key == "held":
+            await gate.wait()
+
+    enqueue(database_url, group_key="held")
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder), concurrency=4):
+        await await_until(lambda: len(recorder.keys) == 1)
+        with psycopg.connect(database_url) as application:
+            if statement == "cancel":
+                assert outbox.cancel(application, group_key="held").leased == 1
+            else:
+                application.execute("DELETE FROM outbox.notifications WHERE group_key = 'held'")
+            gate.set()
+            enqueue(database_url, 30)
+            await await_until(lambda: states(database_url).get("sent", 0) >= 30)
+            application.rollback()
+        await await_until(lambda: states(database_url) == {"sent": 31})
+
+
+async def test_a_lease_that_lapsed_and_came_back_to_the_same_worker_is_not_sent_a_second_time(
+    database_url: str,
+) -> None:
+    gate = asyncio.Event()
+
+    async def behave(_: Notification) -> None:
+        await gate.wait()
+
+    enqueue(database_url)
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder), concurrency=4):
+        await await_until(lambda: len(recorder.keys) == 1)
+        expire_leases(database_url)
+        await await_until(lambda: rows(database_url, "SELECT claim FROM outbox.queue") == [(2,)])
+        await asyncio.sleep(0.05)
+        gate.set()
+        await await_until(lambda: states(database_url) == {"sent": 1})
+    assert len(recorder.keys) == 1
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts ORDER BY 1") == [(1, "lost"), (2, "sent")]
+
+
+async def test_a_lock_on_the_table_of_workers_does_not_cost_a_lease(database_url: str) -> None:
+    async def behave(_: Notification) -> None:
+        await asyncio.sleep(3)
+
+    enqueue(database_url)
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder), concurrency=1, lease=1.0):
+        await await_until(lambda: len(recorder.keys) == 1)
+        with psycopg.connect(database_url) as curious:
+            curious.execute("SELECT * FROM outbox.workers FOR UPDATE")
+            await await_until(lambda: len(recorder.sent) == 1)
+    assert len(recorder.keys) == 1
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "sent")]
+
+
+def test_a_statement_that_hangs_is_ended_from_another_thread(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        threading.Timer(0.2, _cut, [conn]).start()
+        began = time.monotonic()
+        with pytest.raises(psycopg.OperationalError):
+            conn.execute("SELECT pg_sleep(30)")
+        assert time.monotonic() - began < 5
+
+
+async def test_prepared_statements_that_a_pooler_loses_are_done_without(database_url: str) -> None:
+    seen: list[events.Event] = []
+    link = Link(database_url, "claim", seen.append)
+
+    async def ask(conn: psycopg.AsyncConnection[Any]) -> int:
+        row = await (await conn.execute("SELECT %s::int + 1", [1])).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    for _ in range(8):
+        assert await link.run(ask) == 2
+    await link.run(lambda conn: conn.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"))
+    for _ in range(8):
+        assert await link.run(ask) == 2
+    assert [type(event).__name__ for event in seen] == ["DatabaseLost", "DatabaseBack"]
+    await link.aclose()
+
+
+async def test_a_chore_that_finds_a_table_locked_leaves_it_for_its_next_turn(cloned_url: str) -> None:
+    seen: list[events.Event] = []
+    partition = rows(cloned_url, "SELECT max(relname) FROM pg_class WHERE relname ~ '^attempts_[0-9]+$'")[0][0]
+    rows(cloned_url, f"DROP TABLE outbox.{partition}")
+    with psycopg.connect(cloned_url) as reader:
+        reader.execute("SELECT count(*) FROM outbox.attempts")
+        task = asyncio.create_task(chores.run_chores(cloned_url, seen.append))
+        await await_until(lambda: any(isinstance(event, events.ChoreFailed) for event in seen))
+        await asyncio.sleep(0.3)
+        task.cancel()
+    assert len(seen) == 1
+
+
+async def test_a_drain_ends_when_the_only_provider_refuses_us_and_says_so(database_url: str) -> None:
+    async def behave(_: Notification) -> None:
+        raise errors.Misconfigured("535 5.7.8 bad password")
+
+    enqueue(database_url, 500)
+    recorder = Recorder(behave)
+    assert await drain(database_url, route(recorder), concurrency=2) == 1
+    assert len(recorder.keys) < 10
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL OR attempt > 0") == [(0,)]
+
+
+async def test_a_provider_that_will_not_let_go_does_not_outlast_the_grace(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "CUT_OFF", 0.2)
+    monkeypatch.setattr(shift, "CUT_OFF", 0.2)
+    let_go = asyncio.Event()
+
+    async def behave(_: Notification) -> None:
+        while not let_go.is_set():
+            try:
+                await let_go.wait()
+            except asyncio.CancelledError:
+                continue
+
+    enqueue(database_url)
+    recorder = Recorder(behave)
+    began = time.monotonic()
+    async with running(database_url, route(recorder), grace=0.2) as stop:
+        await await_until(lambda: len(recorder.keys) == 1)
+        stop.set_result("SIGTERM")
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    let_go.set()
+
+
+async def test_a_part_that_dies_takes_no_send_with_it(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def behave(_: Notification) -> None:
+        await asyncio.sleep(0.3)
+
+    enqueue(database_url, 5)
+    recorder = Recorder(behave)
+
+    async def defective(*_: object) -> None:
+        await await_until(lambda: len(recorder.keys) == 5)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shift, "run_chores", defective)
+    with pytest.raises(ZeroDivisionError):
+        await drain(database_url, route(recorder))
+    assert states(database_url) == {"sent": 5}
+
+
+async def test_what_a_provider_returns_is_cleaned_before_it_is_stored(database_url: str) -> None:
+    class Careless(Recorder):
+        async def send(self, message: Notification, key: str) -> Receipt:
+            await super().send(message, key)
+            return Receipt("id\x00\ud800" + "x" * 999)
+
+    enqueue(database_url)
+    assert await drain(database_url, route(Careless())) == 0
+    ((stored,),) = rows(database_url, "SELECT provider_message_id FROM outbox.attempts")
+    assert stored.startswith("id xxx")
+    assert len(stored) == 255
