@@ -76,13 +76,10 @@ class Feeder:
     async def run(self) -> None:
         """Feed until stopped; with `drain`, until nothing is due, or can be sent, and nothing is in hand."""
         while not self._stopping:
-            if self._drain and self._route.holds.closed_for() > 0:
-                self.gave_up = True
-                if self._in_hand == 0:
-                    return
-                await self._wait_for_freed()
-                continue
             room = await self._room()
+            if room == 0:
+                self.gave_up = True
+                return
             if await self._claim(room):
                 await self._wakeup.found()
             elif self._drain:
@@ -93,11 +90,18 @@ class Feeder:
                 await self._wakeup.wait()
 
     async def _room(self) -> int:
-        """Wait until the buffer is half empty and no hold stands in the way; return how many to claim."""
+        """Wait until the buffer is half empty and no hold stands in the way; return how many to claim.
+
+        A drain does not wait for a hold to end, but only for what is in hand: then there is no room, for good.
+        """
         while True:
             closed = self._route.holds.closed_for()
             free = self._settings.concurrency + self._prefetch - self._in_hand
-            if closed > 0:
+            if closed > 0 and self._drain:
+                if self._in_hand == 0:
+                    return 0
+                await self._wait_for_freed()
+            elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
             elif free > 0 and self.ready.qsize() <= self._prefetch // 2:
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
