@@ -164,6 +164,7 @@ async def test_a_claim_never_takes_more_than_its_limit_even_with_stale_statistic
             if planner:
                 await conn.execute(f"SET {planner} = off".encode())
             parameters = {"channel": "email", "levels": list(EVERY_LEVEL), "limit": limit, "lease": 30.0, "worker": 1}
+            parameters |= {"suspects": True, "suspicious": 2}
             assert len(await (await conn.execute(CLAIM, parameters)).fetchall()) == limit
 
 
@@ -179,6 +180,7 @@ async def test_a_claim_reads_an_index_range_a_level_and_never_sorts_or_scans_the
     rows(cloned_url, "ANALYZE outbox.queue")
     with psycopg.connect(cloned_url) as conn:
         parameters = {"channel": "email", "levels": list(EVERY_LEVEL), "limit": 100, "lease": 30.0, "worker": 1}
+        parameters |= {"suspects": True, "suspicious": 2}
         plan = "\n".join(row[0] for row in conn.execute("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) " + CLAIM, parameters))
         conn.rollback()
     assert "Index Scan using queue_due" in plan

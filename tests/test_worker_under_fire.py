@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,16 +14,15 @@ import pytest
 import outbox
 from outbox import errors, events
 from outbox.database import Link
-from outbox.messages import Receipt
+from outbox.messages import Notification, Receipt
+from outbox.queue.claim import Claimed
 from outbox.worker import chores, shift, slots
+from outbox.worker.leases import Leases
 from outbox.worker.lifeline import _cut
 from tests.hands import enqueue, expire_leases, rows
-from tests.recorder import Recorder, drain, route
+from tests.recorder import Recorder, drain, route, worker
 from tests.test_worker import running, states
 from tests.waiting import await_until
-
-if TYPE_CHECKING:
-    from outbox.messages import Notification
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,15 @@ async def test_a_provider_that_will_not_let_go_does_not_outlast_the_grace(
 
     enqueue(database_url)
     recorder = Recorder(behave)
-    began = time.monotonic()
-    async with running(database_url, route(recorder), grace=0.2) as stop:
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(worker(database_url, route(recorder), grace=0.2).run(stop))
+    try:
         await await_until(lambda: len(recorder.keys) == 1)
         stop.set_result("SIGTERM")
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    let_go.set()
+        async with asyncio.timeout(3):
+            assert await task == 1, "one send is still going on, and its lease is left to run out"
+    finally:
+        let_go.set()
 
 
 async def test_a_part_that_dies_takes_no_send_with_it(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,3 +235,70 @@ async def test_what_a_provider_returns_is_cleaned_before_it_is_stored(database_u
     ((stored,),) = rows(database_url, "SELECT provider_message_id FROM outbox.attempts")
     assert stored.startswith("id xxx")
     assert len(stored) == 255
+
+
+async def test_suspects_are_sent_one_at_a_time_and_a_drain_sends_them_all(database_url: str) -> None:
+    now = most = 0
+
+    async def behave(notification: Notification) -> None:
+        nonlocal now, most
+        if notification.group_key == "suspect":
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.01)
+            now -= 1
+
+    enqueue(database_url, 20, group_key="suspect")
+    enqueue(database_url, 50)
+    rows(
+        database_url,
+        "UPDATE outbox.queue q SET lost = 2 FROM outbox.notifications n WHERE n.id = q.id AND n.group_key IS NOT NULL",
+    )
+    recorder = Recorder(behave)
+    assert await drain(database_url, route(recorder), concurrency=20) == 0
+    assert states(database_url) == {"sent": 70}
+    assert most == 1
+    ((claims,),) = rows(database_url, "SELECT max(claim) FROM outbox.attempts")
+    assert claims < 20, "those that wait are not claimed over and over"
+
+
+async def test_a_retry_that_is_due_before_we_hear_that_it_is_settled_is_a_new_lease() -> None:
+    leases = Leases(30)
+    first = claimed_once(claim=1, lost_by=None)
+    (lease,) = leases.take([first], 0.0)
+    (again,) = leases.take([claimed_once(claim=2, lost_by=None)], 1.0)
+    assert again is not lease
+    leases.drop(lease)
+    assert leases.tokens() == {first.id: 2}
+    assert leases.take([claimed_once(claim=3, lost_by=7)], 2.0) == [], "it had lapsed: whoever sends it goes on"
+    assert leases.tokens() == {first.id: 3}
+
+
+def claimed_once(*, claim: int, lost_by: int | None) -> Claimed:
+    notification = Notification(UUID("01980000-0000-7000-8000-000000000000"), "email", "ada@example.org")
+    return Claimed(notification, claim, 0, 0, lost_by, suppression=None, age=0.0, expires_in=None, waited=0.0)
+
+
+async def test_a_stop_gives_back_what_was_not_begun_even_while_a_row_cannot_be_settled(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shift, "_LAST_WRITES", 0.5)
+    gate = asyncio.Event()
+
+    async def behave(notification: Notification) -> None:
+        await (gate if str(notification.id) == recorder.keys[0] else asyncio.Event()).wait()
+
+    enqueue(database_url, 10)
+    recorder = Recorder(behave)
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(worker(database_url, route(recorder), concurrency=1, grace=0.5).run(stop))
+    await await_until(lambda: len(recorder.keys) == 1)
+    with psycopg.connect(database_url) as application:
+        application.execute("DELETE FROM outbox.notifications WHERE id = %s", [recorder.keys[0]])
+        gate.set()
+        await await_until(lambda: len(recorder.sent) == 1)
+        stop.set_result("SIGTERM")
+        assert await task == 1, "one outcome could not be written"
+        application.rollback()
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL") == [(1,)]
+    assert rows(database_url, "SELECT 1 FROM outbox.workers") == []

@@ -27,6 +27,7 @@ WITH due AS MATERIALIZED (
         SELECT waiting.id, waiting.run_at, waiting.worker
         FROM outbox.queue waiting
         WHERE waiting.channel = %(channel)s AND waiting.priority = level.priority AND waiting.run_at <= now()
+          AND (%(suspects)s OR waiting.lost + (waiting.worker IS NOT NULL)::int < %(suspicious)s)
         ORDER BY waiting.run_at
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
@@ -65,6 +66,10 @@ ORDER BY c.priority, c.due_at
 """
 
 
+SUSPICIOUS = 2
+"""From so many vanished workers on, a notification is a suspect: it may be what kills them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A notification in hand. `claim` is the fencing token that every write about it carries."""
@@ -95,14 +100,30 @@ class Claimed:
 
 
 async def claim(
-    conn: AsyncConnection[Any], *, channel: str, levels: Sequence[int], limit: int, lease: float, worker: int
+    conn: AsyncConnection[Any],
+    *,
+    channel: str,
+    levels: Sequence[int],
+    limit: int,
+    lease: float,
+    worker: int,
+    suspects: bool = True,
 ) -> list[Claimed]:
     """Claim at most `limit` due notifications of one channel for `lease` seconds, first by level, then by due time.
 
-    `levels` are the priorities to look at, in the order to look at them. A row whose earlier lease ran out is claimed
-    like any other, and its earlier claim is recorded as `lost`.
+    `levels` are the priorities to look at, in the order to look at them; without `suspects`, those that may be what
+    kills workers are passed by. A row whose earlier lease ran out is claimed like any other, and its earlier claim is
+    recorded as `lost`.
     """
-    parameters = {"channel": channel, "levels": list(levels), "limit": limit, "lease": lease, "worker": worker}
+    parameters = {
+        "channel": channel,
+        "levels": list(levels),
+        "limit": limit,
+        "lease": lease,
+        "worker": worker,
+        "suspects": suspects,
+        "suspicious": SUSPICIOUS,
+    }
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, parameters)
         return [_claimed(row) for row in await cursor.fetchall()]

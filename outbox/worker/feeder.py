@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from outbox.events import Claimed as ClaimedEvent
-from outbox.queue.claim import Claimed, claim
+from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.release import release
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _LARGEST_CLAIM = 500
 # Every tenth claim looks at the priorities from the bottom up, so that bulk drains slowly under any load, but drains.
 _RESERVED_TURN = 10
-_SUSPICIOUS = 2
-_SUSPECTS_APART = 0.05
+# While there are many suspects: one to keep, and one to see that there are more. Each look gives back what it brought.
+_FEW = 2
 
 
 class Feeder:
@@ -54,6 +54,7 @@ class Feeder:
         self._prefetch = settings.concurrency if settings.prefetch is None else settings.prefetch
         self._in_hand = 0
         self._suspects: set[Lease] = set()
+        self._many_suspects = False
         self.gave_up = False
         self._turn = 0
         self._claiming = False
@@ -75,12 +76,15 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until stopped; with `drain`, until nothing is due, or can be sent, and nothing is in hand."""
-        while not self._stopping:
+        while True:
             room = await self._room()
             if room == 0:
                 self.gave_up = True
                 return
-            if await self._claim(room):
+            found = await self._claim(room)
+            if self._stopping:
+                return
+            if found:
                 await self._wakeup.found()
             elif self._drain:
                 if self._in_hand == 0:
@@ -109,21 +113,21 @@ class Feeder:
                 await self._wait_for_freed()
 
     async def _quarantined(self, leases: list[Lease]) -> list[Lease]:
-        """Keep one suspect in hand at most, and give back the others, to be due one after another.
+        """Keep one suspect in hand at most, and give back the others before anything is sent.
 
         A message that kills its worker takes along what is in hand beside it. Twice may be bad luck; what was there
         twice is from then on alone among suspects, so that the third time names the one that does it.
         """
-        suspects = [lease for lease in leases if lease.claimed.lost >= _SUSPICIOUS]
-        kept = suspects[:1] if not self._suspects else []
+        suspects = [lease for lease in leases if lease.claimed.lost >= SUSPICIOUS]
+        kept, surplus = suspects[:1], suspects[1:]
         self._suspects.update(kept)
-        surplus = {lease.claimed.id: lease for lease in suspects if lease not in kept}
+        self._many_suspects = bool(surplus) or (self._many_suspects and bool(kept))
         if surplus:
-            tokens = {identity: lease.claimed.claim for identity, lease in surplus.items()}
-            for lease in surplus.values():
+            tokens = {lease.claimed.id: lease.claimed.claim for lease in surplus}
+            await self._link.run(lambda conn: release(conn, held=tokens, worker=self._worker))
+            for lease in surplus:
                 self._leases.drop(lease)
-            await self._link.run(lambda conn: release(conn, held=tokens, worker=self._worker, spacing=_SUSPECTS_APART))
-        return [lease for lease in leases if lease.claimed.id not in surplus]
+        return [lease for lease in leases if lease not in surplus]
 
     async def _wait_for_freed(self) -> None:
         self._freed.clear()
@@ -132,6 +136,9 @@ class Feeder:
     async def _claim(self, limit: int) -> list[Claimed]:
         self._turn += 1
         levels = self._levels[::-1] if self._turn % _RESERVED_TURN == 0 else self._levels
+        with_suspects = not self._suspects
+        if self._many_suspects and with_suspects:
+            limit = min(limit, _FEW)
         asked_at = 0.0
 
         async def ask(conn: AsyncConnection[Any]) -> list[Claimed]:
@@ -144,14 +151,17 @@ class Feeder:
                 limit=limit,
                 lease=self._leases.seconds,
                 worker=self._worker,
+                suspects=with_suspects,
             )
 
         self._claiming = True
         try:
             rows = await self._link.run(ask)
+            new = self._leases.take(rows, asked_at)
+            if with_suspects:
+                new = await self._quarantined(new)
         finally:
             self._claiming = False
-        new = await self._quarantined(self._leases.take(rows, asked_at))
         self._in_hand += len(new)
         for lease in new:
             self.ready.put_nowait(lease)

@@ -20,6 +20,8 @@ class Lease:
     claimed: Claimed
     claimed_at: float
     deadline: float
+    begun: bool = False
+    """Whether its delivery has begun: from then on only an outcome ends it."""
 
 
 class Leases:
@@ -40,17 +42,22 @@ class Leases:
         """Note what a claim that was sent off at `asked_at` brought; return the leases that are new.
 
         A notification that is in hand already had lapsed, and came back to us: whoever is sending it goes on, under the
-        new claim. Sending it a second time beside the first would be a copy of our own making.
+        new claim. Sending it a second time beside the first would be a copy of our own making. Unless nothing was lost
+        and its claim is the very next: then it was settled, and is due again, before we heard that it is settled.
         """
         new = []
         for one in claimed:
             lease = self._held.get(one.id)
-            if lease is None:
+            if lease is None or (one.lost_by is None and one.claim == lease.claimed.claim + 1):
                 lease = self._held[one.id] = Lease(one, asked_at, asked_at + self.seconds)
                 new.append(lease)
             else:
-                lease.claimed, lease.deadline = one, asked_at + self.seconds
+                lease.claimed, lease.claimed_at, lease.deadline = one, asked_at, asked_at + self.seconds
         return new
+
+    def not_begun(self) -> list[Lease]:
+        """Return what can be given back, because nobody has tried to deliver it."""
+        return [lease for lease in self._held.values() if not lease.begun]
 
     def drop(self, lease: Lease) -> None:
         """Forget what is settled or given back."""

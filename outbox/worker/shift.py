@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -144,18 +145,26 @@ class Shift:
             lane.slots.stop_taking()
         await asyncio.wait([lane.feeding for lane in lanes], timeout=max(deadline - time.monotonic(), 0))
         await asyncio.gather(*(lane.slots.finish(deadline) for lane in lanes))
-        try:
+        released = 0
+        with contextlib.suppress(TimeoutError):  # the database is away, or somebody keeps a row locked
             async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):
+                released = await self._give_back()
                 if not self._settling.done():
                     await self._settler.drained()
-                held = self._leases.tokens()
-                released = await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
-                self._lifeline.stop()  # before leaving: its heartbeat would put us on the list again
+        self._lifeline.stop()  # before leaving: its heartbeat would put us on the list again
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CUT_OFF):
                 await self._claims.run(lambda conn: attend.leave(conn, self._worker))
-        except TimeoutError:
-            return max(len(self._settler), 1)
         self._listener(WorkerStopped(self._worker, released, dict(self._settler.outcomes)))
-        return len(self._settler) + sum(lane.feeder.gave_up for lane in lanes)
+        return len(self._leases) + sum(lane.feeder.gave_up for lane in lanes)
+
+    async def _give_back(self) -> int:
+        leases = self._leases.not_begun()
+        held = {lease.claimed.id: lease.claimed.claim for lease in leases}
+        released = await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
+        for lease in leases:
+            self._leases.drop(lease)
+        return released
 
 
 async def _done(future: asyncio.Future[str]) -> None:

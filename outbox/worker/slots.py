@@ -61,6 +61,7 @@ class Slots:
                 self._leases.drop(lease)
                 self._feeder.freed(lease)
                 continue
+            lease.begun = True
             self._busy += 1
             self._quiet.clear()
             try:
