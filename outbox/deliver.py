@@ -6,7 +6,6 @@ can never hold a transaction open.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 import traceback
@@ -20,6 +19,7 @@ from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResu
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Dead, Failure, Sent
 from outbox.retry import judge
+from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,9 +43,11 @@ class Route:
     listener: Listener
     chance: random.Random = field(default_factory=random.Random)
     holds: Holds = field(init=False)
+    timeouts: Timeouts = field(init=False)
 
     def __post_init__(self) -> None:
         self.holds = Holds(self.providers)
+        self.timeouts = Timeouts(self.policy.timeout)
 
     async def aclose(self) -> None:
         """Close the providers' connections."""
@@ -76,7 +78,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
-            receipt = await _attempt(provider, message, str(claimed.id), name, route)
+            receipt = await _attempt(provider, message, claimed.key, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             if isinstance(error, errors.Misconfigured):
@@ -99,7 +101,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
 async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Receipt:
     """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
     try:
-        async with asyncio.timeout(route.policy.timeout):
+        with route.timeouts:
             return await provider.send(message, key)
     except errors.DeliveryError:
         raise

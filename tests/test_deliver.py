@@ -23,7 +23,17 @@ SECRET = "your code is 123456"
 def claimed(*, lost: int = 0, suppression: str | None = None, expires_in: float | None = None) -> Claimed:
     notification = Notification(uuid4(), "email", "ada@example.org", payload={"text": SECRET})
     return Claimed(
-        notification, 1, 0, lost=lost, lost_by=None, suppression=suppression, age=1.0, expires_in=expires_in, waited=0.0
+        notification,
+        str(notification.id),
+        None,
+        1,
+        0,
+        lost=lost,
+        lost_by=None,
+        suppression=suppression,
+        age=1.0,
+        expires_in=expires_in,
+        waited=0.0,
     )
 
 

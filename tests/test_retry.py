@@ -20,8 +20,9 @@ DAY = 86_400.0
 
 def claimed(*, attempt: int = 0, claim: int = 1, age: float = 0.0) -> Claimed:
     notification = Notification(uuid4(), "email", "ada@example.org")
+    key = str(notification.id)
     return Claimed(
-        notification, claim, attempt, lost=0, lost_by=None, suppression=None, age=age, expires_in=None, waited=0.0
+        notification, key, None, claim, attempt, 0, None, suppression=None, age=age, expires_in=None, waited=0.0
     )
 
 

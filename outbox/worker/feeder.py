@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.release import release
+from outbox.worker.ready import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ class Feeder:
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
-        self.ready: asyncio.Queue[Lease] = asyncio.Queue()
+        self.ready = Ready()
 
     def freed(self, lease: Lease) -> None:
         """Note that a notification has left this worker's hands."""
@@ -107,7 +108,7 @@ class Feeder:
                 await self._wait_for_freed()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
-            elif free > 0 and self.ready.qsize() <= self._prefetch // 2:
+            elif free > 0 and len(self.ready) <= self._prefetch // 2:
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:
                 await self._wait_for_freed()
@@ -163,8 +164,7 @@ class Feeder:
         finally:
             self._claiming = False
         self._in_hand += len(new)
-        for lease in new:
-            self.ready.put_nowait(lease)
+        self.ready.put(new)
         if rows:
             lost = sum(row.lost_by is not None for row in rows)
             self._route.listener(ClaimedEvent(self._route.channel, len(rows), lost, time.monotonic() - asked_at))

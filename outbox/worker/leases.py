@@ -20,8 +20,14 @@ class Lease:
     claimed: Claimed
     claimed_at: float
     deadline: float
+    place: str | None
+    """Where its row lies, as far as we know."""
     begun: bool = False
     """Whether its delivery has begun: from then on only an outcome ends it."""
+
+    def is_held(self) -> bool:
+        """Tell whether a send may begin: it is ours, as far as this clock can tell."""
+        return time.monotonic() < self.deadline
 
 
 class Leases:
@@ -33,7 +39,7 @@ class Leases:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._held: dict[UUID, Lease] = {}
+        self._held: dict[str, Lease] = {}  # by key: the hash of a text is made once, that of a UUID each time
 
     def __len__(self) -> int:
         return len(self._held)
@@ -46,13 +52,16 @@ class Leases:
         and its claim is the very next: then it was settled, and is due again, before we heard that it is settled.
         """
         new = []
+        deadline = asked_at + self.seconds
         for one in claimed:
-            lease = self._held.get(one.id)
+            lease = self._held.get(one.key)
             if lease is None or (one.lost_by is None and one.claim == lease.claimed.claim + 1):
-                lease = self._held[one.id] = Lease(one, asked_at, asked_at + self.seconds)
+                if lease is not None:
+                    lease.deadline = 0.0
+                lease = self._held[one.key] = Lease(one, asked_at, deadline, one.place)
                 new.append(lease)
             else:
-                lease.claimed, lease.claimed_at, lease.deadline = one, asked_at, asked_at + self.seconds
+                lease.claimed, lease.claimed_at, lease.deadline, lease.place = one, asked_at, deadline, one.place
         return new
 
     def not_begun(self) -> list[Lease]:
@@ -61,21 +70,19 @@ class Leases:
 
     def drop(self, lease: Lease) -> None:
         """Forget what is settled or given back."""
-        if self._held.get(lease.claimed.id) is lease:
-            del self._held[lease.claimed.id]
-
-    def is_held(self, lease: Lease) -> bool:
-        """Tell whether a send may begin: the lease is ours, as far as this clock can tell."""
-        return self._held.get(lease.claimed.id) is lease and time.monotonic() < lease.deadline
+        lease.deadline = 0.0
+        if self._held.get(lease.claimed.key) is lease:
+            del self._held[lease.claimed.key]
 
     def tokens(self) -> dict[UUID, int]:
         """Return id → claim of all in hand; safe to call from another thread (`dict.copy` is atomic)."""
-        return {identity: lease.claimed.claim for identity, lease in self._held.copy().items()}
+        return {lease.claimed.id: lease.claimed.claim for lease in self._held.copy().values()}
 
     def renewed(self, held: Mapping[UUID, int], asked_at: float) -> None:
         """Move the deadlines of what was renewed (id → claim) by a statement sent off at `asked_at`."""
         for lease in self._of(held):
             lease.deadline = max(lease.deadline, asked_at + self.seconds)
+            lease.place = None  # an update moves a row
 
     def expire(self, held: Mapping[UUID, int]) -> int:
         """Trust these leases (id → claim) no more: what was not sent yet will not be sent by us. Returns how many."""
@@ -85,5 +92,5 @@ class Leases:
         return len(leases)
 
     def _of(self, held: Mapping[UUID, int]) -> list[Lease]:
-        leases = ((self._held.get(identity), claim) for identity, claim in held.items())
+        leases = ((self._held.get(str(identity)), claim) for identity, claim in held.items())
         return [lease for lease, claim in leases if lease is not None and lease.claimed.claim == claim]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
@@ -16,6 +15,7 @@ from outbox.queue.settle import Settlement, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from outbox.database import Link
     from outbox.events import Listener
@@ -26,20 +26,20 @@ _LARGEST_BATCH = 500
 _LOCKED_PAUSE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How the delivery of what is in hand ended. Times are `time.monotonic()`; `done` is called when it is written."""
 
     lease: Lease
     outcome: Outcome
     started: float
     finished: float
-    done: Callable[[], None]
+    done: Callable[[Lease], None]
 
     def settlement(self) -> Settlement:
         """Return what is to be written, under the claim that the lease has by now."""
-        claimed = self.lease.claimed
-        return Settlement(claimed.id, claimed.claim, claimed.attempt, self.outcome, self.started, self.finished)
+        lease, outcome, started, finished, _ = self
+        claimed = lease.claimed
+        return Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished, lease.place)
 
 
 class Settler:
@@ -104,30 +104,52 @@ class Settler:
         try:
             settled, locked = await self._link.run(lambda conn: settle(conn, settlements, worker=self._worker))
         except (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError) as error:
-            # A value that PostgreSQL refuses must not hold back the others: halve until it stands alone, and then let
-            # its lease run out. `max_lost` ends it.
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._write(batch[:middle])
-                await self._write(batch[middle:])
-            else:
-                self._listener(ChoreFailed("settle", f"{settlements[0].id}: {describe(error)}"))
-                self._end(batch[0])
+            await self._write_apart(batch, error)
             return
         stale = 0
+        if len(settled) < len(batch):
+            batch, stale = self._sorted_out(batch, settlements, settled, locked)
+        self._end(batch)
+        self._listener(Settled(len(settlements), stale, time.monotonic() - started))
+
+    async def _write_apart(self, batch: Sequence[Ended], error: Exception) -> None:
+        """Write what a batch was refused for, without the one value that PostgreSQL does not take.
+
+        Halve until it stands alone, and then let its lease run out: `max_lost` ends it.
+        """
+        quick = any(ended.lease.place for ended in batch)
+        for ended in batch:
+            ended.lease.place = None
+        middle = len(batch) // 2
+        if quick:
+            await self._write(batch)
+        elif middle:
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+        else:
+            self._listener(ChoreFailed("settle", f"{batch[0].lease.claimed.id}: {describe(error)}"))
+            self._end(batch)
+
+    def _sorted_out(
+        self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: set[UUID], locked: set[UUID]
+    ) -> tuple[list[Ended], int]:
+        """Return what has ended, and how much of it was not ours any more; what is to be settled again waits again."""
+        over, stale = [], 0
         for ended, settlement in zip(batch, settlements, strict=True):
             if settlement.id in locked:
+                ended.lease.place = None  # that it was sent is recorded already, which the quick statement cannot know
                 asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._enqueue, ended)
             elif settlement.id not in settled and ended.lease.claimed.claim != settlement.claim:
                 self._enqueue(ended)  # it lapsed, and our own feeder claimed it again while this was written
             else:
                 stale += settlement.id not in settled
-                self._end(ended)
-        self._listener(Settled(len(batch), stale, time.monotonic() - started))
+                over.append(ended)
+        return over, stale
 
-    def _end(self, ended: Ended) -> None:
-        self.outcomes[ended.outcome.name] += 1
-        self._leases.drop(ended.lease)
-        self._unwritten -= 1
-        ended.done()
+    def _end(self, batch: Sequence[Ended]) -> None:
+        self.outcomes.update([ended.outcome.name for ended in batch])
+        for lease, _, _, _, done in batch:
+            self._leases.drop(lease)
+            done(lease)
+        self._unwritten -= len(batch)
         self._written.set()

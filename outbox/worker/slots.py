@@ -34,7 +34,6 @@ class Slots:
         self.tasks = [asyncio.create_task(self._work(), name=f"{route.channel} slot") for _ in range(concurrency)]
         self._busy = 0
         self._quiet = asyncio.Event()
-        self._quiet.set()
         self._stopping = False
 
     def stop_taking(self) -> None:
@@ -43,9 +42,10 @@ class Slots:
 
     async def finish(self, deadline: float) -> None:
         """Wait until the slots are empty, or `deadline` (`time.monotonic()`); then cut off what still delivers."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                await self._quiet.wait()
+        if self._busy:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await self._quiet.wait()
         for task in self.tasks:
             task.cancel()
         # A provider may be slow to let go, or refuse to: the process ends all the same.
@@ -56,45 +56,38 @@ class Slots:
             lease = await self._feeder.ready.get()
             if self._stopping:
                 return
-            if not self._leases.is_held(lease):
+            if not lease.is_held():
                 # The lease ran out while it waited here (a blocked loop, a frozen machine): somebody else may have it.
                 self._leases.drop(lease)
                 self._feeder.freed(lease)
                 continue
             lease.begun = True
             self._busy += 1
-            self._quiet.clear()
             try:
                 await self._deliver(lease)
             finally:
-                self._busy -= 1
-                if self._busy == 0:
-                    self._quiet.set()
+                self._leave()
+
+    def _leave(self) -> None:
+        self._busy -= 1
+        if self._stopping and self._busy == 0:
+            self._quiet.set()
 
     async def _deliver(self, lease: Lease) -> None:
         started = time.monotonic()
-        outcome: Outcome
         try:
             outcome = await deliver(lease.claimed, lease.claimed_at, self._route)
         except asyncio.CancelledError:
-            self._settle(lease, self._cut_off(), started)
+            self._ended(lease, self._cut_off(), started)
             raise
-        self._settle(lease, outcome, started)
+        self._ended(lease, outcome, started)
 
-    def _settle(self, lease: Lease, outcome: Outcome, started: float) -> None:
+    def _ended(self, lease: Lease, outcome: Outcome, started: float) -> None:
         finished = time.monotonic()
-        claimed = lease.claimed
-        self._settler.add(Ended(lease, outcome, started, finished, lambda: self._feeder.freed(lease)))
-        self._route.listener(
-            Attempted(
-                claimed.id,
-                self._route.channel,
-                claimed.attempt + outcome.used,
-                outcome,
-                finished - started,
-                claimed.waited,
-            )
-        )
+        claimed, route = lease.claimed, self._route
+        self._settler.add(Ended(lease, outcome, started, finished, self._feeder.freed))
+        attempt = claimed.attempt + outcome.used
+        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, finished - started, claimed.waited))
 
     def _cut_off(self) -> Outcome:
         """Stopped in the middle of a send, by us: no attempt is used, but nobody knows whether it went out."""
