@@ -26,12 +26,13 @@ _decode = json.JSONDecoder().raw_decode  # json.loads looks for white space arou
 CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT q.place, q.id, q.run_at, q.worker
-    FROM unnest(%(levels)s::smallint[]) AS level (priority)
+    FROM unnest(%(levels)s::smallint[], %(ages)s::float8[]) AS level (priority, age)
     CROSS JOIN LATERAL (
         SELECT waiting.ctid AS place, waiting.id, waiting.run_at, waiting.worker
         FROM outbox.queue waiting
         WHERE waiting.channel = (SELECT %(channel)s::text) AND waiting.priority = level.priority
           AND waiting.run_at <= now()
+          AND waiting.run_at >= coalesce(now() - make_interval(secs => level.age), '-infinity')
           AND (%(suspects)s OR waiting.lost + (waiting.worker IS NOT NULL)::int < %(suspicious)s)
         ORDER BY waiting.run_at
         LIMIT (SELECT %(limit)s::bigint)
@@ -120,16 +121,18 @@ async def claim(
     lease: float,
     worker: int,
     suspects: bool = True,
+    ages: Sequence[float | None] = (),
 ) -> list[Claimed]:
     """Claim at most `limit` due notifications of one channel for `lease` seconds, first by level, then by due time.
 
-    `levels` are the priorities to look at, in the order to look at them; without `suspects`, those that may be what
-    kills workers are passed by. A row whose earlier lease ran out is claimed like any other, and its earlier claim is
-    recorded as `lost`.
+    `levels` are the priorities to look at, in the order to look at them, each as many seconds back as `ages` says (None
+    or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
+    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`.
     """
     parameters = {
         "channel": channel,
         "levels": list(levels),
+        "ages": list(ages),
         "limit": limit,
         "lease": lease,
         "worker": worker,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.release import release
+from outbox.worker.marks import Marks
 from outbox.worker.ready import Ready
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Feeder:
         self._many_suspects = False
         self.gave_up = False
         self._turn = 0
+        self._marks = Marks()
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
@@ -153,6 +155,7 @@ class Feeder:
                 lease=self._leases.seconds,
                 worker=self._worker,
                 suspects=with_suspects,
+                ages=self._marks.ages(levels, asked_at),
             )
 
         self._claiming = True
@@ -160,6 +163,7 @@ class Feeder:
             rows = await self._link.run(ask)
             new = self._leases.take(rows, asked_at)
             if with_suspects:
+                self._marks.found(rows, levels, limit, asked_at, time.monotonic())
                 new = await self._quarantined(new)
         finally:
             self._claiming = False

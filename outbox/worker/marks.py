@@ -1,0 +1,57 @@
+"""marks: how far back a claim has to look.
+
+Under a snapshot that somebody holds open (a backup, a forgotten psql) PostgreSQL can remove nothing that was claimed or
+settled since, and a claim that looks from the beginning walks over all of it. So each claim begins where earlier ones
+left nothing behind, less a slack for transactions that commit a little late. What is older all the same (committed
+later, replayed, moved, skipped while somebody had it locked) is found by a sweep, which looks at everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from outbox.queue.claim import Claimed
+
+SLACK = 0.1
+"""Seconds between the run_at of a row and its commit that cost it nothing."""
+LONGEST_UNSWEPT = 5.0
+"""Seconds that anything due may go unseen, whatever a sweep costs."""
+# Sweeps may take this share of the time. Where nothing holds a snapshot, one costs what any claim costs, so that
+# almost every claim is one.
+_SHARE = 1 / 20
+
+
+class Marks:
+    """One channel's, by priority level. All times are `time.monotonic()`, and only ages go to the database."""
+
+    def __init__(self) -> None:
+        self._marks: dict[int, float] = {}
+        self._next_sweep = 0.0
+        self._is_sweep = False
+
+    def ages(self, levels: Sequence[int], now: float) -> list[float | None]:
+        """Return how many seconds back to look on each level; None is all the way."""
+        self._is_sweep = now >= self._next_sweep
+        if self._is_sweep:
+            return [None] * len(levels)
+        return [now - self._marks[level] + SLACK if level in self._marks else None for level in levels]
+
+    def found(self, rows: Sequence[Claimed], levels: Sequence[int], limit: int, asked_at: float, now: float) -> None:
+        """Note what a claim of `levels` brought that was asked for at `asked_at`: nothing older than that is left.
+
+        If it brought as many as it might, that holds for the levels before the last one it reached; there, what is
+        older than the last row is gone.
+        """
+        if self._is_sweep:
+            self._next_sweep = now + min((now - asked_at) / _SHARE, LONGEST_UNSWEPT)
+        reached = {row.notification.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
+        ahead = set(reached)
+        for level in levels:
+            ahead.discard(level)
+            if level in reached and not ahead:
+                self._marks[level] = reached[level]
+                return
+            self._marks[level] = asked_at
