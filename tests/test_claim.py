@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from outbox.outcomes import Dead, Retry
-from outbox.queue.claim import CLAIM
+from outbox.queue.claim import CLAIM, parameters
 from tests.hands import EVERY_LEVEL, TROUBLE, claim, enqueue, expire_leases, rows, settle
 
 
@@ -163,9 +163,8 @@ async def test_a_claim_never_takes_more_than_its_limit_even_with_stale_statistic
         async with await psycopg.AsyncConnection.connect(cloned_url, autocommit=True) as conn:
             if planner:
                 await conn.execute(f"SET {planner} = off".encode())
-            parameters = {"channel": "email", "levels": list(EVERY_LEVEL), "limit": limit, "lease": 30.0, "worker": 1}
-            parameters |= {"suspects": True, "suspicious": 2}
-            assert len(await (await conn.execute(CLAIM, parameters)).fetchall()) == limit
+            asked = parameters(channel="email", levels=EVERY_LEVEL, limit=limit, lease=30.0, worker=1)
+            assert len(await (await conn.execute(CLAIM, asked)).fetchall()) == limit
 
 
 async def test_a_claim_reads_an_index_range_a_level_and_never_sorts_or_scans_the_queue(cloned_url: str) -> None:
@@ -179,9 +178,8 @@ async def test_a_claim_reads_an_index_range_a_level_and_never_sorts_or_scans_the
     )
     rows(cloned_url, "ANALYZE outbox.queue")
     with psycopg.connect(cloned_url) as conn:
-        parameters = {"channel": "email", "levels": list(EVERY_LEVEL), "limit": 100, "lease": 30.0, "worker": 1}
-        parameters |= {"suspects": True, "suspicious": 2}
-        plan = "\n".join(row[0] for row in conn.execute("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) " + CLAIM, parameters))
+        asked = parameters(channel="email", levels=EVERY_LEVEL, limit=100, lease=30.0, worker=1)
+        plan = "\n".join(row[0] for row in conn.execute("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) " + CLAIM, asked))
         conn.rollback()
     assert "Index Scan using queue_due" in plan
     assert "Seq Scan on queue" not in plan

@@ -129,7 +129,26 @@ async def claim(
     or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
     earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`.
     """
-    parameters = {
+    asked = parameters(
+        channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, suspects=suspects, ages=ages
+    )
+    async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+        await cursor.execute(CLAIM, asked)
+        return [_claimed(channel, row) for row in await cursor.fetchall()]
+
+
+def parameters(
+    *,
+    channel: str,
+    levels: Sequence[int],
+    limit: int,
+    lease: float,
+    worker: int,
+    suspects: bool = True,
+    ages: Sequence[float | None] = (),
+) -> dict[str, Any]:
+    """Return the parameters of `CLAIM`, as `claim` takes them."""
+    return {
         "channel": channel,
         "levels": list(levels),
         "ages": list(ages),
@@ -139,9 +158,6 @@ async def claim(
         "suspects": suspects,
         "suspicious": SUSPICIOUS,
     }
-    async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(CLAIM, parameters)
-        return [_claimed(channel, row) for row in await cursor.fetchall()]
 
 
 def _claimed(asked: str, row: Sequence[Any]) -> Claimed:

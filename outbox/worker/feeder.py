@@ -10,6 +10,7 @@ from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.release import release
 from outbox.worker.marks import Marks
+from outbox.worker.pace import Pace
 from outbox.worker.ready import Ready
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _FEW = 2
 
 
 class Feeder:
-    """One channel's: keeps `ready` filled, at most half a buffer ahead of the slots."""
+    """One channel's: keeps `ready` filled, a little ahead of the slots."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Feeder:
         self.gave_up = False
         self._turn = 0
         self._marks = Marks()
+        self._pace = Pace()
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
@@ -68,6 +70,7 @@ class Feeder:
     def freed(self, lease: Lease) -> None:
         """Note that a notification has left this worker's hands."""
         self._in_hand -= 1
+        self._pace.ended()
         self._suspects.discard(lease)
         self._freed.set()
 
@@ -103,14 +106,15 @@ class Feeder:
         """
         while True:
             closed = self._route.holds.closed_for()
-            free = self._settings.concurrency + self._prefetch - self._in_hand
+            ahead = self._pace.ahead(self._prefetch)
+            free = self._settings.concurrency + ahead - self._in_hand
             if closed > 0 and self._drain:
                 if self._in_hand == 0:
                     return 0
                 await self._wait_for_freed()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
-            elif free > 0 and len(self.ready) <= self._prefetch // 2:
+            elif free > 0 and len(self.ready) <= ahead // 2:
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:
                 await self._wait_for_freed()

@@ -7,25 +7,29 @@ every failure is `Temporary`; from then until the reply nobody can know (RFC 104
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import aiosmtplib
 
 from outbox.channels.email.smtp_replies import NEGATIVE, POSITIVE, Phase, judge
-from outbox.errors import Ambiguous, Misconfigured, Rejected, Temporary
+from outbox.channels.email.smtp_wire import Wire
+from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Sequence
 
     from outbox.channels.email.smtp_settings import Settings
 
 _MECHANISMS = ("plain", "login", "cram-md5")  # one try only: a wrong password tried three ways locks accounts
 _WHOLE = 65_536  # octets; a longer message is seen off to the kernel before its final dot is written
 _DRAIN_POLL = 0.01  # seconds
+_START_INPUT, _CLOSING = 354, 421
+_COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
 _PEER_WENT_AWAY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
@@ -45,9 +49,10 @@ class Stale(Exception):
 class Connection:
     """An open session. `usable` is False while a message is on its way and after anything that leaves it in doubt."""
 
-    def __init__(self, client: aiosmtplib.SMTP, settings: Settings) -> None:
-        self._client = client
+    def __init__(self, wire: Wire, settings: Settings, extensions: Container[str]) -> None:
+        self._wire = wire
         self._settings = settings
+        self._extensions = extensions
         self._busy = False
         self.sent = 0
         self.idle_since = 0.0
@@ -55,7 +60,7 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether another message can go over this connection."""
-        return self._client.is_connected and not self._busy
+        return not self._busy and self._wire.in_step
 
     async def deliver(self, envelope: Envelope) -> str:
         """Send one message and return the words of the server's acceptance.
@@ -64,10 +69,15 @@ class Connection:
             Stale: see there; send it over another connection.
             DeliveryError: it was not accepted, or (`Ambiguous`) nobody knows.
         """
+        commands = self._commands(envelope)
         self._busy = True
-        await self._mail(envelope)
-        await self._command(Phase.RCPT, b"RCPT", b"TO:<" + envelope.recipient.encode() + b">")
-        await self._command(Phase.DATA, b"DATA")
+        if "pipelining" in self._extensions:
+            await self._together(commands)
+        else:
+            for phase, command in commands:
+                self._say(command, phase)
+                if error := await self._refusal(phase):
+                    await self._forget(error)
         text = await self._content(envelope.content)
         self.sent += 1
         self._busy = False
@@ -76,78 +86,112 @@ class Connection:
     async def quit(self, limit: float) -> None:
         """Take leave of the server and close; wait at most `limit` seconds for its answer."""
         try:
-            await self._client.quit(timeout=limit)
-        except (aiosmtplib.SMTPException, OSError):
+            self._wire.say(b"QUIT\r\n")
+            await self._wire.reply(limit)
+        except OSError:  # TimeoutError is one
             pass
         finally:
-            self._client.close()
+            self._wire.transport.close()
 
     def retire(self) -> None:
         """Close at once; say QUIT if the session is in order, but do not wait for an answer."""
-        if self.usable and self._client.protocol is not None:
-            self._client.protocol.write(b"QUIT\r\n")
-        elif self._client.transport is not None:  # which close() would keep open until a stalled server had read it all
-            cast("asyncio.WriteTransport", self._client.transport).abort()
-        self._client.close()
+        if self.usable:
+            self._wire.say(b"QUIT\r\n")
+            self._wire.transport.close()
+        else:  # close() would keep it open until a stalled server had read it all
+            self._wire.transport.abort()
 
-    async def _mail(self, envelope: Envelope) -> None:
-        options = []
-        if self._client.supports_extension("size"):
-            options.append(f"SIZE={len(envelope.content)}".encode())  # RFC 1870
+    def _commands(self, envelope: Envelope) -> list[tuple[Phase, bytes]]:
+        options = b""
+        if "size" in self._extensions:
+            options += b" SIZE=%d" % len(envelope.content)  # RFC 1870
         if not envelope.recipient.isascii():
-            if not self._client.supports_extension("smtputf8"):
-                self._busy = False
+            if "smtputf8" not in self._extensions:
                 raise Rejected("the address has non-ASCII characters before the @, and this server has no SMTPUTF8")
-            options.append(b"SMTPUTF8")  # RFC 6531
+            options += b" SMTPUTF8"  # RFC 6531
+        sender, recipient = envelope.sender.encode(), envelope.recipient.encode()
+        if _COMMAND_END.search(sender + recipient):
+            raise Rejected("an address has characters that would end the command it stands in")
+        return [
+            (Phase.MAIL, b"MAIL FROM:<" + sender + b">" + options + b"\r\n"),
+            (Phase.RCPT, b"RCPT TO:<" + recipient + b">\r\n"),
+            (Phase.DATA, b"DATA\r\n"),
+        ]
+
+    async def _together(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
+        """Say all commands at once (RFC 2920); raise what the first refusal means."""
+        self._say(b"".join(command for _, command in commands), Phase.MAIL, replies=len(commands))
+        refused, error = None, None
+        for phase, _ in commands:
+            error = await self._refusal(phase)
+            refused = refused or error
+        if refused is not None:
+            if error is None:  # DATA was accepted all the same: an empty message for nobody ends it
+                self._say(b".\r\n", Phase.DATA)
+                await self._refusal(Phase.DATA)
+            await self._forget(refused)
+
+    def _say(self, data: bytes, phase: Phase, *, replies: int = 1) -> None:
         try:
-            await self._command(Phase.MAIL, b"MAIL", b"FROM:<" + envelope.sender.encode() + b">", *options)
+            with _translated(phase):
+                self._wire.say(data, replies=replies)
         except Temporary as error:
-            if self.sent and not self._client.is_connected:
-                raise Stale from error
+            self._raise_if_stale(phase, error)
             raise
 
-    async def _command(self, phase: Phase, *command: bytes) -> None:
-        with _translated(phase):
-            code, text = await self._client.execute_command(*command)
-        if code == aiosmtplib.SMTPStatus.start_input if phase is Phase.DATA else code in POSITIVE:
-            return
-        if code in NEGATIVE:
-            await self._reset()
-        raise judge(phase, code, text)
-
-    async def _reset(self) -> None:
-        """Forget a refused message on the server, so that the connection can take the next one."""
+    async def _refusal(self, phase: Phase) -> DeliveryError | None:
+        """Return what a refusal of this command means; None if it was accepted."""
         try:
-            await self._client.rset()
-        except (aiosmtplib.SMTPException, OSError):
-            self._client.close()
-        else:
-            self._busy = False
+            with _translated(phase):
+                code, text = await self._wire.reply(self._settings.timeout)
+        except Temporary as error:
+            self._raise_if_stale(phase, error)
+            raise
+        if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
+            return None
+        refusal = judge(phase, code, text)
+        if code == _CLOSING:
+            self._wire.transport.abort()
+            self._raise_if_stale(phase, refusal)
+        return refusal
+
+    def _raise_if_stale(self, phase: Phase, error: DeliveryError) -> None:
+        if phase is Phase.MAIL and self.sent:
+            raise Stale from error
+
+    async def _forget(self, refused: DeliveryError) -> NoReturn:
+        """Raise, after the server has forgotten a refused message, so that the connection can take the next one."""
+        if refused.code and refused.code[0] in "45" and self._wire.in_step:
+            try:
+                self._wire.say(b"RSET\r\n")
+                code, _ = await self._wire.reply(self._settings.timeout)
+                self._busy = code not in POSITIVE
+            except OSError:
+                self._wire.transport.abort()
+        raise refused
 
     async def _content(self, content: bytes) -> str:
         """Send the content, dots stuffed (RFC 5321 section 4.5.2), and return the words of a positive reply."""
-        protocol = self._client.protocol
-        if protocol is None:
-            raise Temporary(f"connection lost at {Phase.DATA}")
+        if not self._wire.in_step:
+            raise Temporary(f"more replies than commands at {Phase.DATA}")
         stuffed = content.replace(b"\r\n.", b"\r\n..")
         with _translated(Phase.DATA):
             if len(stuffed) > _WHOLE:
-                await self._drain(protocol, stuffed)
+                await self._drain(stuffed)
                 stuffed = b""
-            protocol.write(stuffed + b".\r\n")
+            self._wire.say(stuffed + b".\r\n")
         with _translated(Phase.CONTENT):
-            code, text = await protocol.read_response(timeout=self._settings.data_timeout)
+            code, text = await self._wire.reply(self._settings.data_timeout)
         if code in POSITIVE:
             return text
-        self._busy = code not in NEGATIVE or code == aiosmtplib.SMTPStatus.domain_unavailable
+        self._busy = code not in NEGATIVE or code == _CLOSING
         raise judge(Phase.CONTENT, code, text)
 
-    async def _drain(self, protocol: aiosmtplib.protocol.SMTPProtocol, data: bytes) -> None:
+    async def _drain(self, data: bytes) -> None:
         """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""
-        protocol.write(data)
-        transport = cast("asyncio.WriteTransport", protocol.transport)
+        self._wire.say(data, replies=0)
         async with asyncio.timeout(self._settings.timeout):
-            while transport.get_write_buffer_size():  # noqa: ASYNC110  only the library's protocol hears that it is empty
+            while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
                 await asyncio.sleep(_DRAIN_POLL)
 
 
@@ -179,7 +223,8 @@ async def connect(settings: Settings, context: ssl.SSLContext | None, helo_name:
     except BaseException:
         client.close()
         raise
-    return Connection(client, settings)
+    transport = cast("asyncio.Transport", client.transport)
+    return Connection(Wire(transport), settings, frozenset(client.esmtp_extensions))
 
 
 async def _start_tls(client: aiosmtplib.SMTP) -> None:

@@ -1,0 +1,138 @@
+"""The lines of an SMTP session: commands go out, several at once if need be, and their replies come back in order.
+
+The library that opened the session takes one reply for one command. Together (RFC 2920) the commands of a message need
+two waits instead of four, and half the system calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from typing import NamedTuple
+
+_LONGEST_LINE = 8_192  # octets; RFC 5321 allows 512
+_LONGEST_REPLY = 65_536
+NO_CODE = -1
+_CODE = re.compile(rb"[0-9]{3}")
+
+
+class Reply(NamedTuple):
+    """A server's reply; `code` is `NO_CODE` for words that are no reply of SMTP."""
+
+    code: int
+    text: str
+
+
+class Wire(asyncio.Protocol):
+    """Takes over an open transport. `in_step` is False once more was heard than was asked for, or the peer is gone."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._buffer = bytearray()
+        self._lines: list[str] = []
+        self._owed = 0
+        self._replies: deque[Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: OSError | None = None
+        self._slipped = False
+        transport.set_protocol(self)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the next reply will be the one to the next command."""
+        return self.is_open and not self._slipped and not self._owed and not self._buffer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there, as far as we know."""
+        return self._lost is None and not self.transport.is_closing()
+
+    def say(self, data: bytes, *, replies: int = 1) -> None:
+        """Write what will be answered by so many replies.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if not self.is_open:
+            raise self._lost or ConnectionResetError("the connection is closed")
+        self._owed += replies
+        self.transport.write(data)
+
+    async def reply(self, timeout: float) -> Reply:  # noqa: ASYNC109 - one wait, and SMTP has a limit for each
+        """Return the next reply.
+
+        Raises:
+            TimeoutError: there was none in `timeout` seconds.
+            OSError: the connection was lost before.
+        """
+        if not self._replies:
+            if self._lost is not None:
+                raise self._lost
+            self._waiter = asyncio.get_running_loop().create_future()
+            async with asyncio.timeout(timeout):
+                await self._waiter
+        return self._replies.popleft()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server says."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[: end + 1])
+            del self._buffer[: end + 1]
+            if not self._take(line):
+                return
+        if len(self._buffer) > _LONGEST_LINE:
+            self._garbled("a line without end")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the peer is gone."""
+        self._lose(exc if isinstance(exc, OSError) else ConnectionResetError("Connection lost"))
+
+    def eof_received(self) -> bool:
+        """Note that the peer says no more; the transport closes."""
+        self._lose(ConnectionResetError("Unexpected EOF received"))
+        return False
+
+    def _take(self, line: bytes) -> bool:
+        """Take one line; False when nothing after it can be understood."""
+        if not self._owed:
+            self._slipped = True
+            return False
+        code = line[:3]
+        if len(line) > _LONGEST_LINE or not _CODE.fullmatch(code):
+            self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
+            return False
+        self._lines.append(line[4:].strip().decode(errors="surrogateescape"))
+        if sum(map(len, self._lines)) > _LONGEST_REPLY:
+            self._garbled("a reply without end")
+            return False
+        if line[3:4] != b"-":
+            self._answer(Reply(int(code), "\n".join(self._lines)))
+            self._lines = []
+        return True
+
+    def _garbled(self, words: str) -> None:
+        """Give up on the session: whatever comes next would be taken for an answer to something else."""
+        self._slipped = True
+        if self._owed:
+            self._answer(Reply(NO_CODE, f"Malformed SMTP response line: {words}"))
+        self.transport.abort()
+
+    def _answer(self, reply: Reply) -> None:
+        self._owed -= 1
+        self._replies.append(reply)
+        self._wake()
+
+    def _lose(self, error: OSError) -> None:
+        self._lost = self._lost or error
+        self._wake(error)
+
+    def _wake(self, error: OSError | None = None) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if error is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(None)
