@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from outbox import errors, events
+from outbox.worker.pace import Pace
 from tests.hands import claim, enqueue, rows
 from tests.recorder import Recorder, drain, route, worker
 from tests.waiting import await_until
@@ -153,7 +154,10 @@ async def test_an_enqueue_notifies_only_when_a_worker_of_its_channel_sleeps(data
         assert heard() == []
 
 
-async def test_a_stop_finishes_what_is_being_sent_and_gives_back_the_rest_unused(database_url: str) -> None:
+async def test_a_stop_finishes_what_is_being_sent_and_gives_back_the_rest_unused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "ahead", lambda _, most: most)
     release = asyncio.Event()
 
     async def behave(_: Notification) -> None:

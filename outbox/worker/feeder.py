@@ -100,7 +100,7 @@ class Feeder:
                 await self._wakeup.wait()
 
     async def _room(self) -> int:
-        """Wait until the buffer is half empty and no hold stands in the way; return how many to claim.
+        """Wait until half of what is held ahead is missing, and no hold stands in the way; return how many to claim.
 
         A drain does not wait for a hold to end, but only for what is in hand: then there is no room, for good.
         """
@@ -114,7 +114,7 @@ class Feeder:
                 await self._wait_for_freed()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
-            elif free > 0 and len(self.ready) <= ahead // 2:
+            elif free >= max(ahead // 2, 1):
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:
                 await self._wait_for_freed()
