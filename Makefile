@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 INSTALLED := .venv/.installed
+BENCH := .venv-bench/.installed
 LOCK := $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock"
 
@@ -19,8 +20,14 @@ else
 VENV := $(UV) venv --quiet --clear .venv
 .PHONY: $(INSTALLED)
 endif
+ifeq ($(shell cat $(BENCH) 2>/dev/null),$(CURDIR))
+BENCH_VENV := $(UV) venv --quiet --allow-existing .venv-bench
+else
+BENCH_VENV := $(UV) venv --quiet --clear .venv-bench
+.PHONY: $(BENCH)
+endif
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test chaos bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -33,6 +40,12 @@ demo: $(INSTALLED) ## See it work; ARGS="--signups 500 --keep" for more or less 
 test: $(INSTALLED) ## Run every test, on a PostgreSQL of its own or that of OUTBOX_TEST_DATABASE_URL; ARGS="-k name"
 	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
 
+bench: $(BENCH) ## Measure outbox beside its rivals (an hour); ARGS="--systems outbox,pgqueuer --measures drain --rounds 1"
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+chaos: $(INSTALLED) ## Kill, freeze and cut things for an hour, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
+	@.venv/bin/python -m tests.chaos $(ARGS)
+
 lint: $(INSTALLED) ## Check rules, format and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -44,16 +57,24 @@ format: $(INSTALLED) ## Format, and mend what can be mended
 
 lock: $(UV) ## Compile requirements/*.txt with the newest versions
 	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --all-extras --group bench --output-file requirements/bench.txt pyproject.toml
 	$(LOCK) --group bootstrap --output-file requirements/uv.txt
 
-clean: ## Remove the environment and the tools
-	rm -rf .venv .tools
+clean: ## Remove the environments and the tools
+	rm -rf .venv .venv-bench .tools
 
 $(INSTALLED): requirements/dev.txt pyproject.toml | $(UV)
 	@echo "Installing into .venv"
 	@$(VENV)
 	@$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@printf '%s' '$(CURDIR)' > $@
+
+$(BENCH): requirements/bench.txt pyproject.toml | $(UV)
+	@echo "Installing into .venv-bench"
+	@$(BENCH_VENV)
+	@$(UV) pip sync --quiet --python .venv-bench --require-hashes requirements/bench.txt
+	@$(UV) pip install --quiet --python .venv-bench --no-deps --no-build-isolation --editable .
 	@printf '%s' '$(CURDIR)' > $@
 
 # By the Python's own pip where it has one, else by the pip of an environment: each may be missing by itself.

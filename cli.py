@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from outbox.terminal import options, selection
+from outbox.terminal.dead_letter_commands import dead_letters
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.setup import configuration, readable_errors
 
@@ -17,9 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals hold message bodies
     context_settings={"help_option_names": ["-h", "--help"]},
-)
-dead_letters = typer.Typer(
-    help="What could not be delivered: look at it, replay it, or close it.", no_args_is_help=True
 )
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend")
 
@@ -75,31 +73,97 @@ def migrate(
         raise typer.Exit(command.check(url) if check else command.up(url))
 
 
+@app.command(rich_help_panel="Database")
+def roles(
+    *,
+    apply: options.Apply = False,
+    prefix: options.Prefix = "outbox_",
+    config: ConfigFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """The roles for applications, workers and auditors, with their rights, as SQL; the same again takes back the rest.
+
+    Example: outbox roles --apply && psql -c 'GRANT outbox_enqueuer TO app'
+    """
+    from outbox.terminal import roles as command  # noqa: PLC0415
+
+    with readable_errors():
+        if not apply:
+            raise typer.Exit(command.print_sql(prefix))
+        raise typer.Exit(command.apply(configuration(config, database_url), prefix))
+
+
+@app.command(rich_help_panel="Database")
+def retention(
+    *,
+    dry_run: options.DryRun = False,
+    patience: options.Patience = None,
+    json: options.AsJson = False,
+    config: ConfigFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Let go of what is older than [retention] says, in small steps. Workers do the same once an hour.
+
+    Exit code 1: some days are in use without a pause, and stay.
+
+    Example: outbox retention --dry-run
+    """
+    from outbox.terminal import retention as command  # noqa: PLC0415
+
+    settings = configuration(config, database_url)
+    with readable_errors():
+        raise typer.Exit(command.retain(settings, dry_run=dry_run, patience=patience, as_json=json))
+
+
+@app.command(rich_help_panel="Database")
+def erase(
+    *,
+    recipient: options.Recipient,
+    channel: options.OneChannel = None,
+    suppressions: options.Suppressions = False,
+    dry_run: options.DryRun = False,
+    sure: options.Sure = False,
+    json: options.AsJson = False,
+    config: ConfigFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Erase what is stored about one person, and leave counts. Asks first; where nobody can be asked, it wants --yes.
+
+    Exit code 1: something was still being sent to them after a minute; run it again.
+
+    Example: outbox erase --recipient ada@example.org --dry-run
+    """
+    given = dict(locals())
+    from outbox.terminal import erase as command  # noqa: PLC0415
+
+    with readable_errors():
+        raise typer.Exit(command.run(configuration(config, database_url).database_url, given))
+
+
 @app.command(rich_help_panel="Delivery")
 def worker(
     *,
     channel: Annotated[list[str], typer.Option("--channel", help="Channel to serve; again for more.")],
     priority: options.Priorities = None,
     concurrency: options.Concurrency = None,
+    processes: options.Processes = None,
     grace: options.Grace = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every claim and delivery.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+    member: options.Member = None,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Deliver notifications, until SIGTERM or Ctrl-C. Start as many as you like, anywhere.
 
-    Example: outbox worker --channel email --priority urgent --concurrency 500
+    Example: outbox worker --channel email --processes 4 --concurrency 500
     """
-    from outbox import logs  # noqa: PLC0415
-    from outbox.terminal.priorities import levels  # noqa: PLC0415
-    from outbox.worker import process  # noqa: PLC0415
+    given = dict(locals())
+    from outbox.terminal import worker as command  # noqa: PLC0415
 
-    settings = configuration(config, database_url, worker__concurrency=concurrency, worker__grace=grace)
-    logs.configure(verbose=verbose, as_json=log_json)
     with readable_errors():
-        raise typer.Exit(process.run(settings, channel, logs.log, levels=levels(priority), drain=drain))
+        raise typer.Exit(command.run(given))
 
 
 @app.command(rich_help_panel="Delivery")
@@ -181,108 +245,6 @@ def check(*, config: ConfigFile = None) -> None:
 
     with readable_errors():
         raise typer.Exit(command.check(config))
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    *,
-    channel: options.Channels = None,
-    class_: options.Classes = None,
-    reason: options.Reasons = None,
-    since: options.Since = None,
-    limit: options.Limit = 50,
-    resolved: options.Resolved = False,
-    json: options.AsJson = False,
-    config: ConfigFile = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """What could not be delivered, the newest first, and why.
-
-    Example: outbox dead-letters list --channel email --reason exhausted --since 24h
-    """
-    from outbox.terminal import dead_letters as command  # noqa: PLC0415
-
-    with readable_errors():
-        chosen = selection.filters(channel, class_, reason, since)
-        url = configuration(config, database_url).database_url
-        raise typer.Exit(command.list_newest(url, chosen, limit=limit, resolved=resolved, as_json=json))
-
-
-@dead_letters.command("show")
-def show_dead_letter(
-    id_: options.Identity, *, json: options.AsJson = False, config: ConfigFile = None, database_url: DatabaseUrl = None
-) -> None:
-    """All that one dead letter holds: its attempts, and its payload, which may be personal or secret.
-
-    Exit codes: 1 there is no such dead letter, 2 that is no id.
-
-    Example: outbox dead-letters show 01890a5d-ac96-774b-bcce-b302099a8057 --json | jq .payload
-    """
-    from outbox.terminal import dead_letters as command  # noqa: PLC0415
-
-    with readable_errors():
-        identity = selection.identities([id_])[0]
-        raise typer.Exit(command.show(configuration(config, database_url).database_url, identity, as_json=json))
-
-
-@dead_letters.command("replay")
-def replay_dead_letters(
-    ids: options.Identities = None,
-    *,
-    channel: options.Channels = None,
-    class_: options.Classes = None,
-    reason: options.Reasons = None,
-    since: options.Since = None,
-    every: options.Every = False,
-    rate: options.Rate = None,
-    dry_run: options.DryRun = False,
-    sure: options.Sure = False,
-    json: options.AsJson = False,
-    config: ConfigFile = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Put dead letters back to be delivered, oldest first, with all their attempts before them.
-
-    Give ids, or filters, or --all. On a terminal, filters and --all ask first. Exit code 1: some of the ids could not.
-
-    Example: outbox dead-letters replay --channel email --reason exhausted --since 24h --rate 50/s --dry-run
-    """
-    from outbox.terminal import resolve as command  # noqa: PLC0415
-
-    with readable_errors():
-        chosen = selection.asked(ids, selection.filters(channel, class_, reason, since), every=every)
-        url = configuration(config, database_url).database_url
-        how = command.How(dry_run=dry_run, sure=sure, as_json=json)
-        raise typer.Exit(command.replay(url, chosen, how, rate=selection.per_second(rate)))
-
-
-@dead_letters.command("discard")
-def discard_dead_letters(
-    ids: options.Identities = None,
-    *,
-    channel: options.Channels = None,
-    class_: options.Classes = None,
-    reason: options.Reasons = None,
-    since: options.Since = None,
-    every: options.Every = False,
-    dry_run: options.DryRun = False,
-    sure: options.Sure = False,
-    json: options.AsJson = False,
-    config: ConfigFile = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Close dead letters that nobody will replay. They stay in the table, and in `list --all`.
-
-    Give ids, or filters, or --all. Asks first; where nobody can be asked, it wants --yes.
-
-    Example: outbox dead-letters discard --reason unreachable --since 7d
-    """
-    from outbox.terminal import resolve as command  # noqa: PLC0415
-
-    with readable_errors():
-        chosen = selection.asked(ids, selection.filters(channel, class_, reason, since), every=every)
-        url = configuration(config, database_url).database_url
-        raise typer.Exit(command.discard(url, chosen, command.How(dry_run=dry_run, sure=sure, as_json=json)))
 
 
 if __name__ == "__main__":

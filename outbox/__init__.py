@@ -19,9 +19,11 @@ from outbox.errors import (
     Throttled,
     Unreachable,
 )
-from outbox.messages import PRIORITIES, Cancelled, Email, Enqueued, Notification, Receipt
+from outbox.messages import PRIORITIES, Cancelled, Email, Enqueued, Erased, Notification, Receipt
 from outbox.queue.cancel import acancel, cancel
-from outbox.queue.enqueue import aenqueue, aenqueue_many, enqueue, enqueue_many
+from outbox.queue.enqueue import aenqueue, enqueue
+from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
+from outbox.queue.erase import aerase, erase
 
 __all__ = [
     "PRIORITIES",
@@ -31,6 +33,7 @@ __all__ = [
     "DeliveryError",
     "Email",
     "Enqueued",
+    "Erased",
     "IdempotencyConflict",
     "InvalidNotification",
     "Misconfigured",
@@ -46,7 +49,9 @@ __all__ = [
     "acancel",
     "aenqueue",
     "aenqueue_many",
+    "aerase",
     "cancel",
     "enqueue",
     "enqueue_many",
+    "erase",
 ]

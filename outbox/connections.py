@@ -75,6 +75,49 @@ async def arun(conn: Any, sql: str, parameters: Parameters, *, allow_autocommit:
         raise
 
 
+def copy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
+    """COPY lines through a psycopg connection; raises NotMigrated as `run` does. There are no rows to return."""
+    try:
+        with below.cursor().copy(sql) as copying:
+            for some in lines:
+                copying.write(some)
+    except Exception as error:
+        if _sqlstate(error) in _NOT_THERE:
+            raise NotMigrated from error
+        raise
+    return ()
+
+
+async def acopy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
+    """Do as `copy` does, through an asynchronous psycopg connection."""
+    try:
+        async with below.cursor().copy(sql) as copying:
+            for some in lines:
+                await copying.write(some)
+    except Exception as error:
+        if _sqlstate(error) in _NOT_THERE:
+            raise NotMigrated from error
+        raise
+    return ()
+
+
+def psycopg_below(conn: Any) -> Any:
+    """Return the psycopg connection that `conn` is or rests on, which can COPY; None if there is none.
+
+    None too while it is in no transaction: several statements would then be several transactions.
+    """
+    kinds = set(_kinds(conn))
+    if ("sqlalchemy", "Session") in kinds or ("sqlalchemy", "scoped_session") in kinds:
+        conn, kinds = conn.connection(), {("sqlalchemy", "Connection")}
+    if ("sqlalchemy", "Connection") in kinds:
+        conn = conn.connection.driver_connection
+    elif ("django", "ConnectionProxy") in kinds or ("django", "BaseDatabaseWrapper") in kinds:
+        conn.ensure_connection()
+        conn = conn.connection
+    ours = {("psycopg", "Connection"), ("psycopg", "AsyncConnection")}
+    return conn if ours.intersection(_kinds(conn)) and _Psycopg(conn).in_transaction() else None
+
+
 def _executor(conn: Any) -> Executor:
     for kind in _kinds(conn):
         if kind in _SYNC:

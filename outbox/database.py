@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
-from outbox.errors import clean
+from outbox.errors import ConfigError, clean
 from outbox.events import DatabaseBack, DatabaseLost
 
 if TYPE_CHECKING:
@@ -44,6 +45,28 @@ TROUBLE = (
     TimeoutError,
 )
 
+# No SQLSTATE (3D000, 28P01, 28000, 42501) comes with a connection that was never made: libpq has the words alone. A
+# server that speaks another language is waited for, as one that is not up yet is. The last line is PgBouncer's.
+_REFUSAL = re.compile(
+    r'database ".*" does not exist|role ".*" does not exist|role ".*" is not permitted to log in'
+    r"|authentication failed|no password supplied|pg_hba\.conf|permission denied for database"
+    r"|no such (?:database|user)"
+)
+
+
+def refuses(error: BaseException) -> bool:
+    """Tell whether a connection failed because there is no such database, or it is not for us: not because of today."""
+    return isinstance(error, psycopg.OperationalError) and bool(_REFUSAL.search(str(error)))
+
+
+async def is_pooled(conn: psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether a pooler stands between: the process that answers is not the one that the connection was told of.
+
+    Then a statement that was prepared may be unknown to the next server, or, worse, be another client's of that name.
+    """
+    row = await (await conn.execute("SELECT pg_backend_pid()", prepare=False)).fetchone()
+    return row is not None and row[0] != conn.info.backend_pid
+
 
 def describe(error: BaseException) -> str:
     """Return one line about a database error that holds no value of a row: PostgreSQL puts those into the DETAIL."""
@@ -75,10 +98,12 @@ class Link:
         self._prepare_after: int | None = 5
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, at_start: bool = False) -> T:
         """Do the work on the connection, through any number of reconnections.
 
         Raises:
+            ConfigError: `at_start`, when the database does not exist, or refuses us. Later it is tried again: a
+                password may be changed in two places, one after the other.
             psycopg.Error: what a new connection cannot cure, such as a missing table.
         """
         async with self._turn:
@@ -87,6 +112,8 @@ class Link:
                 try:
                     result = await self._once(work)
                 except TROUBLE as error:
+                    if at_start and refuses(error):
+                        raise ConfigError([f"the database in OUTBOX_DATABASE_URL, or database.url: {error}"]) from None
                     if isinstance(error, UNPREPARED):
                         self._prepare_after = None
                     lost_at = lost_at or time.monotonic()
@@ -115,6 +142,8 @@ class Link:
                         application_name=f"outbox {self._purpose}",
                         **KEEPALIVE,
                     )
+                    if self._prepare_after is not None and await is_pooled(self._conn):
+                        self._conn.prepare_threshold = self._prepare_after = None
                 return await work(self._conn)
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.

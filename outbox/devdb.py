@@ -58,17 +58,24 @@ class LocalPostgres:
 
     As root it runs as `nobody`. `directory` keeps the data from run to run; without one, all is removed at the end.
     `durable=False` turns fsync and its kin off, for tests. `settings` are the server's own, such as
-    `{"max_connections": "50"}`.
+    `{"max_connections": "50"}`. With a `tcp_port` it listens there too, on 127.0.0.1 alone, for clients that know no
+    sockets: it asks nobody for a password, so everybody on this machine may come in.
     """
 
     user = "postgres"
-    port = 5432  # part of the socket's name; nothing listens on TCP
 
     def __init__(
-        self, directory: str | Path | None = None, *, durable: bool = True, settings: Mapping[str, str] | None = None
+        self,
+        directory: str | Path | None = None,
+        *,
+        durable: bool = True,
+        tcp_port: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = Path(directory).resolve() if directory else None
         self._durable = durable
+        self.port = tcp_port or 5432  # part of the socket's name in any case
+        self._addresses = "127.0.0.1" if tcp_port else ""
         self._settings = {"max_connections": "200", **({} if durable else _HASTY), **(settings or {})}
         self._account: pwd.struct_passwd | None = None
         self._run = Path()
@@ -157,7 +164,7 @@ class LocalPostgres:
 
     def _launch(self, binaries: Path, data: Path) -> subprocess.Popen[bytes]:
         """Start the server, its words going to a file of the run directory."""
-        settings = {**self._settings, "listen_addresses": "", "unix_socket_directories": str(self._run)}
+        settings = {**self._settings, "listen_addresses": self._addresses, "unix_socket_directories": str(self._run)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("wb") as log:
             return subprocess.Popen(
@@ -248,7 +255,7 @@ def _copy(binaries: Path, run: Path, account: pwd.struct_passwd) -> Path:
 def _run_directory(account: pwd.struct_passwd | None) -> Path:
     """Make a directory for the socket, the log and what else is temporary; short, since a socket's name must be."""
     for base in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (mkdtemp makes it safe; TMPDIR is too long on macOS)
-        if len(os.fsencode(f"{base}/outbox-12345678/.s.PGSQL.5432")) > _SOCKET_PATH_LIMIT:
+        if len(os.fsencode(f"{base}/outbox-12345678/.s.PGSQL.65535")) > _SOCKET_PATH_LIMIT:
             continue
         if account is None or _reachable(Path(base).resolve(), account):
             run = Path(tempfile.mkdtemp(prefix="outbox-", dir=base))

@@ -41,6 +41,33 @@ class WorkerStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessDied:
+    """The worker process number `process` ended, and should not have: another takes its place in `pause` seconds."""
+
+    process: int
+    pid: int
+    ending: str
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUnable:
+    """A worker process ended because it cannot work (its own words are in the log): no other takes its place."""
+
+    process: int
+    pid: int
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessesStopping:
+    """A supervisor was asked to stop (by `reason`), and passes it on to its `processes`."""
+
+    reason: str
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A claim returned `count` notifications after `seconds`; `lost` of them had been in the hands of a lost worker."""
 
@@ -146,10 +173,21 @@ class ChoreFailed:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """Retention went over everything: it dropped these partitions, and deleted so many rows of these kinds."""
+
+    dropped: tuple[str, ...]
+    deleted: Mapping[str, int]
+
+
 Event: TypeAlias = (
     WorkerStarted
     | WorkerStopping
     | WorkerStopped
+    | ProcessDied
+    | ProcessUnable
+    | ProcessesStopping
     | Claimed
     | Attempted
     | FailedOver
@@ -162,6 +200,7 @@ Event: TypeAlias = (
     | DatabaseBack
     | ListenUnheard
     | ChoreFailed
+    | Retained
 )
 
 Listener: TypeAlias = Callable[[Event], None]

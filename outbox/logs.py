@@ -24,6 +24,8 @@ _LEVELS: dict[type[Any], int] = {
     events.Settled: logging.DEBUG,
     events.ProviderHeld: logging.ERROR,
     events.ProviderFailed: logging.ERROR,
+    events.ProcessDied: logging.ERROR,
+    events.ProcessUnable: logging.ERROR,
     events.ChoreFailed: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
     events.LeaseLost: logging.WARNING,
@@ -39,12 +41,15 @@ def log(event: Event) -> None:
         logger.log(level, "%s", _sentence(event), extra={"event": event})
 
 
-def configure(*, verbose: bool = False, as_json: bool = False) -> None:
-    """Send the log to standard error: as sentences, or as one JSON object a line."""
+def configure(*, verbose: bool = False, as_json: bool = False, process: int | None = None) -> None:
+    """Send the log to standard error: as sentences, or as one JSON object a line.
+
+    `process` is the number that a worker process has under its supervisor; each of its lines carries it.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    )
+    which = "" if process is None else f"[{process}] "
+    words = logging.Formatter(f"%(asctime)s %(levelname)-7s {which}%(message)s", "%H:%M:%S")
+    handler.setFormatter(_JsonLines(process) if as_json else words)
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -89,12 +94,27 @@ def _about_the_worker(event: Event) -> str:
         case events.WorkerStopped(worker, released, outcomes):
             ends = ", ".join(f"{count} {name}" for name, count in outcomes.items()) or "nothing was due"
             return f"worker {worker} stopped: {ends}; {released} given back"
+        case events.ProcessDied(process, pid, ending, pause):
+            return f"process {process} (pid {pid}) {ending}: another takes its place in {pause:.1f} s"
+        case events.ProcessUnable(process, pid, ending):
+            return f"process {process} (pid {pid}) {ending}: it cannot work, and no other takes its place"
+        case events.ProcessesStopping(reason, processes):
+            return f"stopping {processes} process{'es' if processes > 1 else ''} ({reason})"
         case events.DatabaseLost(purpose, problem, pause):
             return f"database ({purpose}) away, next try in {pause:.1f} s: {problem}"
         case events.DatabaseBack(purpose, seconds):
             return f"database ({purpose}) back after {seconds:.1f} s"
         case events.ListenUnheard():
             return "notifications do not arrive through this connection (a pooler in transaction mode?): polling alone"
+        case _:
+            return _about_the_rest(event)
+
+
+def _about_the_rest(event: Event) -> str:
+    match event:
+        case events.Retained(dropped, deleted):
+            rows = [f"deleted {count:,} {kind}" for kind, count in deleted.items()]
+            return f"retention: {'; '.join([*(f'dropped {name}' for name in dropped), *rows])}"
         case _:
             return " ".join([type(event).__name__, *(f"{key}={value}" for key, value in _facts(event).items())])
 
@@ -125,11 +145,15 @@ def _plain(value: Any) -> Any:
 
 
 class _JsonLines(logging.Formatter):
+    def __init__(self, process: int | None) -> None:
+        super().__init__()
+        self._which = {} if process is None else {"process": process}
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
-        }
+        } | self._which
         event = getattr(record, "event", None)
         line |= {"message": record.getMessage()} if event is None else {"event": type(event).__name__} | _facts(event)
         return json.dumps(line, default=_plain, ensure_ascii=False)

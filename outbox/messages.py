@@ -37,6 +37,24 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """What `erase` removed of one person, as counts. Where `leased` is not 0, something is being sent: erase again.
+
+    `cancelled` of the `notifications` still waited, and will not be sent. `attempts` stay, without what the providers
+    said; `idempotency_keys` stay as digests, which still refuse a second notification.
+    """
+
+    notifications: int
+    cancelled: int
+    leased: int
+    attempts: int
+    dead_letters: int
+    inbox: int
+    idempotency_keys: int
+    suppressions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """One notification as it was committed: what should be sent, to whom. Immutable, like its row."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -77,6 +78,12 @@ def print_sql(target: TextIO, revision: str = "head") -> None:
     config = _config()
     config.output_buffer = target
     command.upgrade(config, revision, sql=True)
+
+
+def roles_sql(prefix: str = "outbox_") -> str:
+    """Return the SQL that makes the roles of an outbox, named with `prefix`, and gives them their rights."""
+    script = (_scripts() / "sql" / "roles.sql").read_text(encoding="utf-8")
+    return re.sub(r"\boutbox_(?=(?:enqueuer|worker|auditor)\b)", prefix, script)
 
 
 def check_metadata(connection: sa.Connection) -> None:

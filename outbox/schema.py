@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Identity, Index, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA = "outbox"
@@ -21,7 +34,10 @@ _EMPTY = text("'{}'::jsonb")
 __all__ = [
     "SCHEMA",
     "attempts",
+    "chores",
     "dead_letters",
+    "erased_keys",
+    "erasures",
     "idempotency_keys",
     "inbox",
     "limits",
@@ -68,6 +84,11 @@ notifications = Table(
     _may("topic", Text, "What it is about, for consent: people opt out of topics"),
     _may("group_key", Text, "What it belongs to, for cancelling together, such as order:42"),
     _may("idempotency_key", Text, "One key, one notification, a channel: see idempotency_keys"),
+    _may(
+        "ordering_key",
+        Text,
+        "Not claimed before the one enqueued before it with this key, on this channel, has ended",
+    ),
     Index("notifications_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
     comment="The outbox: what should be sent, one immutable row a notification. Any INSERT enqueues",
@@ -107,7 +128,12 @@ queue = Table(
     "queue",
     metadata,
     _key("id", UUID, "The notification"),
-    _need("run_at", _MOMENT, "When it is next due; while leased, when the lease ends"),
+    _need(
+        "run_at",
+        _MOMENT,
+        "When it is next due; while leased, when the lease ends; "
+        "infinity while it is blocked by one ahead of it in its line",
+    ),
     _need(
         "claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")
     ),
@@ -121,7 +147,17 @@ queue = Table(
         server_default=text("0"),
     ),
     _need("channel", Text, "As enqueued"),
+    _may("position", BigInteger, "The place in the line of its ordering key"),
+    _may("ordering_key", Text, "As enqueued"),
     Index("queue_due", "channel", "priority", "run_at"),
+    Index("queue_ordering", "channel", "ordering_key", "position", postgresql_where=text("ordering_key IS NOT NULL")),
+    Index(
+        "queue_blocked",
+        "channel",
+        "ordering_key",
+        "position",
+        postgresql_where=text("run_at = 'infinity'::timestamptz"),
+    ),
     comment="What remains to be done: narrow and hot, one row a notification that has not ended",
 )
 
@@ -166,7 +202,9 @@ dead_letters = Table(
     _may("error_code", Text, "The last error's code"),
     _may("error", Text, "The last error's words"),
     _may("resolution", Text, "replayed or discarded; empty while it is open"),
+    _may("ordering_key", Text, "As enqueued"),
     Index("dead_letters_open", "channel", "died_at", postgresql_where=text("resolution IS NULL")),
+    Index("dead_letters_resolved", "resolved_at", postgresql_where=text("resolution IS NOT NULL")),
     comment="What could not be delivered, as self-contained copies, for a person to look at and to replay",
 )
 
@@ -220,4 +258,37 @@ pauses = Table(
     _key("name", Text, "Which one"),
     _need("reason", Text, "Why"),
     comment="Channels and providers that are held",
+)
+
+chores = Table(
+    "chores",
+    metadata,
+    _need("due_at", _MOMENT, "When it is due next"),
+    _may("done_at", _MOMENT, "When it was last done"),
+    _need("failures", Integer, "How often in a row it has failed since then", server_default=text("0")),
+    _key("name", Text, "Which chore"),
+    _may("done_by", Text, "The process that did it last, as host:pid"),
+    _may("problem", Text, "Why it failed last; empty when it did not"),
+    comment="What workers do now and then for all of them, one at a time: one row a chore that was ever tried",
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    _key("id", BigInteger, "In the order in which they were erased", server_default=Identity(always=True)),
+    _need("erased_at", _MOMENT, "When they were erased", server_default=_NOW),
+    _need("notifications", BigInteger, "How many"),
+    _need("day", Date, "On which day (UTC) they were enqueued"),
+    _need("channel", Text, "As enqueued"),
+    _need("state", Text, "As in the view status, when they were erased; cancelled for what still waited"),
+    comment="What remains of erased notifications: how many there were, by day, channel and state",
+)
+
+erased_keys = Table(
+    "erased_keys",
+    metadata,
+    _need("created_at", _MOMENT, "When the key was taken"),
+    _need("notification_id", UUID, "The notification that the key stood for"),
+    _key("digest", BYTEA, "SHA-256 of channel:key"),
+    comment="Digests of erased idempotency keys: they still refuse a second notification",
 )

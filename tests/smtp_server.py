@@ -96,7 +96,7 @@ class SmtpServer:
         self._used: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self.context if self.implicit_tls else None
+            self._serve, "127.0.0.1", self.port, ssl=self.context if self.implicit_tls else None
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -233,3 +233,17 @@ def test_unset_templates_do_not_look_chosen(file: Path) -> None:
     assert load(file, environ={}).templates.model_fields_set == {"path"}
     file.write_text("")
     assert load(file, environ={}).templates.model_fields_set == set()
+
+
+def test_days_are_written_as_numbers_or_as_durations(file: Path) -> None:
+    file.write_text('[retention]\ndays = 60\ndead_letter_days = "14d"\n')
+    retention = load(file, environ={"OUTBOX_RETENTION_OPEN_DEAD_LETTER_DAYS": "365"}).retention
+    assert (retention.days, retention.dead_letter_days, retention.open_dead_letter_days) == (60, 14, 365)
+
+
+@pytest.mark.parametrize(("written", "kept"), [("", 30), ("days = 7", 30), ("days = 60", 60)])
+def test_keys_are_kept_for_as_long_as_their_notifications_and_for_a_month_at_least(
+    file: Path, written: str, kept: int
+) -> None:
+    file.write_text(f"[retention]\n{written}\n")
+    assert load(file, environ={}).retention.key_days == kept

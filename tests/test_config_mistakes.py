@@ -68,7 +68,10 @@ def test_every_mistake_is_reported_at_once(file: Path) -> None:
     found = problems(file, {"OUTBOX_WORKER_POLL": "often"})
 
     assert [text.split(": ", 1) for text in found] == [
-        [str(file), "[colour] is not a known section; known: channels, database, providers, templates, worker"],
+        [
+            str(file),
+            "[colour] is not a known section; known: channels, database, providers, retention, templates, worker",
+        ],
         [str(file), "database.url must be a valid string (a URL such as postgresql://user@host/database)"],
         [str(file), 'worker.concurrency is "many"; it must be a whole number from 1 to 100000'],
         ["OUTBOX_WORKER_POLL", "worker.poll: 'often' is not a duration: write it like 250ms, 30s, 5m, 1h30m or 2d"],
@@ -142,3 +145,18 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     expected = (f"{missing}: cannot be read: No such file or directory",)
     assert problems(missing) == expected
     assert problems(None, {"OUTBOX_CONFIG": str(missing)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("days = 60\nidempotency_days = 30", "retention.idempotency_days: a key outlives its notification: "),
+        ("days = 0", "retention.days is 0; it must be a whole number of days from 1, such as 30"),
+        ("days = true", "retention.days: true and false are not numbers"),
+        ('dead_letter_days = "2 weeks"', 'retention.dead_letter_days is "2 weeks"; it must be a whole number of days'),
+    ],
+)
+def test_days_that_make_no_sense_are_refused(file: Path, written: str, problem: str) -> None:
+    file.write_text(f"[retention]\n{written}\n")
+    (found,) = problems(file)
+    assert found.startswith(f"{file}: {problem}")

@@ -22,8 +22,10 @@ import outbox
 from outbox import config
 from outbox.check import check
 from outbox.devdb import find_binaries
+from outbox.migrate import roles_sql
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
 from outbox.worker import process
+from tests.command_line import run
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.recorder import Recorder, drain, route
 from tests.smtp_server import SmtpServer
@@ -114,7 +116,7 @@ async def yesterday(cloned_url: str) -> str:
 async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
     answers: list[list[tuple[Any, ...]]] = []
     with psycopg.connect(yesterday) as conn:
-        for query in (block for block in blocks("docs/tables.md", "sql") if "GRANT" not in block):
+        for query in blocks("docs/tables.md", "sql"):
             cursor = conn.execute(query.encode())
             answers.append(cursor.fetchall() if cursor.description else [])
             if "cancel(" in query:
@@ -156,33 +158,58 @@ async def test_the_provider_of_ones_own_delivers_and_refuses(
     ]
 
 
-async def test_the_grants_are_enough_for_each_role_and_no_more_than_it_needs(cloned_url: str) -> None:
-    (grants,) = (block for block in blocks("docs/tables.md", "sql") if "GRANT" in block)
-    names = {role: f"{role}_{secrets.token_hex(4)}" for role in ("app", "worker", "auditor")}
-    grants = re.sub(r"\b(app|worker|auditor)\b", lambda match: names[match[1]], grants)
-    rows(cloned_url, "; ".join([*(f"CREATE ROLE {name}" for name in names.values()), grants]))
+async def test_the_grants_on_the_page_about_roles_are_enough(cloned_url: str) -> None:
+    prefix = f"t{secrets.token_hex(4)}_"
+    logins = {name: f"{prefix}{name}" for name in ("app", "mailer", "analyst", "privacy")}
+    roles = [f"{prefix}{role}" for role in ("enqueuer", "worker", "auditor")]
+    grants = "".join(blocks("docs/roles.md", "sql"))
+    grants = re.sub(r"\b(app|mailer|analyst|privacy)\b", lambda match: logins[match[1]], grants)
+    rows(cloned_url, f"{roles_sql(prefix)}; {'; '.join(f'CREATE ROLE {name}' for name in logins.values())}")
+    rows(cloned_url, re.sub(r"\boutbox_(?=enqueuer|worker|auditor)", prefix, grants))
 
-    def url(role: str) -> str:
-        return f"{cloned_url}{'&' if '?' in cloned_url else '?'}options=-c%20role%3D{names[role]}"
+    def url(who: str) -> str:
+        return f"{cloned_url}{'&' if '?' in cloned_url else '?'}options=-c%20role%3D{logins[who]}"
 
     try:
-        enqueue(url("app"), 3, idempotency_key=None, group_key="g")
-        enqueue(url("app"), idempotency_key="k")
+        enqueue(url("app"), 2, group_key="g")
         recorder = Recorder()
-        await drain(url("worker"), route(recorder), concurrency=2)
-        assert len(recorder.sent) == 4
+        await drain(url("mailer"), route(recorder))
+        assert len(recorder.sent) == 2
+        assert len(rows(url("analyst"), "SELECT state FROM outbox.status")) == 2
         enqueue(url("app"), group_key="g", run_at=timedelta(hours=1))
         with psycopg.connect(url("app")) as conn:
-            assert outbox.cancel(conn, group_key="g") == outbox.Cancelled(1, 0, 3, 0, 0)
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                conn.execute("SELECT * FROM outbox.dead_letters")
-        with psycopg.connect(url("worker")) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
-            conn.execute("INSERT INTO outbox.notifications (channel, recipient) VALUES ('email', 'a@b.c')")
-        assert len(rows(url("auditor"), "SELECT state FROM outbox.status")) == 5
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            rows(url("auditor"), "DELETE FROM outbox.queue")
+            assert outbox.cancel(conn, group_key="g") == outbox.Cancelled(1, 0, 2, 0, 0)
+        with psycopg.connect(url("privacy")) as conn:
+            assert outbox.erase(conn, recipient="user0@example.org").notifications == 2
     finally:
-        rows(cloned_url, "; ".join(f"DROP OWNED BY {name}; DROP ROLE {name}" for name in names.values()))
+        everybody = ", ".join([*logins.values(), *roles])
+        rows(cloned_url, f"DROP OWNED BY {everybody}; DROP ROLE {everybody}")
+
+
+async def test_the_page_about_retention_is_right(cloned_url: str) -> None:
+    days, counts = blocks("docs/retention.md", "sql")
+    (day,) = set(re.findall(r"_(\d{8})", days))
+    tomorrow = rows(cloned_url, "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD')")[0][0]
+    rows(cloned_url, days.replace(day, tomorrow))
+    enqueue(cloned_url, 3, recipient="ada@example.org")
+    (claimed,) = await claim(cloned_url, limit=1)
+    await settle(cloned_url, claimed, Sent(provider="smtp"))
+    (program,) = blocks("docs/retention.md", "python")
+    before = [row[2:] for row in rows(cloned_url, counts)]
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+    assert rows(cloned_url, "SELECT 1 FROM outbox.notifications") == []
+    assert before == [("due", 2), ("sent", 1)]
+    assert [row[2:] for row in rows(cloned_url, counts)] == [("cancelled", 2), ("sent", 1)]
+
+
+@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md"])
+def test_the_commands_on_the_pages_run(page: str, cloned_url: str) -> None:
+    for line in "".join(blocks(page, "bash")).splitlines():
+        arguments = line.partition("#")[0].split()[1:]
+        arguments += {"erase": ["--yes"], "roles": ["--prefix", "t_docs_"]}.get(arguments[0], [])
+        if "--apply" not in arguments:  # which would make roles of the whole cluster; test_roles_command does
+            assert run(cloned_url, *arguments).exit_code == 0, line
 
 
 def test_the_tour_never_makes_its_reader_go_back() -> None:

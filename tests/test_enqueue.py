@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import outbox
-from outbox.queue.enqueue import CHUNK
+from outbox.queue.enqueue_many import CHUNK
 
 ADA: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
 NOW = datetime.now(UTC)

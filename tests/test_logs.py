@@ -21,6 +21,9 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.WorkerStarted(1, ("email", "sms")),
     events.WorkerStopping(1, "SIGTERM", 12, 30.0),
     events.WorkerStopped(1, 3, {"sent": 20, "retry": 1}),
+    events.ProcessDied(2, 4711, "was killed by SIGKILL", 0.5),
+    events.ProcessUnable(1, 4711, "ended with exit code 2"),
+    events.ProcessesStopping("SIGTERM", 4),
     events.Claimed("email", 200, 1, 0.004),
     events.Attempted(ID, "email", 2, Sent(provider="smtp", provider_message_id="q1"), 0.0123, 0.5),
     events.FailedOver(ID, "email", "smtp", ERROR),
@@ -33,6 +36,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.DatabaseBack("claim", 12.3),
     events.ListenUnheard(),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
+    events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),
 )
 
 
@@ -98,3 +102,19 @@ def test_without_verbose_what_went_well_is_not_logged(capsys: pytest.CaptureFixt
     logs.log(events.Attempted(ID, "email", 1, Sent(provider="smtp"), 0.01, 0.0))
     logs.log(events.Claimed("email", 5, 0, 0.01))
     assert capsys.readouterr().err == ""
+
+
+def test_each_line_of_one_of_several_processes_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(process=2)
+    logs.log(events.WorkerStarted(17, ("email",)))
+    assert capsys.readouterr().err.endswith(" INFO    [2] worker 17 serves email\n")
+    logs.configure(process=2, as_json=True)
+    logs.log(events.WorkerStarted(17, ("email",)))
+    assert json.loads(capsys.readouterr().err)["process"] == 2
+
+
+def test_what_retention_let_go_of_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.log(events.Retained(("notifications_20250131", "attempts_20250131"), {"idempotency keys": 1_204}))
+    words = "retention: dropped notifications_20250131; dropped attempts_20250131; deleted 1,204 idempotency keys\n"
+    assert capsys.readouterr().err.endswith(words)

@@ -60,7 +60,9 @@ def test_undoing_where_there_is_nothing_to_undo_is_no_failure(empty_url: str, da
 def test_undoing_down_to_what_is_no_revision_is_a_sentence(database_url: str, revision: str) -> None:
     result = run(database_url, "migrate", "--down", revision, "--yes")
     assert (result.exit_code, has_tables(database_url)) == (1, True)
-    assert result.stderr == f"error: there is no revision {revision!r}: it is a number such as 0001, or base\n"
+    assert (
+        result.stderr == f"error: there is no revision {revision!r}: it is a number such as {migrate.head()}, or base\n"
+    )
 
 
 def test_undoing_down_to_what_was_never_applied_is_a_sentence(empty_url: str) -> None:

@@ -2,83 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet import Fleet
 from tests.hands import enqueue, rows
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parent.parent
-
-
-class Fleet:
-    """Worker processes of one configuration, and the ledger that their provider writes."""
-
-    def __init__(self, folder: Path, url: str, took: float) -> None:
-        self._config = folder / "outbox.toml"
-        self._ledger = folder / "ledger"
-        self._log = folder / "log"
-        self._url = url
-        self._ledger.touch()
-        self._config.write_text(f"""
-            [channels.email]
-            providers = ["tests.ledger"]
-            [providers."tests.ledger"]
-            path = "{self._ledger}"
-            took = {took}
-            dies_of = "killer@example.org"
-            [worker]
-            lease = "1s"
-            idle_poll = "100ms"
-        """)
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "outbox",
-            "worker",
-            "--channel",
-            "email",
-            "--config",
-            str(self._config),
-            *arguments,
-        ]
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | {"OUTBOX_DATABASE_URL": self._url}, stderr=log
-            )
-        self.processes.append(process)
-        return process
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def lines(self, word: str) -> list[str]:
-        """The ids that the ledger has under `begun` or `sent`."""
-        return [line.split()[1] for line in self._ledger.read_text().splitlines() if line.startswith(word)]
+    from pathlib import Path
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, cloned_url: str, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    made = Fleet(tmp_path, cloned_url, getattr(request, "param", 0.0))
-    yield made
-    for process in made.processes:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
+    with Fleet(tmp_path, cloned_url, getattr(request, "param", 0.0)) as made:
+        yield made
 
 
 def unsettled(url: str) -> int:

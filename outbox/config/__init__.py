@@ -18,6 +18,7 @@ from outbox.config.models import (
     Config,
     DatabaseConfig,
     ProviderSection,
+    RetentionConfig,
     TemplatesConfig,
     WorkerConfig,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "ProviderSection",
+    "RetentionConfig",
     "TemplatesConfig",
     "WorkerConfig",
     "find_file",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from outbox import durations
+from outbox.config.cpus import count_cpus
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
@@ -22,9 +23,18 @@ def _number(value: object) -> object:
     return value
 
 
+def _per_cpu(value: object) -> object:
+    return count_cpus() if value == "auto" else _number(value)
+
+
 def _listed(value: object) -> object:
     """Split a text on commas: lists come so from the environment."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _days(value: object) -> object:
+    """Take `30d` for 30, as people write durations everywhere else."""
+    return value.strip().removesuffix("d") if isinstance(value, str) else _number(value)
 
 
 _NO_DATABASE = (
@@ -33,6 +43,8 @@ _NO_DATABASE = (
 )
 Seconds = Annotated[float, BeforeValidator(durations.parse)]
 Whole = Annotated[int, BeforeValidator(_number)]
+Days = Annotated[int, BeforeValidator(_days)]
+_KEY_DAYS = 30
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -92,8 +104,11 @@ class ChannelConfig(Section):
 
 
 class WorkerConfig(Section):
-    """`[worker]`: how a worker process works. Durations in seconds."""
+    """`[worker]`: how a worker process works, and how many there are. Durations in seconds."""
 
+    processes: Annotated[int, BeforeValidator(_per_cpu)] = Field(
+        default=1, ge=1, le=1_000, description='a whole number from 1 to 1000, or "auto"'
+    )
     lease: Seconds = Field(default=30.0, ge=1, description='a duration of at least 1s, such as "30s"')
     concurrency: Whole = Field(default=200, ge=1, le=100_000, description="a whole number from 1 to 100000")
     prefetch: Whole | None = Field(default=None, ge=0, le=100_000, description="a whole number from 0 to 100000")
@@ -108,6 +123,33 @@ class TemplatesConfig(Section):
     """`[templates]`: where the templates are."""
 
     path: Path = Field(default=Path("templates"), description="a folder's path, such as templates")
+
+
+class RetentionConfig(Section):
+    """`[retention]`: how long what has ended is kept, in days."""
+
+    days: Days = Field(default=30, ge=1, le=36_500, description="a whole number of days from 1, such as 30")
+    dead_letter_days: Days = Field(default=90, ge=1, le=36_500, description="a whole number of days from 1, such as 90")
+    open_dead_letter_days: Days | None = Field(
+        default=None, ge=1, le=36_500, description="a whole number of days from 1, such as 365"
+    )
+    idempotency_days: Days | None = Field(
+        default=None, ge=1, le=36_500, description="a whole number of days from 1, such as 30"
+    )
+
+    @field_validator("idempotency_days")
+    @classmethod
+    def _outlives_its_notification(cls, idempotency_days: int | None, info: ValidationInfo) -> int | None:
+        """A key that went first would let a second notification in, with the first still on record under it."""
+        days = info.data.get("days", 1)
+        if idempotency_days is not None and idempotency_days < days:
+            raise ValueError(f"a key outlives its notification: it must be at least retention.days, which is {days}")
+        return idempotency_days
+
+    @property
+    def key_days(self) -> int:
+        """For how many days an idempotency key is kept."""
+        return self.idempotency_days or max(self.days, _KEY_DAYS)
 
 
 class ProviderSection(Mapping[str, Any]):
@@ -156,6 +198,7 @@ class Config(Section):
     providers: Annotated[Mapping[str, ProviderSection], BeforeValidator(_kept_raw)] = Field(default_factory=dict)
     worker: WorkerConfig = WorkerConfig()
     templates: TemplatesConfig = TemplatesConfig()
+    retention: RetentionConfig = RetentionConfig()
     source: Path | None = None
 
     @property

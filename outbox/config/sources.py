@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from outbox.config.models import ChannelConfig, DatabaseConfig, TemplatesConfig, WorkerConfig
+from outbox.config.models import ChannelConfig, DatabaseConfig, RetentionConfig, TemplatesConfig, WorkerConfig
 from outbox.config.problems import nearest
 from outbox.errors import ConfigError
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
     from outbox.config.models import Section
 
-SINGLE: dict[str, type[Section]] = {"database": DatabaseConfig, "worker": WorkerConfig, "templates": TemplatesConfig}
+SINGLE: dict[str, type[Section]] = {
+    "database": DatabaseConfig,
+    "worker": WorkerConfig,
+    "templates": TemplatesConfig,
+    "retention": RetentionConfig,
+}
 NAMED = ("channels", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}
 _KNOWN |= {"channels": tuple(ChannelConfig.model_fields), "providers": ()}  # a provider's keys are its own affair

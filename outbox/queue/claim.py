@@ -34,6 +34,8 @@ WITH due AS MATERIALIZED (
           AND waiting.run_at <= now()
           AND waiting.run_at >= coalesce(now() - make_interval(secs => level.age), '-infinity')
           AND (%(suspects)s OR waiting.lost + (waiting.worker IS NOT NULL)::int < %(suspicious)s)
+          AND (waiting.ordering_key IS NULL
+               OR NOT outbox.is_blocked(waiting.channel, waiting.ordering_key, waiting.position))
         ORDER BY waiting.run_at
         LIMIT (SELECT %(limit)s::bigint)
         FOR UPDATE SKIP LOCKED

@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from outbox.addresses import check_email
-from outbox.errors import InvalidNotification
-from outbox.messages import PRIORITIES
+from outbox.errors import IdempotencyConflict, InvalidNotification
+from outbox.messages import PRIORITIES, Enqueued
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FIELDS = (
     "channel",
@@ -29,13 +30,20 @@ FIELDS = (
     "group_key",
     "locale",
     "headers",
+    "ordering_key",
 )
+_FIELDS = frozenset(FIELDS)
 PAYLOAD_LIMIT = 262_144
 HEADERS_LIMIT = 16_384
 NESTING_LIMIT = 100
 _FARTHEST = timedelta(days=36_500)
-_TEXT_LIMITS = {"template": 255, "idempotency_key": 255, "topic": 255, "group_key": 255, "locale": 64}
+_TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
+    "locale": 64
+}
 _RECIPIENT_LIMIT = 4_096
+
+_TOO_DEEP = f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}"
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -43,24 +51,24 @@ _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A checked notification: every field as text, ready for the statement."""
+class Draft(NamedTuple):
+    """A checked notification: every field as text, ready for the statement. Its repr hides the payload."""
 
     channel: str
     recipient: str
     template: str | None
-    payload: str = field(repr=False)
+    payload: str
     priority: str
     run_at: str | None
-    delay: str | None
     expires_at: str | None
-    expires_in: str | None
     idempotency_key: str | None
     topic: str | None
     group_key: str | None
     locale: str | None
     headers: str | None
+    delay: str | None
+    expires_in: str | None
+    ordering_key: str | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], position: int | None = None) -> Draft:
@@ -70,56 +78,71 @@ class Draft:
             InvalidNotification: naming the field, what was wrong, and what would be right.
         """
         try:
-            return cls._checked(given)
+            return _checked(given)
         except InvalidNotification as error:
             if position is None:
                 raise
             raise InvalidNotification(f"[{position}].{error.field}", error.problem) from None
 
-    @classmethod
-    def _checked(cls, given: Mapping[str, Any]) -> Draft:
-        _refuse_unknown(given)
-        channel = _channel(given.get("channel"))
-        run_at, delay = _moment("run_at", given.get("run_at"))
-        expires_at, expires_in = _moment("expires_at", given.get("expires_at"))
-        _refuse_expired(given.get("run_at"), given.get("expires_at"))
-        headers = given.get("headers")
-        return cls(
-            channel=channel,
-            recipient=_recipient(channel, given.get("recipient")),
-            template=_text("template", given.get("template")),
-            payload=_object("payload", {} if given.get("payload") is None else given["payload"], PAYLOAD_LIMIT),
-            priority=_priority(given.get("priority", "normal")),
-            run_at=run_at,
-            delay=delay,
-            expires_at=expires_at,
-            expires_in=expires_in,
-            idempotency_key=_text("idempotency_key", given.get("idempotency_key")),
-            topic=_text("topic", given.get("topic")),
-            group_key=_text("group_key", given.get("group_key")),
-            locale=_text("locale", given.get("locale")),
-            headers=None if headers is None else _object("headers", headers, HEADERS_LIMIT),
-        )
+    def __repr__(self) -> str:
+        """Show what it is about, but not what it says."""
+        return f"Draft({self.channel!r}, {self.recipient!r}, template={self.template!r}, payload=…)"
 
-    def parameters(self) -> dict[str, str | None]:
-        """Return the statement's parameters by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+
+def _checked(given: Mapping[str, Any]) -> Draft:
+    if not _FIELDS.issuperset(given):
+        _refuse_unknown(given)
+    get = given.get
+    channel = _channel(get("channel"))
+    run_at = expires_at = delay = expires_in = None
+    if get("run_at") is not None or get("expires_at") is not None:
+        run_at, delay = _moment("run_at", get("run_at"))
+        expires_at, expires_in = _moment("expires_at", get("expires_at"))
+        _refuse_expired(get("run_at"), get("expires_at"))
+    payload, headers = get("payload"), get("headers")
+    return Draft(
+        channel,
+        _recipient(channel, get("recipient")),
+        _text("template", get("template")),
+        "{}" if payload is None else _object("payload", payload, PAYLOAD_LIMIT),
+        _priority(get("priority", "normal")),
+        run_at,
+        expires_at,
+        _text("idempotency_key", get("idempotency_key")),
+        _text("topic", get("topic")),
+        _text("group_key", get("group_key")),
+        _text("locale", get("locale")),
+        None if headers is None else _object("headers", headers, HEADERS_LIMIT),
+        delay,
+        expires_in,
+        _text("ordering_key", get("ordering_key")),
+    )
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     for name in given:
-        if name not in FIELDS:
+        if name not in _FIELDS:
             near = difflib.get_close_matches(str(name), FIELDS, 1)
             hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(FIELDS)}"
             raise InvalidNotification(str(name), f"is not a field of a notification; {hint}")
 
 
 def _channel(value: Any) -> str:
-    if not isinstance(value, str) or not _CHANNEL.fullmatch(value):
+    if not isinstance(value, str) or not _is_name(value):
         raise InvalidNotification(
             "channel", f"{value!r} is not a channel name: lower-case letters, digits and underscores, such as email"
         )
     return value
+
+
+@lru_cache
+def _is_name(value: str) -> bool:
+    return _CHANNEL.fullmatch(value) is not None
+
+
+def _is_plain(value: str) -> bool:
+    """Tell quickly that a text is ASCII without control characters, as almost all are."""
+    return value.isascii() and value.isprintable()
 
 
 def _recipient(channel: str, value: Any) -> str:
@@ -127,9 +150,9 @@ def _recipient(channel: str, value: Any) -> str:
         raise InvalidNotification(
             "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
         )
-    if _UNSTORABLE.search(value):
+    if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
-    if len(value.encode()) > _RECIPIENT_LIMIT:
+    if len(value) * 4 > _RECIPIENT_LIMIT and len(value.encode()) > _RECIPIENT_LIMIT:
         raise InvalidNotification("recipient", f"is longer than {_RECIPIENT_LIMIT} bytes")
     if channel == "email":
         try:
@@ -147,7 +170,7 @@ def _text(field: str, value: Any) -> str | None:
         raise InvalidNotification(field, f"must be a text, not {type(value).__name__}")
     if not 1 <= len(value) <= limit:
         raise InvalidNotification(field, f"must have 1 to {limit} characters, not {len(value)}")
-    if _UNSTORABLE.search(value):
+    if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification(field, "contains a control character or half a surrogate pair")
     return value
 
@@ -155,25 +178,23 @@ def _text(field: str, value: Any) -> str | None:
 def _object(field: str, value: Any, limit: int) -> str:
     if not hasattr(value, "keys"):
         raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
-    if not _is_flatter_than(NESTING_LIMIT, value):
-        raise InvalidNotification(field, f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}")
     try:
-        text = json.dumps(
-            value if isinstance(value, dict) else dict(value),
-            ensure_ascii=False,
-            allow_nan=False,
-            separators=(",", ":"),
-        )
-        size = len(text.encode())
+        text = _encode(value if isinstance(value, dict) else dict(value))
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         raise InvalidNotification(field, "contains half a surrogate pair, which is no character") from None
     except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError) or "Circular" in str(error):
+            raise InvalidNotification(field, _TOO_DEEP) from None
         raise InvalidNotification(field, f"is not JSON: {error}") from None
+    # As many brackets as that, some perhaps in texts, must be there before it can be nested too deeply.
+    if text.count("{") + text.count("[") > NESTING_LIMIT and not _is_flatter_than(NESTING_LIMIT, value):
+        raise InvalidNotification(field, _TOO_DEEP)
     if size > limit:
         raise InvalidNotification(
             field, f"is {size:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)"
         )
-    if _JSON_NUL.search(text):
+    if "\\u0000" in text and _JSON_NUL.search(text):
         raise InvalidNotification(field, "contains a NUL character, which PostgreSQL cannot store")
     return text
 
@@ -226,3 +247,19 @@ def _refuse_expired(run_at: datetime | timedelta | None, expires_at: datetime | 
     due, end = (now + moment if isinstance(moment, timedelta) else moment for moment in (run_at or now, expires_at))
     if end <= due:
         raise InvalidNotification("expires_at", "is not after run_at (or now), so it could never be sent")
+
+
+def enqueued(draft: Draft, row: Sequence[Any]) -> Enqueued:
+    """Return what the database said of a draft: (id, created, conflict, refused id).
+
+    Raises:
+        IdempotencyConflict: its key stands for other content.
+    """
+    identity, created, conflict, refused = row
+    if conflict:
+        raise IdempotencyConflict(draft.channel, draft.idempotency_key or "", _uuid(identity), _uuid(refused))
+    return Enqueued(_uuid(identity), created)
+
+
+def _uuid(value: Any) -> UUID:
+    return value if type(value) is UUID else UUID(str(value))

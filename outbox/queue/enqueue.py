@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from outbox import connections
-from outbox.errors import IdempotencyConflict
-from outbox.messages import Enqueued
-from outbox.queue.draft import FIELDS, Draft
+from outbox.queue.draft import FIELDS, Draft, enqueued
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
+
+    from outbox.messages import Enqueued
 
 ENQUEUE = """
 SELECT id, created, conflict, refused_id FROM outbox.enqueue(
@@ -20,18 +19,8 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue(
     CAST(CAST(:priority AS text) AS integer), CAST(CAST(:run_at AS text) AS timestamptz),
     CAST(CAST(:expires_at AS text) AS timestamptz), CAST(:idempotency_key AS text), CAST(:topic AS text),
     CAST(:group_key AS text), CAST(:locale AS text), CAST(CAST(:headers AS text) AS jsonb),
-    CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval))
+    CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text))
 """
-
-ENQUEUE_MANY = """
-SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
-    CAST(:channel AS text[]), CAST(:recipient AS text[]), CAST(:template AS text[]), CAST(:payload AS text[]),
-    CAST(:priority AS text[]), CAST(:run_at AS text[]), CAST(:expires_at AS text[]), CAST(:idempotency_key AS text[]),
-    CAST(:topic AS text[]), CAST(:group_key AS text[]), CAST(:locale AS text[]), CAST(:headers AS text[]),
-    CAST(:delay AS text[]), CAST(:expires_in AS text[]))
-"""
-
-CHUNK = 5_000
 
 
 def enqueue(
@@ -49,6 +38,7 @@ def enqueue(
     group_key: str | None = None,
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
+    ordering_key: str | None = None,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Enqueue one notification in the transaction that `conn` is in. It is sent if, and only if, that commits.
@@ -69,6 +59,7 @@ def enqueue(
         group_key: what it belongs to, for cancelling together.
         locale: the language to render in, such as `pt-BR`.
         headers: headers of the message, trace context; a JSON object, at most 16 KiB.
+        ordering_key: of those with the same key, on one channel, the next is not begun before the one before it ended.
         allow_autocommit: insist on a connection in autocommit mode, where it is committed at once.
 
     Raises:
@@ -78,8 +69,8 @@ def enqueue(
         NotMigrated: the database has no outbox schema.
     """
     draft = Draft.of(_given(locals()))
-    rows = connections.run(conn, ENQUEUE, draft.parameters(), allow_autocommit=allow_autocommit)
-    return _result(draft, rows[0])
+    rows = connections.run(conn, ENQUEUE, draft._asdict(), allow_autocommit=allow_autocommit)
+    return enqueued(draft, rows[0])
 
 
 async def aenqueue(
@@ -97,69 +88,14 @@ async def aenqueue(
     group_key: str | None = None,
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
+    ordering_key: str | None = None,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Do as `enqueue` does, on a psycopg, SQLAlchemy or asyncpg connection that is asynchronous."""
     draft = Draft.of(_given(locals()))
-    rows = await connections.arun(conn, ENQUEUE, draft.parameters(), allow_autocommit=allow_autocommit)
-    return _result(draft, rows[0])
-
-
-def enqueue_many(
-    conn: Any, notifications: Iterable[Mapping[str, Any]], *, allow_autocommit: bool = False
-) -> list[Enqueued]:
-    """Enqueue many, one statement for each 5,000; returns one result each, in order.
-
-    Each notification is a mapping of the arguments of `enqueue`. All are checked before the first is written.
-
-    Raises:
-        InvalidNotification: as `enqueue` does; the field names the position, such as `[3].recipient`.
-        IdempotencyConflict: for the first conflict; roll back (or to a savepoint) to be rid of the others of the call.
-    """
-    drafts = [Draft.of(given, position) for position, given in enumerate(notifications)]
-    results: dict[int, Enqueued] = {}
-    for chunk in _chunks(drafts):
-        columns = _columns([drafts[position] for position in chunk])
-        rows = connections.run(conn, ENQUEUE_MANY, columns, allow_autocommit=allow_autocommit)
-        results |= {position: _result(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
-    return [results[position] for position in range(len(drafts))]
-
-
-async def aenqueue_many(
-    conn: Any, notifications: Iterable[Mapping[str, Any]], *, allow_autocommit: bool = False
-) -> list[Enqueued]:
-    """Do as `enqueue_many` does, on an asynchronous connection."""
-    drafts = [Draft.of(given, position) for position, given in enumerate(notifications)]
-    results: dict[int, Enqueued] = {}
-    for chunk in _chunks(drafts):
-        columns = _columns([drafts[position] for position in chunk])
-        rows = await connections.arun(conn, ENQUEUE_MANY, columns, allow_autocommit=allow_autocommit)
-        results |= {position: _result(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
-    return [results[position] for position in range(len(drafts))]
+    rows = await connections.arun(conn, ENQUEUE, draft._asdict(), allow_autocommit=allow_autocommit)
+    return enqueued(draft, rows[0])
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in FIELDS}
-
-
-def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
-    """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock."""
-    order = sorted(range(len(drafts)), key=lambda n: ((drafts[n].idempotency_key or "").encode(), drafts[n].channel))
-    for start in range(0, len(order), CHUNK):
-        yield sorted(order[start : start + CHUNK])
-
-
-def _columns(chunk: Sequence[Draft]) -> dict[str, list[str | None]]:
-    rows = [draft.parameters() for draft in chunk]
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def _result(draft: Draft, row: Sequence[Any]) -> Enqueued:
-    identity, created, conflict, refused = row
-    if conflict:
-        raise IdempotencyConflict(draft.channel, draft.idempotency_key or "", _uuid(identity), _uuid(refused))
-    return Enqueued(_uuid(identity), created)
-
-
-def _uuid(value: Any) -> UUID:
-    return value if type(value) is UUID else UUID(str(value))

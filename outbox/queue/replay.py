@@ -52,10 +52,10 @@ ORDER BY asked.position
 # held an earlier one.
 REPLAY = """
 WITH queued AS (
-    INSERT INTO outbox.queue (id, run_at, claim, priority, channel)
+    INSERT INTO outbox.queue (id, run_at, claim, priority, channel, ordering_key)
     SELECT d.notification_id, statement_timestamp() + make_interval(secs => asked.delay),
            coalesce((SELECT max(a.claim) FROM outbox.attempts a WHERE a.notification_id = d.notification_id), 0),
-           d.priority, d.channel
+           d.priority, d.channel, d.ordering_key
     FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[])) AS asked (id, delay)
     JOIN outbox.dead_letters d ON d.notification_id = asked.id
     ORDER BY d.notification_id
@@ -91,9 +91,9 @@ WITH copied AS MATERIALIZED (
 ), made AS (
     INSERT INTO outbox.notifications
         (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
-         idempotency_key)
+         idempotency_key, ordering_key)
     SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient,
-           c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key
+           c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key, c.ordering_key
     FROM copied c
     ORDER BY c.idempotency_key COLLATE "C", c.channel COLLATE "C", c.new_id
     RETURNING id

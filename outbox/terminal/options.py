@@ -48,9 +48,30 @@ Priorities = Annotated[
     typer.Option("--priority", help="Only these priorities (urgent, high, normal, bulk, or 0-9); again for more."),
 ]
 Concurrency = Annotated[int | None, typer.Option(help="Deliveries at once, for each channel.", show_default="200")]
+Processes = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Worker processes, restarted when they die; `auto`: one a CPU.", show_default="1"),
+]
+Member = Annotated[
+    str | None, typer.Option(hidden=True, help="Given by the supervisor to each of its processes, such as 2/4.")
+]
 Grace = Annotated[
     str | None, typer.Option(help="Time to finish what is being sent after a signal.", show_default="30s")
 ]
+
+# Of `retention`, `erase` and `roles`.
+Patience = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION", help="How long enqueues may be held up, a few times, for a lock.", show_default="100ms"
+    ),
+]
+OneChannel = Annotated[str | None, typer.Option("--channel", help="Only this channel.", show_default="every one")]
+Suppressions = Annotated[
+    bool, typer.Option("--suppressions", help="Their suppressions too: they may be contacted again.")
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Run it, as the owner of the tables, instead of printing it.")]
+Prefix = Annotated[str, typer.Option(help="What the names of the roles begin with.")]
 
 # Of the commands that look and mend.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _OBEYED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _ENDLESS = 10_000
+_STEP = 1_024
 _out = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
 
@@ -176,6 +177,16 @@ def distance(at: datetime, now: datetime) -> str:
 def age(seconds: float) -> str:
     """Return how long something has been so, for people: from a second on, no milliseconds."""
     return describe(math.floor(seconds) if seconds >= 1 else seconds)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: `54.2 MiB`."""
+    number = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < _STEP:
+            return f"{number:.1f} {unit}" if unit != "B" else f"{count} B"
+        number /= _STEP
+    return f"{number:.1f} TiB"
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +13,7 @@ from outbox.database import KEEPALIVE
 from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 _CONNECT_TIMEOUT = 10
 
@@ -40,6 +40,13 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
         ConfigError, psycopg.Error: as `reading`.
     """
     with psycopg.connect(_conninfo(url)) as conn:
+        yield conn
+
+
+@asynccontextmanager
+async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Connect as `writing` does, asynchronously and in autocommit mode, for what makes many small transactions."""
+    async with await psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True) as conn:
         yield conn
 
 

@@ -1,31 +1,45 @@
-"""chores: what must be done now and then by somebody, and is done by whichever worker's turn comes."""
+"""chores: what must be done now and then by somebody, and is done by whichever worker comes first."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
-from outbox.queue import attend
+from outbox.queue import attend, turn
+from outbox.worker.retention import Retention
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from psycopg import AsyncConnection
 
+    from outbox.config import RetentionConfig
     from outbox.events import Listener
 
-_EVERY = 600.0
-_ADVISORY_LOCK = 7_306_076_014
-_LOCK_TIMEOUT = "100ms"  # every claim waits as long as we do, behind us
+_FROZEN = 10.0  # seconds; after so long, the turn of a process that stands still in it passes to another
+_BUSY = 1.0
+_LONGEST_SLEEP = 60.0  # for those who make a chore due by hand
+_SPREAD = 2.0  # so that not all processes of a fleet look at the same moment
+_NOT_MIGRATED = 600.0
 
 
-class _Locked(Exception):
-    """A lock was not to be had: no trouble of the connection, so nothing to try again before the next turn."""
+class Chore(NamedTuple):
+    """`step` is done every so many seconds, in a transaction of its own, by one process of the whole fleet.
+
+    It should take well below a second, waits at most 100 ms for a lock, and is cut off after 20 s. Where there is more
+    to do, it returns True, and comes again when its transaction is committed.
+    """
+
+    name: str
+    every: float
+    step: Callable[[AsyncConnection[Any]], Awaitable[bool | None]]
 
 
 async def ensure_partitions(conn: AsyncConnection[Any]) -> None:
@@ -38,36 +52,82 @@ async def sweep_workers(conn: AsyncConnection[Any]) -> None:
     await attend.sweep(conn)
 
 
-CHORES: tuple[tuple[str, Callable[[AsyncConnection[Any]], Awaitable[None]]], ...] = (
-    ("ensure_partitions", ensure_partitions),
-    ("sweep_workers", sweep_workers),
+CHORES = (
+    Chore("ensure_partitions", 600.0, ensure_partitions),
+    Chore("sweep_workers", 60.0, sweep_workers),
 )
 
 
-async def run_chores(url: str, listener: Listener) -> None:
-    """Do every chore now, and about every ten minutes, until cancelled. One that fails waits for its next turn.
+def chores_with(retention: RetentionConfig | None, listener: Listener) -> tuple[Chore, ...]:
+    """Return every chore: where there is a policy of retention, with the one that follows it."""
+    if retention is None:
+        return CHORES
+    return (*CHORES, Chore("retention", 3_600.0, Retention(retention, listener).step))
 
-    The connection is made for the occasion, so that no claim ever waits behind a chore that waits for a lock.
+
+class _Failed(Exception):
+    def __init__(self, chore: Chore, problem: str) -> None:
+        super().__init__(problem)
+        self.chore = chore
+        self.problem = problem
+
+
+async def run_chores(url: str, listener: Listener, chores: Sequence[Chore] = CHORES) -> None:
+    """Look whether a chore is due, do it unless another process does, sleep until the next is due; until cancelled.
+
+    The connection is made for the occasion: a worker keeps none for this, and no claim ever waits behind a chore.
     """
     link = Link(url, "chores", listener)
     while True:
-        for name, chore in CHORES:
-            try:
-                await link.run(lambda conn, chore=chore: _alone(conn, chore))  # type: ignore[misc]
-            except (psycopg.Error, _Locked) as error:
-                # A worker's role need not be allowed to create tables: `outbox migrate` does the same.
-                listener(ChoreFailed(name, describe(error)))
-        await link.aclose()
-        await asyncio.sleep(_EVERY * random.uniform(0.8, 1.2))
+        try:
+            pause = await link.run(lambda conn: _look(conn, chores))
+        except _Failed as failure:
+            pause = await _tell(link, listener, failure)
+        except psycopg.Error as error:
+            listener(ChoreFailed("chores", describe(error)))  # `outbox migrate` has yet to make their table
+            pause = _NOT_MIGRATED
+        if pause:
+            await link.aclose()
+            await asyncio.sleep(pause + random.uniform(0, min(pause, _SPREAD)))
 
 
-async def _alone(conn: AsyncConnection[Any], chore: Callable[[AsyncConnection[Any]], Awaitable[None]]) -> None:
-    async with conn.transaction():
-        cursor = await conn.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
-        row = await cursor.fetchone()
-        if row and row[0]:
-            await conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-            try:
-                await chore(conn)
-            except psycopg.errors.LockNotAvailable as error:
-                raise _Locked(describe(error)) from error
+async def _look(conn: AsyncConnection[Any], chores: Sequence[Chore]) -> float:
+    """Take one turn, if there is one to take; return in how many seconds to look again."""
+    periods = {chore.name: chore.every for chore in chores}
+    _, pause = await turn.find_next(conn, periods)
+    if pause > 0:
+        return min(pause, _LONGEST_SLEEP)
+    chore = None
+    try:
+        async with conn.transaction():
+            if not await turn.take(conn, frozen=_FROZEN):
+                return _BUSY
+            name, pause = await turn.find_next(conn, periods)
+            if pause == 0:  # and it was not done since we looked
+                chore = next(chore for chore in chores if chore.name == name)
+                more = await chore.step(conn)
+                await turn.done(conn, name, pause=0 if more else chore.every)
+    except Exception as error:
+        if chore is None:
+            raise
+        raise _Failed(chore, _problem(error)) from error
+    return 0.0
+
+
+async def _tell(link: Link, listener: Listener, failure: _Failed) -> float:
+    chore, problem = failure.chore, failure.problem
+    listener(ChoreFailed(chore.name, problem))
+    try:
+        await link.run(lambda conn: turn.failed(conn, chore.name, every=chore.every, problem=problem))
+    except psycopg.Error as error:
+        listener(ChoreFailed("chores", describe(error)))
+        return _LONGEST_SLEEP
+    return 0.0
+
+
+def _problem(error: Exception) -> str:
+    """Say what happened, without a value of a row; of a defect of ours, where it is."""
+    if isinstance(error, psycopg.Error):
+        return describe(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"

@@ -21,7 +21,7 @@ from outbox.queue.renew import renew
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from outbox.events import Event, Listener
@@ -73,12 +73,11 @@ class Lifeline:
         next_pause = pauses()
         while not self._stopping.is_set():
             try:
-                with self._connect() as conn:
+                with self._connect("lifeline") as conn:
                     if lost_at is not None:
                         self._tell(DatabaseBack("lifeline", time.monotonic() - lost_at))
                     lost_at, next_pause = None, pauses()
                     self._keep(conn)
-                    self._hear(conn)
                     self._live(conn)
             except Exception as error:  # noqa: BLE001 - whatever it is, leases lapse if this thread ends
                 lost_at = lost_at or time.monotonic()
@@ -87,47 +86,68 @@ class Lifeline:
                 self._set_hearing(able=False)
                 self._stopping.wait(pause)
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self, purpose: str) -> psycopg.Connection[Any]:
         return psycopg.connect(
             self._url,
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=max(int(self._every), 2),
-            application_name="outbox lifeline",
+            application_name=f"outbox {purpose}",
             **KEEPALIVE,
         )
 
-    def _hear(self, conn: psycopg.Connection[Any]) -> None:
-        """LISTEN, and prove by a round trip that it works: a pooler may accept LISTEN and deliver nothing."""
+    def _hear(self, conn: psycopg.Connection[Any]) -> bool:
+        """LISTEN, and prove by a round trip that it works: a pooler may accept LISTEN and deliver nothing.
+
+        Another connection notifies, and this one sends nothing meanwhile. Through a pooler, both may come to the same
+        server; a statement of ours would then be answered with the notification, this once. Returns False if there was
+        no other connection to be had (the server may be full), and nothing is known yet.
+        """
         conn.execute("LISTEN outbox")
         token = f"worker {self._worker} hears"
-        conn.execute("SELECT pg_notify('outbox', %s)", [token])
-        heard = any(notice.payload == token for notice in conn.notifies(timeout=_SELF_TEST, stop_after=1))
+        try:
+            with self._connect("self-test") as other, self._limited(other):
+                other.execute("SELECT pg_notify('outbox', %s)", [token])
+        except psycopg.OperationalError:
+            return False
+        limit = min(_SELF_TEST, self._every)
+        heard = any(notice.payload == token for notice in conn.notifies(timeout=limit))
         if not heard:
+            conn.execute("UNLISTEN outbox")  # as a rule on the same server, which somebody else uses next
             self._tell(ListenUnheard())
+        conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
         self._set_hearing(able=heard)
+        return True
 
     def _live(self, conn: psycopg.Connection[Any]) -> None:
-        conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
         due = time.monotonic() + self._every
+        known = self._hear(conn)
         while not self._stopping.is_set():
             self._listen(conn, max(due - time.monotonic(), 0.0))
             if time.monotonic() >= due:
                 due = time.monotonic() + self._every
                 self._keep(conn)
+                known = known or self._hear(conn)
 
-    def _keep(self, conn: psycopg.Connection[Any]) -> None:
-        """Renew the leases, then say that we are alive; with a limit, for a silent network gives no answer at all."""
+    @contextlib.contextmanager
+    def _limited(self, conn: psycopg.Connection[Any]) -> Iterator[None]:
+        """Limit what is done on the connection: a silent network gives no answer at all."""
         limit = threading.Timer(max(self._every, _SHORTEST_LIMIT), _cut, [conn])
         limit.daemon = True
         limit.start()
         try:
-            self._renew(conn)
-            attend.heartbeat(conn, self._worker, list(self._wakeups))
-        except (psycopg.ProgrammingError, psycopg.DataError) as error:
-            self._tell(ChoreFailed("heartbeat", describe(error)))
+            yield
         finally:
             limit.cancel()
+
+    def _keep(self, conn: psycopg.Connection[Any]) -> None:
+        """Renew the leases, then say that we are alive."""
+        with self._limited(conn):
+            try:
+                self._renew(conn)
+                attend.heartbeat(conn, self._worker, list(self._wakeups))
+            except (psycopg.ProgrammingError, psycopg.DataError) as error:
+                self._tell(ChoreFailed("heartbeat", describe(error)))
 
     def _listen(self, conn: psycopg.Connection[Any], timeout: float) -> None:
         """Pass on what is heard within `timeout` seconds; return early when the worker stops.

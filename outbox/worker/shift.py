@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from outbox.events import WorkerStarted, WorkerStopped, WorkerStopping
 from outbox.queue import attend
 from outbox.queue.release import release
-from outbox.worker.chores import run_chores
+from outbox.worker.chores import chores_with, run_chores
 from outbox.worker.feeder import Feeder
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
@@ -21,7 +21,7 @@ from outbox.worker.wakeup import Wakeup
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from outbox.config import WorkerConfig
+    from outbox.config import RetentionConfig, WorkerConfig
     from outbox.database import Link
     from outbox.deliver import Route
     from outbox.events import Listener
@@ -53,6 +53,7 @@ class Shift:
         listener: Listener,
         levels: Sequence[int],
         drain: bool,
+        retention: RetentionConfig | None,
     ) -> None:
         self._url = url
         self._worker = worker
@@ -62,6 +63,7 @@ class Shift:
         self._listener = listener
         self._levels = levels
         self._drain = drain
+        self._retention = retention
         self._tasks: set[asyncio.Task[None]] = set()
         self._leases = Leases(settings.lease)
         self._settler = Settler(
@@ -126,7 +128,7 @@ class Shift:
     async def _work(self, lanes: Sequence[_Lane], stop: asyncio.Future[str]) -> None:
         """Return when it is time to stop; raise what any part died of."""
         self._settling = self._start(self._settler.run())
-        self._start(run_chores(self._url, self._listener))
+        self._start(run_chores(self._url, self._listener, chores_with(self._retention, self._listener)))
         stopping = self._start(_done(stop))
         feeding = {lane.feeding for lane in lanes}
         while feeding and not stopping.done():

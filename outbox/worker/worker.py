@@ -17,7 +17,7 @@ from outbox.worker.slots import CUT_OFF
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outbox.config import WorkerConfig
+    from outbox.config import RetentionConfig, WorkerConfig
     from outbox.deliver import Route
     from outbox.events import Listener
 
@@ -36,6 +36,7 @@ class Worker:
         listener: Listener,
         levels: Sequence[int] = _ALL_LEVELS,
         drain: bool = False,
+        retention: RetentionConfig | None = None,
     ) -> None:
         self._url = url
         self._routes = routes
@@ -43,6 +44,7 @@ class Worker:
         self._listener = listener
         self._levels = levels
         self._drain = drain
+        self._retention = retention
         self._claims = Link(url, "claim", listener)
         self._settles = Link(url, "settle", listener)
 
@@ -53,6 +55,7 @@ class Worker:
         how many channels `drain` gave up on because their providers refuse us.
 
         Raises:
+            ConfigError: the database does not exist, or refuses us. One that is not up yet is waited for.
             NotMigrated: the database has no outbox.
             Exception: a defect in a part of the worker; what was in hand comes back by its leases.
         """
@@ -70,6 +73,7 @@ class Worker:
                 listener=self._listener,
                 levels=self._levels,
                 drain=self._drain,
+                retention=self._retention,
             )
             return await shift.run(stop)
         finally:
@@ -82,7 +86,7 @@ class Worker:
     async def _enter(self, stop: asyncio.Future[str]) -> int | None:
         """Register this process; None when it was asked to stop before the database could be reached."""
         names = [route.channel for route in self._routes]
-        entering = asyncio.create_task(self._claims.run(lambda conn: attend.enter(conn, names)))
+        entering = asyncio.create_task(self._claims.run(lambda conn: attend.enter(conn, names), at_start=True))
         first: set[asyncio.Future[Any]] = {entering, stop}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not entering.done():

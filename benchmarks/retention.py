@@ -1,0 +1,298 @@
+"""What enqueues feel while retention and an erasure go through millions of rows: `python -m benchmarks.retention`.
+
+A cluster of its own, or the server of `--url`; rows by generate_series on days that are over, half of them past their
+time; enqueues at a steady rate, each in a transaction of its own, and a worker that delivers them, all the while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from rich.console import Console
+from rich.table import Table
+
+import outbox
+from outbox import migrate
+from outbox.config import ChannelConfig, RetentionConfig, WorkerConfig
+from outbox.deliver import Route
+from outbox.devdb import LocalPostgres
+from outbox.queue.erase import Person, erase_keys, erase_slice, list_slices
+from outbox.queue.retention import Sweep
+from outbox.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.synchronize import Event
+
+_CLIENTS = 4
+_PAUSE = 0.05
+_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+_PERSON = "user4711@example.org"
+
+_PARTITIONS = """
+DO $$
+DECLARE
+    day    date;
+    parent text;
+    part   text;
+BEGIN
+    FOR day IN SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - n FROM generate_series(1, {days}) AS n LOOP
+        FOREACH parent IN ARRAY ARRAY['notifications', 'attempts'] LOOP
+            part := parent || to_char(day, '_YYYYMMDD');
+            EXECUTE format('CREATE TABLE outbox.%I (LIKE outbox.%I INCLUDING ALL)', part, parent);
+            EXECUTE format('ALTER TABLE outbox.%I ATTACH PARTITION outbox.%I FOR VALUES FROM (%L) TO (%L)',
+                           parent, part, outbox.uuid7_floor(day::timestamp AT TIME ZONE 'UTC'),
+                           outbox.uuid7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+        END LOOP;
+    END LOOP;
+END
+$$
+"""
+
+# In the order of their ids, as they would have come; each delivered, each with a key, 10 to a person.
+_ROWS = (
+    """
+    INSERT INTO outbox.notifications (id, created_at, run_at, channel, recipient, template, payload, idempotency_key)
+    SELECT overlay(gen_random_uuid()::text PLACING left(outbox.uuid7_floor(past.at)::text, 14) || '7' FROM 1)::uuid,
+           past.at, past.at, 'email', 'user' || n % ({rows} / 10) || '@example.org', 'welcome',
+           jsonb_build_object('name', 'Ada', 'text', repeat('x', 250)), 'welcome:' || n
+    FROM generate_series(1, {rows}) AS n
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+               - interval '{days} days' + n * (interval '{days} days' / ({rows} + 1)) AS at
+    ) AS past
+    """,
+    """
+    INSERT INTO outbox.attempts
+        (notification_id, claim, attempt, outcome, provider, provider_message_id, started_at, finished_at)
+    SELECT id, 1, 1, 'sent', 'smtp', '250 ok ' || id, created_at, created_at FROM outbox.notifications
+    """,
+    """
+    INSERT INTO outbox.idempotency_keys (notification_id, created_at, channel, key, digest)
+    SELECT id, created_at, channel, idempotency_key, substr(sha256(uuid_send(id)), 1, 16) FROM outbox.notifications
+    """,
+)
+
+
+class Enqueued(NamedTuple):
+    """One enqueue: when it should have begun, and how many seconds after that it was committed."""
+
+    at: float
+    seconds: float
+
+
+class Did(NamedTuple):
+    """One statement of retention or of an erasure, and its transaction."""
+
+    what: str
+    rows: int
+    seconds: float
+
+
+class _Nothing:
+    """A provider that sends nothing."""
+
+    async def send(self, _message: object, _key: str) -> outbox.Receipt:
+        return outbox.Receipt()
+
+    async def aclose(self) -> None: ...
+
+
+def load(url: str, rows: int, days: int) -> None:
+    """Fill the tables with so many delivered notifications on so many days before today."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(_PARTITIONS.format(days=days).encode())
+        conn.execute("SET session_replication_role = replica")  # history: nothing is to be queued
+        conn.execute("SET synchronous_commit = off")
+        for statement in _ROWS:
+            conn.execute(statement.format(rows=rows, days=days).encode())
+        for table in ("notifications", "attempts", "idempotency_keys"):
+            conn.execute(f"VACUUM ANALYZE outbox.{table}".encode())
+        conn.execute("CHECKPOINT")
+
+
+def work(url: str) -> None:
+    """Deliver whatever is due, to nobody, until killed."""
+    route = Route(
+        channel="email",
+        policy=ChannelConfig(providers=("nothing",)),
+        compose=lambda notification: notification,
+        providers={"nothing": _Nothing()},
+        listener=lambda _: None,
+    )
+
+    async def run() -> None:
+        forever: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        await Worker(url=url, routes=[route], settings=WorkerConfig(), listener=lambda _: None).run(forever)
+
+    asyncio.run(run())
+
+
+def enqueue(url: str, rate: float, over: Event, results: Any) -> None:
+    """Enqueue so many a second from several connections until it is over; put what each took into `results`."""
+    done: list[Enqueued] = []
+
+    def client(number: int) -> None:
+        with psycopg.connect(url) as conn:
+            at = time.monotonic() + number / rate
+            while not over.is_set():
+                time.sleep(max(at - time.monotonic(), 0))
+                outbox.enqueue(
+                    conn, channel="email", recipient="now@example.org", payload={"name": "Ada"},
+                    idempotency_key=secrets.token_hex(8),
+                )  # fmt: skip
+                conn.commit()
+                done.append(Enqueued(at, time.monotonic() - at))
+                at += _CLIENTS / rate
+
+    threads = [threading.Thread(target=client, args=[number]) for number in range(_CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    results.put(done)
+
+
+def sweep(url: str) -> list[Did]:
+    """Let go of everything older than thirty days, as a worker does; return what each step took."""
+
+    async def run() -> list[Did]:
+        going = Sweep(RetentionConfig())
+        did: list[Did] = []
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+            while True:
+                began = time.monotonic()
+                async with conn.transaction():
+                    step = await going.step(conn)
+                if step is None:
+                    return did
+                name = step.did if step.did == "deleted" else f"{step.did} {step.what}"
+                did.append(Did(name, step.rows, time.monotonic() - began))
+                await asyncio.sleep(_PAUSE)
+
+    return asyncio.run(run())
+
+
+def erase(url: str) -> list[Did]:
+    """Erase one person, as the command does; return what each statement took."""
+    did: list[Did] = []
+    person = Person(_PERSON)
+    with psycopg.connect(url) as conn:
+
+        def timed(erased: Callable[[], int]) -> None:
+            began = time.monotonic()
+            rows = erased()
+            conn.commit()
+            did.append(Did("erased", rows, time.monotonic() - began))
+
+        for each in list_slices(conn):
+            timed(lambda each=each: erase_slice(conn, person, each).notifications)  # type: ignore[misc]
+        page: int | None = 0
+
+        def keys() -> int:
+            nonlocal page
+            found, page = erase_keys(conn, person, page or 0)
+            return found
+
+        while page is not None:
+            timed(keys)
+    return did
+
+
+@contextlib.contextmanager
+def server(url: str | None) -> Iterator[str]:
+    """Yield the URL of an empty database, on a cluster of its own or on that server; it is dropped at the end."""
+    if url is None:
+        with LocalPostgres(settings=_SETTINGS) as own:
+            yield own.url
+        return
+    name = f"outbox_retention_{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield make_conninfo(url, dbname=name)
+        finally:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def main() -> None:
+    """Measure, and print what was measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retention", description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="notifications to begin with")
+    parser.add_argument("--days", type=int, default=60, help="days they were enqueued on; thirty of them stay")
+    parser.add_argument("--rate", type=float, default=500, help="enqueues a second")
+    parser.add_argument("--seconds", type=float, default=30, help="of enqueues before, between and after")
+    parser.add_argument("--url", help="a server, whose user may create databases")
+    given = parser.parse_args()
+    console = Console()
+    with server(given.url) as url:
+        migrate.upgrade(url)
+        with console.status(f"making {given.rows:,} rows"):
+            load(url, given.rows, given.days)
+        spawned = multiprocessing.get_context("spawn")
+        over, results = spawned.Event(), spawned.Queue()
+        worker = spawned.Process(target=work, args=[url], daemon=True)
+        enqueuer = spawned.Process(target=enqueue, args=[url, given.rate, over, results], daemon=True)
+        worker.start()
+        enqueuer.start()
+        time.sleep(5)  # until both are at it
+        phases: list[tuple[str, float, list[Did]]] = []
+        for name, act in (("nothing else", None), ("retention", sweep), ("nothing else", None), ("erasure", erase)):
+            with console.status(f"enqueueing beside {name}"):
+                began = time.monotonic()
+                phases.append((name, began, act(url) if act else []))
+                time.sleep(0 if act else given.seconds)
+        ended = time.monotonic()
+        over.set()
+        enqueued: list[Enqueued] = results.get(timeout=60)
+        worker.kill()
+        report(console, given, phases, enqueued, ended)
+
+
+def report(
+    console: Console,
+    given: argparse.Namespace,
+    phases: Sequence[tuple[str, float, list[Did]]],
+    enqueued: Sequence[Enqueued],
+    ended: float,
+) -> None:
+    """Print the tables."""
+    load_now = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    console.print(f"{given.rows:,} rows on {given.days} days; {given.rate:g} enqueues a second; load {load_now}")
+    table = Table("enqueues beside", "seconds", "enqueues", "p50 ms", "p99 ms", "max ms")
+    until = [began for _, began, _ in phases[1:]] + [ended]
+    for (name, began, _), end in zip(phases, until, strict=True):
+        took = sorted(each.seconds * 1_000 for each in enqueued if began <= each.at < end)
+        figures = (f"{took[int(len(took) * share)]:.1f}" for share in (0.5, 0.99))
+        table.add_row(name, f"{end - began:.0f}", f"{len(took):,}", *figures, f"{took[-1]:.1f}")
+    console.print(table)
+    for name, _, did in phases:
+        _print_steps(console, name, did)
+
+
+def _print_steps(console: Console, name: str, did: Sequence[Did]) -> None:
+    if not did:
+        return
+    table = Table(name, "steps", "rows", "median ms", "longest ms", "seconds in all")
+    for what in dict.fromkeys(each.what.partition("_")[0] for each in did):
+        those = [each for each in did if each.what.partition("_")[0] == what]
+        took = sorted(each.seconds * 1_000 for each in those)
+        rows = f"{sum(each.rows for each in those):,}"
+        table.add_row(
+            what, f"{len(those):,}", rows, f"{took[len(took) // 2]:.1f}", f"{took[-1]:.1f}", f"{sum(took) / 1_000:.1f}"
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+-- The roles of an outbox, and all that they may do. Run it as the owner of the tables, in one transaction, again after
+-- each migration: what it does not grant, it takes away. Making roles needs CREATEROLE; where they exist, ownership is
+-- enough. None of them can log in: GRANT outbox_enqueuer TO app.
+
+DO $$
+DECLARE
+    role   text;
+    object regclass;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['outbox_enqueuer', 'outbox_worker', 'outbox_auditor'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        END IF;
+        EXECUTE format('REVOKE ALL ON SCHEMA outbox FROM %I', role);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA outbox FROM %I', role);
+        FOR object IN
+            SELECT c.oid FROM pg_class c
+            WHERE c.relnamespace = 'outbox'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+              AND (NOT c.relispartition OR c.relname LIKE '%\_default')
+        LOOP
+            EXECUTE format('REVOKE ALL ON TABLE %s FROM %I', object, role);
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor;
+
+-- May enqueue: by INSERT, COPY, the functions, an ORM, which reads the defaults of these columns back. Nothing else: it
+-- reads no message and no address, and cancels nothing.
+GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
+GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many TO outbox_enqueuer;
+
+-- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older.
+GRANT SELECT ON outbox.notifications, outbox.suppressions, outbox.partitions TO outbox_worker;
+GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.chores TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers TO outbox_worker;
+GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
+                          outbox.delete_expired, outbox.delete_expired_keys TO outbox_worker;
+
+-- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
+GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.limits, outbox.pauses,
+                outbox.erasures, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
+GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
+DO $$
+DECLARE
+    told record;
+BEGIN
+    FOR told IN
+        SELECT a.attrelid::regclass AS object, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
+        FROM pg_attribute a
+        WHERE a.attrelid IN ('outbox.notifications'::regclass, 'outbox.dead_letters'::regclass, 'outbox.inbox'::regclass,
+                             'outbox.idempotency_keys'::regclass)
+          AND a.attnum > 0 AND NOT a.attisdropped
+          AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'digest'])
+        GROUP BY a.attrelid
+    LOOP
+        EXECUTE format('GRANT SELECT (%s) ON %s TO outbox_auditor', told.columns, told.object);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,20 @@
+"""Chores: a table that says when each is due next, from the SQL files of `migrations/sql/0002`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_SQL = Path(__file__).parent.parent / "sql" / revision
+
+
+def upgrade() -> None:
+    op.execute((_SQL / "up.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    op.execute((_SQL / "down.sql").read_text(encoding="utf-8"))

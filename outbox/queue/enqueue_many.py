@@ -1,0 +1,144 @@
+"""enqueue_many: as enqueue, for many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from outbox import connections
+from outbox.messages import Enqueued
+from outbox.queue import bulk
+from outbox.queue.draft import Draft, enqueued
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    from outbox.connections import Parameters
+
+    Given: TypeAlias = Mapping[str, Any]
+    Work: TypeAlias = Generator[tuple[str, Parameters | Iterator[str]], Any, list[Enqueued]]
+
+ENQUEUE_MANY = """
+SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
+    CAST(:channel AS text[]), CAST(:recipient AS text[]), CAST(:template AS text[]), CAST(:payload AS text[]),
+    CAST(:priority AS text[]), CAST(:run_at AS text[]), CAST(:expires_at AS text[]), CAST(:idempotency_key AS text[]),
+    CAST(:topic AS text[]), CAST(:group_key AS text[]), CAST(:locale AS text[]), CAST(:headers AS text[]),
+    CAST(:delay AS text[]), CAST(:expires_in AS text[]), CAST(:ordering_key AS text[]))
+"""
+
+NOW = "SELECT CAST(CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint) AS text)"
+
+# Keys are taken for all rows of a COPY together; a setting tells which rows were refused.
+BEGIN_COPY = """
+SELECT set_config('outbox.take_keys', 'together', true), set_config('outbox.on_conflict', 'report', true),
+       set_config('outbox.refused', '', true)
+"""
+REFUSED = "SELECT current_setting('outbox.refused', true)"
+END_COPY = "SELECT set_config('outbox.take_keys', '', true), set_config('outbox.on_conflict', '', true)"
+
+CHUNK = 5_000
+_COPY_CHUNK = 10_000
+_WORTH_A_COPY = 300
+
+
+def enqueue_many(
+    conn: Any, notifications: Iterable[Mapping[str, Any]], *, allow_autocommit: bool = False
+) -> list[Enqueued]:
+    """Enqueue many, by COPY where the connection rests on psycopg, else in statements of 5,000; results in order.
+
+    Each notification is a mapping of the arguments of `enqueue`. If one is refused, none is enqueued, and the
+    transaction stays usable.
+
+    Raises:
+        InvalidNotification: as `enqueue` does; the field names the position, such as `[3].recipient`.
+        IdempotencyConflict: for the first conflict; roll back (or to a savepoint) to be rid of the others of the call.
+    """
+    given = list(notifications)
+    below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
+    if below is None:
+        return _run(conn, _in_statements(given), allow_autocommit=allow_autocommit)
+    ((now,),) = connections.run(conn, NOW, {})
+    with below.transaction():  # a savepoint: the caller's transaction has begun
+        return _run(conn, _by_copy(given, int(now)), below)
+
+
+async def aenqueue_many(
+    conn: Any, notifications: Iterable[Mapping[str, Any]], *, allow_autocommit: bool = False
+) -> list[Enqueued]:
+    """Do as `enqueue_many` does, on an asynchronous connection."""
+    given = list(notifications)
+    below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
+    if below is None:
+        return await _arun(conn, _in_statements(given), allow_autocommit=allow_autocommit)
+    ((now,),) = await connections.arun(conn, NOW, {})
+    async with below.transaction():
+        return await _arun(conn, _by_copy(given, int(now)), below)
+
+
+def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> list[Enqueued]:
+    rows = None
+    try:
+        while True:
+            sql, what = work.send(rows)
+            if isinstance(what, Mapping):
+                rows = connections.run(conn, sql, what, allow_autocommit=allow_autocommit)
+            else:
+                rows = connections.copy(below, sql, what)
+    except StopIteration as done:
+        results: list[Enqueued] = done.value
+        return results
+
+
+async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> list[Enqueued]:
+    rows = None
+    try:
+        while True:
+            sql, what = work.send(rows)
+            if isinstance(what, Mapping):
+                rows = await connections.arun(conn, sql, what, allow_autocommit=allow_autocommit)
+            else:
+                rows = await connections.acopy(below, sql, what)
+    except StopIteration as done:
+        results: list[Enqueued] = done.value
+        return results
+
+
+def _in_statements(given: Sequence[Given]) -> Work:
+    """Yield statements with their parameters; return the results."""
+    drafts = [Draft.of(one, position) for position, one in enumerate(given)]
+    results: dict[int, Enqueued] = {}
+    for chunk in _chunks(given, CHUNK):
+        columns = zip(*(drafts[position] for position in chunk), strict=True)
+        rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
+        results |= {position: enqueued(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
+    return [results[position] for position in range(len(drafts))]
+
+
+def _by_copy(given: Sequence[Given], now: int) -> Work:
+    """Yield statements and COPYs; return the results. Each row is checked while the server works on those before it."""
+    identities = bulk.ids(len(given), now)
+    results = [Enqueued(identity, created=True) for identity in identities]
+    refused: set[str] = set()
+    yield BEGIN_COPY, {}
+    for chunk in _chunks(given, _COPY_CHUNK):
+        rows = ((Draft.of(given[position], position), identities[position]) for position in chunk)
+        yield bulk.COPY, bulk.lines(rows, now)
+        ((told,),) = yield REFUSED, {}
+        refused.update(told.split(",") if told else ())
+    yield END_COPY, {}
+    if refused:
+        again = [position for position, identity in enumerate(identities) if str(identity) in refused]
+        found = yield from _in_statements([given[position] for position in again])
+        for position, result in zip(again, found, strict=True):
+            results[position] = result
+    return results
+
+
+def _chunks(given: Sequence[Given], size: int) -> Iterator[Sequence[int]]:
+    """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock."""
+    order: Sequence[int] = range(len(given))
+    keys = [(str(one.get("idempotency_key") or "").encode(errors="replace"), str(one.get("channel"))) for one in given]
+    if any(key for key, _ in keys):
+        order = sorted(order, key=keys.__getitem__)
+    for start in range(0, len(order), size):
+        yield sorted(order[start : start + size])

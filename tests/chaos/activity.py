@@ -1,0 +1,62 @@
+"""What our sessions do in the database, looked at many times a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Self
+
+import psycopg
+
+_EVERY = 0.01
+_IDLE_LIMIT = 0.1  # seconds: between two statements of one transaction every session is idle for a moment
+
+_SESSIONS = """
+SELECT pid, xact_start::text, date_part('epoch', now() - xact_start),
+       state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s)
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'outbox %%' AND backend_type = 'client backend'
+"""
+
+
+class Activity:
+    """Use it as a context manager: it looks at the sessions of all workers from a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
+        self._transactions: dict[tuple[int, str], tuple[float, float]] = {}
+        self.samples = 0
+        self.most_sessions = 0
+        """The most that were connected at once."""
+        self.longest = 0.0
+        """Seconds that the oldest transaction had been open when it was last seen."""
+        self.idle = 0
+        """How often a session was seen that kept a transaction open and did nothing."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def spans(self, began: float, ended: float) -> int:
+        """Return how many transactions were open from `began` to `ended` (`time.monotonic()`), and before and after."""
+        return sum(opened <= began and seen >= ended for opened, seen in self._transactions.values())
+
+    def _run(self) -> None:
+        with psycopg.connect(self._url, autocommit=True, application_name="chaos activity") as conn:
+            while not self._stopping.wait(_EVERY):
+                asked_at = time.monotonic()
+                found = conn.execute(_SESSIONS, [_IDLE_LIMIT]).fetchall()
+                self.samples += 1
+                self.most_sessions = max(self.most_sessions, len(found))
+                for pid, transaction, age, idle in found:
+                    self.idle += bool(idle)
+                    if transaction is not None:
+                        self.longest = max(self.longest, age)
+                        opened, _ = self._transactions.get((pid, transaction), (asked_at - age, 0.0))
+                        self._transactions[pid, transaction] = opened, asked_at

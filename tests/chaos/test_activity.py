@@ -1,0 +1,44 @@
+"""The one who watches sessions sees what it is there for."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from tests.chaos.activity import Activity
+from tests.waiting import wait_until
+
+
+def test_it_sees_long_transactions_and_idle_ones(database_url: str) -> None:
+    with Activity(database_url) as activity, psycopg.connect(database_url, application_name="outbox claim") as conn:
+        began = time.monotonic()
+        conn.execute("SELECT 1")
+        wait_until(lambda: activity.idle > 0)
+        ended = time.monotonic()
+        conn.rollback()
+        assert activity.longest >= 0.1
+        assert activity.most_sessions == 1
+        wait_until(lambda: activity.spans(began + 0.05, ended - 0.05) == 1)
+        assert activity.spans(began - 1, ended) == 0, "it had not begun"
+
+
+def test_it_does_not_mind_statements_of_their_own(database_url: str) -> None:
+    with (
+        Activity(database_url) as activity,
+        psycopg.connect(database_url, application_name="outbox claim", autocommit=True) as conn,
+    ):
+        began = time.monotonic()
+        for _ in range(5):
+            conn.execute("SELECT pg_sleep(0.03)")
+        wait_until(lambda: activity.longest > 0)
+        assert activity.idle == 0
+        assert activity.longest < 0.5
+        assert activity.spans(began, time.monotonic()) == 0
+
+
+def test_sessions_of_others_are_none_of_its_business(database_url: str) -> None:
+    with Activity(database_url) as activity, psycopg.connect(database_url) as conn:
+        conn.execute("SELECT 1")
+        wait_until(lambda: activity.samples > 5)
+        assert (activity.most_sessions, activity.longest) == (0, 0.0)
