@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Result:
-    """One cell, measured once: its `values`, or why there are none; and the server's longest statements, if asked for."""
+    """One cell, measured once: its `values`, or why there are none. `statements` are the server's, if asked for."""
 
     measure: str
     system: str

@@ -35,7 +35,8 @@ SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
        (SELECT coalesce(sum(n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables)
 """
 _LONGEST = f"""
-SELECT total_exec_time, calls, rows, query FROM {_STATEMENTS} WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+SELECT total_exec_time, calls, rows, query FROM {_STATEMENTS}
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY total_exec_time DESC LIMIT 12
 """
 _OTHERS = """
@@ -133,7 +134,7 @@ class Database:
             conn.execute("ANALYZE")
 
     def statements(self) -> list[str]:
-        """Return the statements that took longest since the last call: milliseconds in all, calls, rows, and the text."""
+        """Return the statements that took longest since the last call: milliseconds, calls, rows, and the text."""
         with psycopg.connect(self.url, autocommit=True) as conn:
             conn.execute(f"CREATE EXTENSION IF NOT EXISTS {_STATEMENTS}".encode())
             rows = conn.execute(_LONGEST.encode()).fetchall()

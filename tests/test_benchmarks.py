@@ -306,7 +306,9 @@ def test_the_picture_shows_every_system_the_fastest_first_and_no_date() -> None:
 
 def test_the_page_in_the_repository_is_that_of_the_results_in_it() -> None:
     file = results.newest()
-    assert file is not None
+    if file is None:
+        assert not (ROOT / "docs" / "benchmarks.md").exists(), "a page of no results"
+        return
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     _, _, rest = text.partition(page.BEGIN)
     run = results.read(file)

@@ -1,7 +1,4 @@
-"""`python -m tests.model`: searches the full space, then every mutant, and prints the run that each is caught by.
-
-`--database` drives the statements on PostgreSQL instead, at random, for as long as it is told.
-"""
+"""`python -m tests.model`: searches the full space, then every mutant, and prints the run that each is caught by."""
 
 from __future__ import annotations
 
@@ -23,13 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--reduced", action="store_true", help="search the smaller space of `make test`")
     parser.add_argument("--without", metavar="GUARD", help="show one mutant alone, such as SETTLE_BY_TOKEN")
-    parser.add_argument("--database", action="store_true", help="drive PostgreSQL at random")
-    parser.add_argument("--steps", type=int, default=20_000, help="with --database: how many (default: %(default)s)")
     options = parser.parse_args()
-    if options.database:
-        from tests.model.machine import drive  # noqa: PLC0415 - hypothesis and a server, for this alone
-
-        return drive(options.steps)
     if options.without:
         return _show_mutant(Guard[options.without])
     broken = [_show(space) for space in (REDUCED if options.reduced else FULL)]

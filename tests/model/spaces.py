@@ -25,17 +25,17 @@ class Space(NamedTuple):
         return search(self.rules, notifications=self.notifications, mishaps=self.mishaps)
 
 
-KILLER = Space("2 workers × 2 notifications, one of which kills whoever sends it", Rules(killer=True), mishaps=0)
+KILLER = Space("2 workers x 2 notifications, one of which kills whoever sends it", Rules(killer=True), mishaps=0)
 
 FULL = (
-    Space("2 workers × 2 notifications × 3 attempts, 2 mishaps"),
-    Space("2 workers × 1 notification × 3 attempts, 3 mishaps", notifications=1, mishaps=3),
+    Space("2 workers x 2 notifications x 3 attempts, 2 mishaps"),
+    Space("2 workers x 1 notification x 3 attempts, 3 mishaps", notifications=1, mishaps=3),
     KILLER,
 )
 
 REDUCED = (
-    Space("2 workers × 2 notifications × 3 attempts, 1 mishap", mishaps=1),
-    Space("2 workers × 1 notification × 3 attempts, 2 mishaps", notifications=1),
+    Space("2 workers x 2 notifications x 3 attempts, 1 mishap", mishaps=1),
+    Space("2 workers x 1 notification x 3 attempts, 2 mishaps", notifications=1),
     KILLER,
 )
 

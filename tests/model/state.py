@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """What one worker has of it: `held` is in `Leases`, `former` is still being written though another took its place."""
+    """What one worker has of it: `held` is in `Leases`; `former` is still written though another took its place."""
 
     coming: Answer | None = None
     held: Lease | None = None

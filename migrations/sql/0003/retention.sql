@@ -178,7 +178,9 @@ BEGIN
     DELETE FROM outbox.idempotency_keys k WHERE k.ctid = ANY (chosen);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     next_page := CASE
-        WHEN cardinality(chosen) = batch THEN split_part(ltrim(chosen[batch]::text, '('), ',', 1)::bigint
+        -- The lowest, because they come in no order: on a later page, others before it might have been passed over.
+        WHEN cardinality(chosen) = batch
+            THEN (SELECT min(split_part(ltrim(c.tid::text, '('), ',', 1)::bigint) FROM unnest(chosen) AS c (tid))
         WHEN beyond < pages THEN beyond
     END;
 END

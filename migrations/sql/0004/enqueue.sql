@@ -88,10 +88,14 @@ BEGIN
     SELECT array_agg(i.id) INTO made FROM inserted i;
     PERFORM set_config('outbox.on_conflict', '', true);
 
-    IF EXISTS (SELECT FROM unnest(ids, channels, enqueue_many.idempotency_keys) AS n (id, channel, idempotency_key)
-               LEFT JOIN unnest(made) AS m (id) ON m.id = n.id
-               LEFT JOIN outbox.idempotency_keys k ON k.key = n.idempotency_key AND k.channel = n.channel
-               WHERE m.id IS NULL AND k.key IS NULL) THEN
+    -- With a lock, in key order: or one could go between this statement and the next.
+    IF EXISTS (SELECT FROM (SELECT n.channel, n.idempotency_key
+                            FROM unnest(ids, channels, enqueue_many.idempotency_keys) AS n (id, channel, idempotency_key)
+                            LEFT JOIN unnest(made) AS m (id) ON m.id = n.id
+                            WHERE m.id IS NULL
+                            ORDER BY n.idempotency_key COLLATE "C", n.channel COLLATE "C") AS refused
+               WHERE (SELECT true FROM outbox.idempotency_keys k
+                      WHERE k.key = refused.idempotency_key AND k.channel = refused.channel FOR KEY SHARE) IS NULL) THEN
         RAISE serialization_failure USING
             MESSAGE = 'an idempotency key was dropped by retention while it was looked up', HINT = 'Try the transaction again.';
     END IF;

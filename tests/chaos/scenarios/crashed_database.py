@@ -19,7 +19,7 @@ _RECOVERY = 5.0
 def crashed_database(stage: Stage) -> None:
     rate = stage.pick(reduced=100, full=500)
     crashes = stage.pick(reduced=1, full=7)
-    up = stage.pick(reduced=(1.5, 1.5), full=(20.0, 40.0))
+    up = stage.pick(reduced=(0.8, 0.8), full=(20.0, 40.0))
     down = stage.pick(reduced=(0.2, 0.2), full=(0.0, 2.0))
     lease = stage.pick(reduced=1.0, full=5.0)
     cluster = stage.cluster()
