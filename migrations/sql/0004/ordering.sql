@@ -1,6 +1,6 @@
 -- Notifications of one channel with the same ordering key stand in line: none is claimed before the one ahead of it has
 -- ended. `position` is the place in the line. Whoever has somebody ahead is blocked, which is a run_at that never comes, so
--- that no claim walks over it. See docs/decisions/0010.
+-- that no claim walks over it. See docs/decisions/0007.
 
 ALTER TABLE outbox.notifications ADD COLUMN ordering_key text;
 ALTER TABLE outbox.dead_letters ADD COLUMN ordering_key text;
