@@ -10,6 +10,7 @@ import random
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from outbox import errors
@@ -89,13 +90,23 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         else:
             if route.holds.resume(name):
                 route.listener(ProviderResumed(route.channel, name))
-            identity = receipt.provider_message_id
-            return Sent(provider=name, provider_message_id=clean(identity, 255) if identity else None)
+            return _sent(name, receipt)
     if refused is None:
         held = errors.Misconfigured(f"held: every provider of {route.channel} refuses us for now")
         return judge(held, claimed, route.policy, None, route.chance)
     name, last = refused
     return judge(last, claimed, route.policy, name, route.chance)
+
+
+def _sent(name: str, receipt: Receipt) -> Sent:
+    identity = receipt.provider_message_id
+    return Sent(provider=name, provider_message_id=clean(identity, 255)) if identity else _sent_without_id(name)
+
+
+@cache
+def _sent_without_id(name: str) -> Sent:
+    """Return the same value for all that a provider accepts without an id of its own: making one takes a microsecond."""
+    return Sent(provider=name)
 
 
 async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Receipt:

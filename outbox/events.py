@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -77,9 +77,11 @@ class Claimed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    """One attempt ended, after `seconds` of delivery; it was due `waited` seconds before its claim."""
+class Attempted(NamedTuple):
+    """One attempt ended, after `seconds` of delivery; it was due `waited` seconds before its claim.
+
+    A named tuple and no dataclass, because there is one for every notification, and it is made in half the time.
+    """
 
     id: UUID
     channel: str

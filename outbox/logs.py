@@ -133,6 +133,8 @@ def _told(outcome: Outcome) -> str:
 
 
 def _facts(value: Any) -> dict[str, Any]:
+    if isinstance(value, events.Attempted):
+        return value._asdict()
     return {entry.name: getattr(value, entry.name) for entry in fields(value)}
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
 PRIORITIES: dict[str, int] = {"urgent": 0, "high": 2, "normal": 5, "bulk": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueued:
+class Enqueued(NamedTuple):
     """The answer of `enqueue`: `created` is False when the idempotency key was there, and `id` is then the first's."""
 
     id: UUID
@@ -54,8 +54,10 @@ class Erased:
     suppressions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Notification(NamedTuple):
     """One notification as it was committed: what should be sent, to whom. Immutable, like its row."""
 
     id: UUID
@@ -63,12 +65,17 @@ class Notification:
     recipient: str
     template: str | None = None
     locale: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    payload: Mapping[str, Any] = _NOTHING
     priority: int = 5
     topic: str | None = None
     group_key: str | None = None
     headers: Mapping[str, Any] | None = None
     created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Show all but what it says."""
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "payload")
+        return f"Notification({', '.join(shown)})"
 
 
 @dataclass(frozen=True, slots=True)

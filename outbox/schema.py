@@ -131,8 +131,7 @@ queue = Table(
     _need(
         "run_at",
         _MOMENT,
-        "When it is next due; while leased, when the lease ends; "
-        "infinity while it is blocked by one ahead of it in its line",
+        "When it is due; infinity while it is blocked by one ahead of it in its line",
     ),
     _need(
         "claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")
@@ -149,6 +148,7 @@ queue = Table(
     _need("channel", Text, "As enqueued"),
     _may("position", BigInteger, "The place in the line of its ordering key"),
     _may("ordering_key", Text, "As enqueued"),
+    _may("leased_until", _MOMENT, "When the lease of the worker that holds it ends; empty while it waits"),
     Index("queue_due", "channel", "priority", "run_at"),
     Index("queue_ordering", "channel", "ordering_key", "position", postgresql_where=text("ordering_key IS NOT NULL")),
     Index(

@@ -48,10 +48,10 @@ async def claim(
 async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 1) -> bool:
     """Settle one claim; returns whether it was still ours."""
     now = time.monotonic()
-    settlement = Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, now - 0.2, now)
+    settlement = Settlement(claimed.key, claimed.claim, claimed.attempt, outcome, now - 0.2, now)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         settled, _ = await settle_statement(conn, [settlement], worker=worker)
-        return claimed.id in settled
+        return claimed.key in settled
 
 
 def rows(url: str, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -63,4 +63,4 @@ def rows(url: str, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def expire_leases(url: str) -> None:
     """Let every lease run out now."""
-    rows(url, "UPDATE outbox.queue SET run_at = clock_timestamp() - interval '1 ms' WHERE worker IS NOT NULL")
+    rows(url, "UPDATE outbox.queue SET leased_until = clock_timestamp() - interval '1 ms' WHERE worker IS NOT NULL")

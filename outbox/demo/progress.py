@@ -19,7 +19,7 @@ FROM outbox.attempts
 
 _WORKERS = """
 SELECT w.id, w.pid, 'email' = ANY (w.idle),
-       (SELECT count(*) FROM outbox.queue q WHERE q.worker = w.id AND q.run_at > clock_timestamp())
+       (SELECT count(*) FROM outbox.queue q WHERE q.worker = w.id AND q.leased_until > clock_timestamp())
 FROM outbox.workers w
 ORDER BY w.id
 """

@@ -33,6 +33,7 @@ WITH due AS MATERIALIZED (
         WHERE waiting.channel = (SELECT %(channel)s::text) AND waiting.priority = level.priority
           AND waiting.run_at <= now()
           AND waiting.run_at >= coalesce(now() - make_interval(secs => level.age), '-infinity')
+          AND (waiting.leased_until <= now()) IS NOT FALSE
           AND (%(suspects)s OR waiting.lost + (waiting.worker IS NOT NULL)::int < %(suspicious)s)
           AND (waiting.ordering_key IS NULL
                OR NOT outbox.is_blocked(waiting.channel, waiting.ordering_key, waiting.position))
@@ -43,7 +44,7 @@ WITH due AS MATERIALIZED (
     LIMIT (SELECT %(limit)s::bigint)
 ), claimed AS (
     UPDATE outbox.queue q
-    SET claim = q.claim + 1, worker = %(worker)s, run_at = now() + make_interval(secs => %(lease)s),
+    SET claim = q.claim + 1, worker = %(worker)s, leased_until = now() + make_interval(secs => %(lease)s),
         lost = q.lost + (q.worker IS NOT NULL)::int::smallint
     WHERE q.ctid = ANY (ARRAY(SELECT due.place FROM due))
     RETURNING q.ctid AS place, q.id, q.claim, q.attempt, q.lost, q.priority
@@ -55,7 +56,7 @@ WITH due AS MATERIALIZED (
     WHERE due.worker IS NOT NULL
     ON CONFLICT DO NOTHING
 )
-SELECT c.id, n.channel, n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key,
+SELECT c.id, n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key,
        n.headers::text, n.created_at, c.id::text, c.place::text, c.claim, c.attempt, c.lost, due.worker, s.reason,
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - due.run_at)
@@ -162,12 +163,12 @@ def parameters(
     }
 
 
-def _claimed(asked: str, row: Sequence[Any]) -> Claimed:
-    identity, channel, recipient, template, locale, payload, priority, topic, group_key, headers, created_at = row[:11]
+def _claimed(channel: str, row: Sequence[Any]) -> Claimed:
+    identity, recipient, template, locale, payload, priority, topic, group_key, headers, created_at = row[:10]
     content: dict[str, Any] = {}
     extra, defect = None, None
-    if channel is None:
-        channel, recipient, defect = asked, "", "its row in outbox.notifications is gone"
+    if recipient is None:
+        recipient, defect = "", "its row in outbox.notifications is gone"
     else:
         try:
             content, extra = _decode(payload)[0], headers and _decode(headers)[0]
@@ -176,4 +177,4 @@ def _claimed(asked: str, row: Sequence[Any]) -> Claimed:
     notification = Notification(
         identity, channel, recipient, template, locale, content, priority, topic, group_key, extra, created_at
     )
-    return Claimed._make((notification, *row[11:], defect))
+    return Claimed._make((notification, *row[10:], defect))

@@ -40,6 +40,8 @@ _FARTHEST = timedelta(days=36_500)
 _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
     "locale": 64
 }
+_OBJECT_LIMITS = {"payload": PAYLOAD_LIMIT, "headers": HEADERS_LIMIT}
+_INTERVALS = {"run_at": "delay", "expires_at": "expires_in"}
 _RECIPIENT_LIMIT = 4_096
 
 _TOO_DEEP = f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}"
@@ -89,34 +91,30 @@ class Draft(NamedTuple):
         return f"Draft({self.channel!r}, {self.recipient!r}, template={self.template!r}, payload=…)"
 
 
+_PLACES = {name: place for place, name in enumerate(Draft._fields)}
+# What a draft has where nothing is given: everything but the channel and the recipient, in the order of its fields.
+_BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for name in Draft._fields[2:]]
+
+
 def _checked(given: Mapping[str, Any]) -> Draft:
     if not _FIELDS.issuperset(given):
         _refuse_unknown(given)
-    get = given.get
-    channel = _channel(get("channel"))
-    run_at = expires_at = delay = expires_in = None
-    if get("run_at") is not None or get("expires_at") is not None:
-        run_at, delay = _moment("run_at", get("run_at"))
-        expires_at, expires_in = _moment("expires_at", get("expires_at"))
-        _refuse_expired(get("run_at"), get("expires_at"))
-    payload, headers = get("payload"), get("headers")
-    return Draft(
-        channel,
-        _recipient(channel, get("recipient")),
-        _text("template", get("template")),
-        "{}" if payload is None else _object("payload", payload, PAYLOAD_LIMIT),
-        _priority(get("priority", "normal")),
-        run_at,
-        expires_at,
-        _text("idempotency_key", get("idempotency_key")),
-        _text("topic", get("topic")),
-        _text("group_key", get("group_key")),
-        _text("locale", get("locale")),
-        None if headers is None else _object("headers", headers, HEADERS_LIMIT),
-        delay,
-        expires_in,
-        _text("ordering_key", get("ordering_key")),
-    )
+    channel = _channel(given.get("channel"))
+    row: list[Any] = [channel, _recipient(channel, given.get("recipient")), *_BLANK]
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in _TEXT_LIMITS:
+            row[_PLACES[name]] = _text(name, value)
+        elif name in _OBJECT_LIMITS:
+            row[_PLACES[name]] = _object(name, value, _OBJECT_LIMITS[name])
+        elif name in _INTERVALS:
+            row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = _moment(name, value)
+    if "priority" in given:
+        row[_PLACES["priority"]] = _priority(given["priority"])
+    if given.get("expires_at") is not None:
+        _refuse_expired(given.get("run_at"), given["expires_at"])
+    return Draft._make(row)
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

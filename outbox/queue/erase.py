@@ -58,7 +58,7 @@ WITH ends AS (
     WHERE n.id >= (SELECT lowest FROM ends) AND n.id < (SELECT beyond FROM ends)
       AND outbox.is_of(n.channel, n.recipient, CAST(:channel AS text), CAST(:recipient AS text))
 ), waiting AS (
-    SELECT q.worker IS NOT NULL AND q.run_at > statement_timestamp() AS leased
+    SELECT (q.leased_until > statement_timestamp()) IS TRUE AS leased
     FROM theirs JOIN outbox.queue q ON q.id = theirs.id
 )
 SELECT (SELECT count(*) FROM theirs) - (SELECT count(*) FROM waiting WHERE leased),

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 COUNT = """
 WITH counted AS (
     SELECT q.channel,
-           count(*) FILTER (WHERE q.run_at <= statement_timestamp()) AS due,
-           count(*) FILTER (WHERE q.run_at > statement_timestamp() AND q.worker IS NOT NULL) AS leased,
-           count(*) FILTER (WHERE q.run_at > statement_timestamp() AND q.worker IS NULL AND q.attempt = 0) AS scheduled,
-           count(*) FILTER (WHERE q.run_at > statement_timestamp() AND q.worker IS NULL AND q.attempt > 0) AS retrying,
-           date_part('epoch', statement_timestamp() - min(q.run_at)) AS oldest_due, 0 AS dead, 0 AS workers
-    FROM outbox.queue q
+           count(*) FILTER (WHERE q.due_at <= statement_timestamp()) AS due,
+           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NOT NULL) AS leased,
+           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NULL AND q.attempt = 0) AS scheduled,
+           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NULL AND q.attempt > 0) AS retrying,
+           date_part('epoch', statement_timestamp() - min(q.due_at)) AS oldest_due, 0 AS dead, 0 AS workers
+    FROM (SELECT *, greatest(run_at, leased_until) AS due_at FROM outbox.queue) q
     GROUP BY q.channel
     UNION ALL
     SELECT d.channel, 0, 0, 0, 0, NULL, count(*), 0

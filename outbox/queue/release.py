@@ -21,7 +21,7 @@ WITH held AS MATERIALIZED (
     FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE outbox.queue q
-SET run_at = now(), worker = NULL
+SET run_at = now(), worker = NULL, leased_until = NULL
 FROM held
 WHERE q.id = held.id
 """

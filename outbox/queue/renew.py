@@ -23,7 +23,7 @@ WITH held AS MATERIALIZED (
     FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE outbox.queue q
-SET run_at = now() + make_interval(secs => %(lease)s)
+SET leased_until = now() + make_interval(secs => %(lease)s)
 FROM held
 WHERE q.id = held.id
 RETURNING q.id

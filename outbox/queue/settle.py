@@ -16,7 +16,6 @@ from outbox import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from psycopg import AsyncConnection
 
@@ -51,7 +50,7 @@ WITH ended AS MATERIALIZED (
     FROM ended e
     JOIN removed r ON r.id = e.id AND r.claim = e.claim
 )
-SELECT e.id, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r WHERE r.id = e.id AND r.claim = e.claim)
+SELECT e.id::text, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r WHERE r.id = e.id AND r.claim = e.claim)
 """
 
 # SKIP LOCKED: an application that deletes a leased notification, in a transaction that stays open, must not hold up all
@@ -70,7 +69,7 @@ WITH ended AS MATERIALIZED (
     FROM ended e
     JOIN outbox.queue q ON q.id = e.id
     WHERE (q.claim = e.claim AND q.worker = %(worker)s)
-       OR (e.outcome = 'sent' AND (q.worker IS NULL OR q.run_at <= now()))
+       OR (e.outcome = 'sent' AND (q.worker IS NULL OR q.leased_until <= now()))
     ORDER BY q.id
     FOR UPDATE OF q SKIP LOCKED
 ), removed AS (
@@ -79,7 +78,8 @@ WITH ended AS MATERIALIZED (
                    THEN outbox.unblock_next(q.channel, q.ordering_key, q.position, %(id)s::uuid[]) END
 ), moved AS (
     UPDATE outbox.queue q
-    SET run_at = now() + make_interval(secs => h.delay), attempt = h.attempt, worker = NULL, lost = 0
+    SET run_at = now() + make_interval(secs => h.delay), attempt = h.attempt, worker = NULL, leased_until = NULL,
+        lost = 0
     FROM held h
     WHERE q.id = h.id AND h.delay IS NOT NULL
 ), recorded AS (
@@ -112,7 +112,7 @@ WITH ended AS MATERIALIZED (
         provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
         error = excluded.error, resolution = NULL, resolved_at = NULL
 )
-SELECT e.id, h.id IS NOT NULL AS settled
+SELECT e.id::text, h.id IS NOT NULL AS settled
 FROM ended e
 LEFT JOIN held h ON h.id = e.id AND h.claim = e.claim
 WHERE h.id IS NOT NULL
@@ -123,7 +123,8 @@ WHERE h.id IS NOT NULL
 class Settlement(NamedTuple):
     """What is to be written about one claim. Times are `time.monotonic()` of this process."""
 
-    id: UUID
+    key: str
+    """The notification's id, as text."""
     claim: int
     attempt: int
     """Deliveries tried before this claim."""
@@ -136,11 +137,11 @@ class Settlement(NamedTuple):
 
 async def settle(
     conn: AsyncConnection[Any], settlements: Sequence[Settlement], *, worker: int
-) -> tuple[set[UUID], set[UUID]]:
+) -> tuple[set[str], set[str]]:
     """Write the settlements.
 
     Returns:
-        The ids that were still ours (a late success of another claim is recorded too), and those that are ours but were
+        The keys of those that were still ours (a late success of another claim is recorded too), and those that are ours but were
         locked by somebody, to be settled again later.
     """
     sent = [one for one in settlements if one.place is not None and one.outcome.name == "sent"]
@@ -149,9 +150,9 @@ async def settle(
         if sent:
             await cursor.execute(SETTLE_SENT, {"worker": worker} | _columns_of_sent(sent, time.monotonic()))
             if missed := set(await cursor.fetchall()):
-                rest += [one for one in sent if (one.id, one.claim) in missed]
-                sent = [one for one in sent if (one.id, one.claim) not in missed]
-        settled = {one.id for one in sent}
+                rest += [one for one in sent if (one.key, one.claim) in missed]
+                sent = [one for one in sent if (one.key, one.claim) not in missed]
+        settled = {one.key for one in sent}
         if not rest:
             return settled, set()
         await cursor.execute(SETTLE, {"worker": worker} | _columns(rest, time.monotonic()))
@@ -161,14 +162,14 @@ async def settle(
 
 def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str, str]:
     return {
-        "id": arrays.plain(one.id for one in settlements),
-        "claim": arrays.plain(one.claim for one in settlements),
-        "attempt": arrays.plain(one.attempt + one.outcome.used for one in settlements),
-        "provider": arrays.texts(one.outcome.provider for one in settlements),
-        "provider_message_id": arrays.texts(one.outcome.provider_message_id for one in settlements),
-        "started": arrays.plain(int((now - one.started) * 1e6) for one in settlements),
-        "finished": arrays.plain(int((now - one.finished) * 1e6) for one in settlements),
-        "place": arrays.texts(one.place for one in settlements),
+        "id": arrays.plain([one.key for one in settlements]),
+        "claim": arrays.plain([one.claim for one in settlements]),
+        "attempt": arrays.plain([one.attempt + one.outcome.used for one in settlements]),
+        "provider": arrays.texts([one.outcome.provider for one in settlements]),
+        "provider_message_id": arrays.texts([one.outcome.provider_message_id for one in settlements]),
+        "started": arrays.plain([int((now - one.started) * 1e6) for one in settlements]),
+        "finished": arrays.plain([int((now - one.finished) * 1e6) for one in settlements]),
+        "place": arrays.texts([one.place for one in settlements]),
     }
 
 
@@ -176,7 +177,7 @@ def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[An
     outcomes = [settlement.outcome for settlement in settlements]
     failures = [outcome.failure for outcome in outcomes]
     return {
-        "id": [settlement.id for settlement in settlements],
+        "id": [settlement.key for settlement in settlements],
         "claim": [settlement.claim for settlement in settlements],
         "attempt": [settlement.attempt + settlement.outcome.used for settlement in settlements],
         "outcome": [outcome.name for outcome in outcomes],

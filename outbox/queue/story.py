@@ -17,12 +17,13 @@ STORY = """
 SELECT statement_timestamp(),
        n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.idempotency_key, n.priority,
        n.created_at, n.run_at, n.expires_at,
-       s.state, s.attempts, q.run_at, q.lost, q.worker, w.host, w.pid,
+       s.state, s.attempts, greatest(q.run_at, q.leased_until), q.lost, q.worker, w.host, w.pid,
        (SELECT count(*) FROM outbox.workers live
         WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
        CASE WHEN s.state = 'due' THEN
            (SELECT count(*) FROM outbox.queue o
             WHERE o.channel = q.channel AND o.run_at <= statement_timestamp()
+              AND (o.leased_until <= statement_timestamp()) IS NOT FALSE
               AND (o.priority, o.run_at) < (q.priority, q.run_at))
        ELSE 0 END,
        (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'since ' || CAST(p.created_at AS date))

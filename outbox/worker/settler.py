@@ -15,7 +15,6 @@ from outbox.queue.settle import Settlement, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from uuid import UUID
 
     from outbox.database import Link
     from outbox.events import Listener
@@ -39,7 +38,7 @@ class Ended(NamedTuple):
         """Return what is to be written, under the claim that the lease has by now."""
         lease, outcome, started, finished, _ = self
         claimed = lease.claimed
-        return Settlement(claimed.id, claimed.claim, claimed.attempt, outcome, started, finished, lease.place)
+        return Settlement(claimed.key, claimed.claim, claimed.attempt, outcome, started, finished, lease.place)
 
 
 class Settler:
@@ -131,18 +130,18 @@ class Settler:
             self._end(batch)
 
     def _sorted_out(
-        self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: set[UUID], locked: set[UUID]
+        self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: set[str], locked: set[str]
     ) -> tuple[list[Ended], int]:
         """Return what has ended, and how much of it was not ours any more; what is to be settled again waits again."""
         over, stale = [], 0
         for ended, settlement in zip(batch, settlements, strict=True):
-            if settlement.id in locked:
+            if settlement.key in locked:
                 ended.lease.place = None  # that it was sent is recorded already, which the quick statement cannot know
                 asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._enqueue, ended)
-            elif settlement.id not in settled and ended.lease.claimed.claim != settlement.claim:
+            elif settlement.key not in settled and ended.lease.claimed.claim != settlement.claim:
                 self._enqueue(ended)  # it lapsed, and our own feeder claimed it again while this was written
             else:
-                stale += settlement.id not in settled
+                stale += settlement.key not in settled
                 over.append(ended)
         return over, stale
 

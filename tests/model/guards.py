@@ -18,7 +18,7 @@ class Guard(Enum):
 
     ENQUEUE_IN_THE_TRANSACTION = "enqueue", "a notification is a row of the caller's transaction"
 
-    CLAIM_ONLY_WHAT_IS_DUE = "claim", "run_at <= now(): a row under a lease is not due"
+    CLAIM_ONLY_WHAT_IS_DUE = "claim", "(leased_until <= now()) IS NOT FALSE: a row under a lease is not due"
     CLAIM_TAKES_THE_LAPSED = "claim", "whoever had it: what a vanished worker held is due like any other"
     CLAIM_COUNTS_UP = "claim", "claim = claim + 1: a token of its own for every claim"
     CLAIM_RECORDS_THE_LOST = "claim", "the claim that lapsed is recorded as lost"
@@ -35,7 +35,7 @@ class Guard(Enum):
     SETTLE_TAKES_LATE_SUCCESSES = "settle", "a late success ends a row that nobody holds"
     SETTLE_LATE_SUCCESSES_ALONE = "settle", "outcome = 'sent': no other outcome may be late"
     SETTLE_LATE_WHILE_WAITING = "settle", "q.worker IS NULL: a late success ends what waits for a retry"
-    SETTLE_LATE_WHILE_LAPSED = "settle", "q.run_at <= now(): a late success ends what lapsed again"
+    SETTLE_LATE_WHILE_LAPSED = "settle", "q.leased_until <= now(): a late success ends what lapsed again"
     SETTLE_LATE_UNLESS_HELD = "settle", "a late success leaves a newer claim's row alone"
     SETTLE_RECORDS_LATE_SUCCESSES = "settle", "a success is recorded whoever has the row"
     SETTLE_TURNS_LOST_INTO_SENT = "settle", "ON CONFLICT DO UPDATE … WHERE a.outcome = 'lost'"
@@ -46,7 +46,7 @@ class Guard(Enum):
 
     RELEASE_BY_TOKEN = "release", "q.claim = mine.claim"
 
-    CANCEL_LEAVES_THE_LEASED = "cancel", "NOT (worker IS NOT NULL AND run_at > clock_timestamp())"
+    CANCEL_LEAVES_THE_LEASED = "cancel", "(leased_until > clock_timestamp()) IS NOT TRUE"
     CANCEL_COUNTS_AS_A_CLAIM = "cancel", "recorded as claim + 1: the last word, beside that of the lost one"
     CANCEL_RECORDS_THE_LOST = "cancel", "the claim that lapsed is recorded as lost"
 

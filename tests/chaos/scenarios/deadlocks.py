@@ -127,12 +127,12 @@ class Session:
         now = time.monotonic()
         outcomes = {one.id: self._random.choice(_OUTCOMES) for one in self._some(self._pool.claimed)}
         settlements = [
-            Settlement(one.id, one.claim, one.attempt % 3, outcomes[one.id], now, now)
+            Settlement(one.key, one.claim, one.attempt % 3, outcomes[one.id], now, now)
             for one in {one.id: one for one in self._pool.claimed.copy()}.values()
             if one.id in outcomes
         ]
         settled, _ = self._runner.run(settle(self._aconn, settlements, worker=self._worker))
-        self._pool.letters.extend(each for each in settled if outcomes[each].reason)
+        self._pool.letters.extend(each for each, outcome in outcomes.items() if str(each) in settled and outcome.reason)
 
     def _renew(self) -> None:
         renew(self._conn, held=self._held(), lease=_LEASE, worker=self._worker)

@@ -40,7 +40,7 @@ _STATEMENT_TIMEOUT = 0.5
 _SLOW = 0.45
 _TRIES = 10
 _OPEN = "FROM outbox.queue"
-_LEASED = "FROM outbox.queue WHERE worker IS NOT NULL AND run_at > now()"
+_LEASED = "FROM outbox.queue WHERE worker IS NOT NULL AND leased_until > now()"
 _BEATEN = "SELECT 1 FROM outbox.workers WHERE seen_at > %s"
 _LETTERS = "SELECT notification_id FROM outbox.dead_letters WHERE resolution IS NULL ORDER BY 1"
 
