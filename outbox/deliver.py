@@ -105,7 +105,7 @@ def _sent(name: str, receipt: Receipt) -> Sent:
 
 @cache
 def _sent_without_id(name: str) -> Sent:
-    """Return the same value for all that a provider accepts without an id of its own: making one takes a microsecond."""
+    """Return one value for all that a provider accepts without an id of its own: making each takes a microsecond."""
     return Sent(provider=name)
 
 

@@ -108,7 +108,7 @@ async def yesterday(cloned_url: str) -> str:
     for again in await claim(cloned_url, worker=2):
         if again.claim > 1:
             await settle(cloned_url, again, Sent(provider="smtp"), worker=2)
-    rows(cloned_url, "UPDATE outbox.queue SET worker = NULL, run_at = now() - interval '1 s'")
+    rows(cloned_url, "UPDATE outbox.queue SET worker = NULL, leased_until = NULL, run_at = now() - interval '1 s'")
     rows(cloned_url, "UPDATE outbox.dead_letters SET died_at = died_at - interval '1 day'")
     return cloned_url
 

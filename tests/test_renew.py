@@ -26,7 +26,7 @@ async def test_what_was_taken_over_or_settled_is_ours_no_more(database_url: str)
     claimed = await claim(database_url)
     held = {one.id: one.claim for one in claimed}
     await settle(database_url, claimed[0], Sent(provider="smtp"))
-    rows(database_url, "UPDATE outbox.queue SET run_at = now() - interval '1 s' WHERE id = %s", claimed[1].id)
+    rows(database_url, "UPDATE outbox.queue SET leased_until = now() - interval '1 s' WHERE id = %s", claimed[1].id)
     await claim(database_url, worker=2)
     with psycopg.connect(database_url, autocommit=True) as conn:
         assert renew(conn, held=held, lease=30, worker=1) == ({claimed[2].id}, {claimed[0].id, claimed[1].id})

@@ -225,7 +225,7 @@ async def test_a_lease_that_was_taken_over_is_not_sent_from(database_url: str) -
     async with running(database_url, route(recorder, events=seen), concurrency=1, lease=1.0):
         await await_until(lambda: len(recorder.keys) == 1)
         rows(
-            database_url, "UPDATE outbox.queue SET claim = claim + 1, worker = 999, run_at = now() + interval '1 hour'"
+            database_url, "UPDATE outbox.queue SET claim = claim + 1, worker = 999, leased_until = now() + interval '1 hour'"
         )
         await await_until(lambda: any(isinstance(event, events.LeaseLost) for event in seen))
         gate.set()
@@ -277,7 +277,7 @@ async def test_connections_that_are_cut_are_made_again_and_nothing_is_lost_or_re
         await await_until(lambda: len(recorder.sent) >= 1_000 - 200)
     assert any(isinstance(event, events.DatabaseLost) for event in seen)
     await drain(cloned_url, route(recorder))
-    rows(cloned_url, "UPDATE outbox.queue SET run_at = now() WHERE worker IS NOT NULL")
+    rows(cloned_url, "UPDATE outbox.queue SET leased_until = now() WHERE worker IS NOT NULL")
     await drain(cloned_url, route(recorder))
     assert states(cloned_url) == {"sent": 1_000}
     assert {notification.id for notification in recorder.sent} == set(identities)

@@ -18,7 +18,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    checks = re.search(r"(    CONSTRAINT notifications_id_is_version_7.*?)\n\) PARTITION", _read("0001/tables"), re.DOTALL)
+    tables = _read("0001/tables")
+    checks = re.search(r"(    CONSTRAINT notifications_id_is_version_7.*?)\n\) PARTITION", tables, re.DOTALL)
     constraints = re.sub(r"^    CONSTRAINT", "    ADD CONSTRAINT", checks[1] if checks else "", flags=re.MULTILINE)
     op.execute(f"ALTER TABLE outbox.notifications\n{constraints}")
     op.execute(_function("uuid7", "0001/tables", r";\n"))

@@ -64,9 +64,13 @@ def ids(count: int, now: int) -> list[UUID]:
 
     As in outbox.uuid7(), the 12 bits after the milliseconds are their fraction; each id is one such step further.
     """
-    steps = range(now * 4096 // 1000, now * 4096 // 1000 + count)
+    first = now * 4096 // 1000
+    steps = range(first, first + count)
     noise = struct.unpack(f">{count}Q", os.urandom(8 * count))
-    return [_uuid((step >> 12 << 16 | 0x7000 | step & 0xFFF) << 64 | 1 << 63 | low >> 2) for step, low in zip(steps, noise, strict=True)]
+    return [
+        _uuid((step >> 12 << 16 | 0x7000 | step & 0xFFF) << 64 | 1 << 63 | low >> 2)
+        for step, low in zip(steps, noise, strict=True)
+    ]
 
 
 def _uuid(number: int) -> UUID:

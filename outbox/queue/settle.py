@@ -141,8 +141,8 @@ async def settle(
     """Write the settlements.
 
     Returns:
-        The keys of those that were still ours (a late success of another claim is recorded too), and those that are ours but were
-        locked by somebody, to be settled again later.
+        The keys of those that were still ours (a late success of another claim is recorded too), and of those that are
+        ours but were locked by somebody, to be settled again later.
     """
     sent = [one for one in settlements if one.place is not None and one.outcome.name == "sent"]
     rest = [one for one in settlements if one.place is None or one.outcome.name != "sent"]

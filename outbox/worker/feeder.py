@@ -92,10 +92,12 @@ class Feeder:
                 return
             if found:
                 await self._wakeup.found()
-            elif self._drain:
-                if self._in_hand == 0:
-                    return
+            elif self._drain and self._in_hand > 0:
                 await self._wait_for_freed()
+            elif self._drain and self._marks.was_sweep:
+                return
+            elif self._drain:
+                self._marks.sweep_next()
             else:
                 await self._wakeup.wait()
 

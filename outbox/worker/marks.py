@@ -3,7 +3,8 @@
 Under a snapshot that somebody holds open (a backup, a forgotten psql) PostgreSQL can remove nothing that was claimed or
 settled since, and a claim that looks from the beginning walks over all of it. So each claim begins where earlier ones
 left nothing behind, less a slack for transactions that commit a little late. What is older all the same (committed
-later, replayed, moved, skipped while somebody had it locked) is found by a sweep, which looks at everything.
+later, replayed, moved, skipped while somebody had it locked, left by a worker that vanished) is found by a sweep, which
+looks at everything.
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ class Marks:
     def __init__(self) -> None:
         self._marks: dict[int, float] = {}
         self._next_sweep = 0.0
-        self._is_sweep = False
+        self.was_sweep = False
+        """Whether the last claim looked at everything."""
+
+    def sweep_next(self) -> None:
+        """Have the next claim look at everything."""
+        self._next_sweep = 0.0
 
     def ages(self, levels: Sequence[int], now: float) -> list[float | None]:
         """Return how many seconds back to look on each level; None is all the way."""
-        self._is_sweep = now >= self._next_sweep
-        if self._is_sweep:
+        self.was_sweep = now >= self._next_sweep
+        if self.was_sweep:
             return [None] * len(levels)
         return [now - self._marks[level] + SLACK if level in self._marks else None for level in levels]
 
@@ -45,7 +51,7 @@ class Marks:
         If it brought as many as it might, that holds for the levels before the last one it reached; there, what is
         older than the last row is gone.
         """
-        if self._is_sweep:
+        if self.was_sweep:
             self._next_sweep = now + min((now - asked_at) / _SHARE, LONGEST_UNSWEPT)
         reached = {row.notification.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
         ahead = set(reached)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -212,7 +211,7 @@ class TestTheHttpSink:
             provider = Provider(Settings(port=sink.port))
             await provider.send(MESSAGE, "key-1")
             with pytest.raises(outbox.Rejected):
-                await provider.send(replace(MESSAGE, payload={"edited": True}), "key-1")
+                await provider.send(MESSAGE._replace(payload={"edited": True}), "key-1")
             await provider.aclose()
         assert sink.changed == 1
 
