@@ -44,6 +44,18 @@ def test_the_migrations_go_up_and_down_and_up_again(empty_url: str) -> None:
     assert migrate.is_current(empty_url)
 
 
+def test_a_chore_that_failed_more_often_than_32_bits_can_count_survives_a_step_down_and_up(cloned_url: str) -> None:
+    failures = "SELECT failures FROM outbox.chores"
+    with psycopg.connect(cloned_url) as conn:
+        conn.execute("INSERT INTO outbox.chores (name, due_at, failures) VALUES ('a', now(), 4294967296)")
+    migrate.downgrade(cloned_url, "0004")
+    with psycopg.connect(cloned_url) as conn:
+        assert conn.execute(failures).fetchall() == [(2_147_483_647,)]
+    migrate.upgrade(cloned_url)
+    with psycopg.connect(cloned_url) as conn:
+        assert conn.execute(failures + " WHERE failures + 1 > 2147483647").fetchall() == [(2_147_483_647,)]
+
+
 def test_several_migrations_at_once_wait_for_each_other(empty_url: str) -> None:
     errors: list[Exception] = []
 

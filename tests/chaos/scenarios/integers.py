@@ -44,7 +44,7 @@ _NARROW_CAST = re.compile(r"::\s*int(?:eger|4)?\b|\bAS\s+int(?:eger|4)?\s*\)", r
 _FROM_0_TO_9 = re.compile(r"IS NOT NULL\)::int\b|CAST\(CAST\(:priority AS text\) AS integer\)", re.IGNORECASE)
 
 
-@scenario(42, "sequences, claims and counters pass 2^31 and 2^32", gap="chores.failures has 32 bits")
+@scenario(42, "sequences, claims and counters pass 2^31 and 2^32")
 def past_31_and_32_bits(stage: Stage) -> None:
     rounds = stage.pick(reduced=3, full=12)
     events: list[Event] = []
