@@ -7,6 +7,9 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from gc import is_tracked
+from operator import length_hint
+from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -43,9 +46,14 @@ _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key
 _RECIPIENT_LIMIT = 4_096
 
 _TOO_DEEP = f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}"
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_CONTAINERS = (dict, list, tuple)
+_SCALARS = frozenset((int, float, bool, type(None)))
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode  # what holds itself is too deep
 
-_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_CHANNEL_LIMIT = 63
+_CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # A NUL as json.dumps writes it; an even number of backslashes before it makes it the text "\u0000" instead.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -128,9 +136,10 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
 
 
 def _channel(value: Any) -> str:
-    if not isinstance(value, str) or not _is_name(value):
+    if not isinstance(value, str) or len(value) > _CHANNEL_LIMIT or not _is_name(value):
         raise InvalidNotification(
-            "channel", f"{value!r} is not a channel name: lower-case letters, digits and underscores, such as email"
+            "channel",
+            f"{shown(value)} is not a channel name: lower-case letters, digits and underscores, such as email",
         )
     return value
 
@@ -150,16 +159,20 @@ def _recipient(channel: str, value: Any) -> str:
         raise InvalidNotification(
             "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
         )
+    if len(value) * 4 > _RECIPIENT_LIMIT and _is_longer_than(_RECIPIENT_LIMIT, value):
+        raise InvalidNotification("recipient", f"is longer than {_RECIPIENT_LIMIT} bytes")
     if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
-    if len(value) * 4 > _RECIPIENT_LIMIT and len(value.encode()) > _RECIPIENT_LIMIT:
-        raise InvalidNotification("recipient", f"is longer than {_RECIPIENT_LIMIT} bytes")
     if channel == "email":
         try:
             check_email(value)
         except ValueError as error:
             raise InvalidNotification("recipient", str(error)) from None
     return value
+
+
+def _is_longer_than(limit: int, value: str) -> bool:
+    return len(value[: limit + 1].encode(errors="surrogatepass")) > limit
 
 
 def _text(field: str, value: Any) -> str | None:
@@ -176,35 +189,53 @@ def _text(field: str, value: Any) -> str | None:
 
 
 def _object(field: str, value: Any, limit: int) -> str:
-    if not hasattr(value, "keys"):
+    if not isinstance(value, dict) and not hasattr(value, "keys"):
         raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
+    text = ""
     try:
-        text = _encode(value if isinstance(value, dict) else dict(value))
-        size = len(text) if text.isascii() else len(text.encode())
+        value = value if isinstance(value, dict) else dict(value)
+        # The collector of garbage tracks no dict of texts and numbers alone: the quickest sign that nothing is nested.
+        nested = is_tracked(value)
+        room = _room_left(limit, value) if nested else limit - 4 * len(value) - sum(map(length_hint, value.values()))
+        if room >= 0:
+            text = _encode(value)
+            room = limit - (len(text) if text.isascii() else len(text.encode()))
+        if "[" in text and not nested:  # nor does it track every tuple
+            _room_left(limit, value)
     except UnicodeEncodeError:
         raise InvalidNotification(field, "contains half a surrogate pair, which is no character") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, RecursionError) or "Circular" in str(error):
-            raise InvalidNotification(field, _TOO_DEEP) from None
+    except RecursionError:
+        raise InvalidNotification(field, _TOO_DEEP) from None
+    except (TypeError, ValueError) as error:
         raise InvalidNotification(field, f"is not JSON: {error}") from None
-    # As many brackets as that, some perhaps in texts, must be there before it can be nested too deeply.
-    if text.count("{") + text.count("[") > NESTING_LIMIT and not _is_flatter_than(NESTING_LIMIT, value):
-        raise InvalidNotification(field, _TOO_DEEP)
-    if size > limit:
-        raise InvalidNotification(
-            field, f"is {size:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)"
-        )
+    if room < 0:
+        problem = f"is at least {limit - room:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)"
+        raise InvalidNotification(field, problem)
     if "\\u0000" in text and _JSON_NUL.search(text):
         raise InvalidNotification(field, "contains a NUL character, which PostgreSQL cannot store")
     return text
 
 
-def _is_flatter_than(limit: int, value: Any) -> bool:
+def _room_left(room: int, value: Any, depth: int = NESTING_LIMIT) -> int:
+    """Return what is left of `room` bytes beside the JSON of `value`, counted low; stop as soon as nothing is left.
+
+    Raises RecursionError, as the encoder does, for what is nested too deeply.
+    """
+    if not depth:
+        raise RecursionError
+    room -= 2 * len(value)
     if isinstance(value, dict):
+        room -= 2 * len(value)
         value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return True
-    return limit > 0 and all(_is_flatter_than(limit - 1, inner) for inner in value)
+    for inner in value:
+        kind = type(inner)
+        if kind is str:
+            room -= len(inner)
+        elif kind not in _SCALARS and isinstance(inner, _CONTAINERS):
+            room = _room_left(room, inner, depth - 1)
+        if room < 0:
+            break
+    return room
 
 
 def _priority(value: Any) -> str:
@@ -213,7 +244,7 @@ def _priority(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9:  # noqa: PLR2004 - the CHECK's bounds
         return str(value)
     raise InvalidNotification(
-        "priority", f"{value!r} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)"
+        "priority", f"{shown(value)} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)"
     )
 
 
