@@ -43,7 +43,7 @@ test: $(INSTALLED) ## Run every test, on a PostgreSQL of its own or that of OUTB
 bench: $(BENCH) ## Measure outbox beside its rivals (an hour); ARGS="--systems outbox,pgqueuer --measures drain --rounds 1"
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-chaos: $(INSTALLED) ## Kill, freeze and cut things for an hour, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
+chaos: $(INSTALLED) ## Kill, freeze and cut things for three hours, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
 	@.venv/bin/python -m tests.chaos $(ARGS)
 
 lint: $(INSTALLED) ## Check rules, format and types

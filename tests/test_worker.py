@@ -225,7 +225,8 @@ async def test_a_lease_that_was_taken_over_is_not_sent_from(database_url: str) -
     async with running(database_url, route(recorder, events=seen), concurrency=1, lease=1.0):
         await await_until(lambda: len(recorder.keys) == 1)
         rows(
-            database_url, "UPDATE outbox.queue SET claim = claim + 1, worker = 999, leased_until = now() + interval '1 hour'"
+            database_url,
+            "UPDATE outbox.queue SET claim = claim + 1, worker = 999, leased_until = now() + interval '1 hour'",
         )
         await await_until(lambda: any(isinstance(event, events.LeaseLost) for event in seen))
         gate.set()

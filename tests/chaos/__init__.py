@@ -37,6 +37,6 @@ A scenario is one function in a module of `tests/chaos/scenarios/`, where it is 
   is enqueued by `tests.hands.enqueue` is acknowledged by its ids: `stage.ledger.acknowledge(hands.enqueue(url, 100))`.
 - A recipient of the HTTP provider may be mischief: `exit@x`, `segfault@x`, `oom@x`, `memory@x`, `loop@x`, `block@3.5`.
 - Coroutines are run with `asyncio.run` inside the scenario: it is a plain function.
-- Reduced, a scenario needs at most 8 s beside others on two cores; at full length about 5 minutes at most.
+- Reduced, a scenario needs at most 8 s beside others on two cores; at full length about 5 minutes, if it can.
 - A scenario leaves nothing behind: what the stage made is ended by the stage, and processes of others are left alone.
 """

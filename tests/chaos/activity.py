@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Self
 
 import psycopg
@@ -48,6 +49,11 @@ class Activity:
         return sum(opened <= began and seen >= ended for opened, seen in self._transactions.values())
 
     def _run(self) -> None:
+        while not self._stopping.wait(_EVERY):
+            with suppress(psycopg.OperationalError):  # the server may be killed meanwhile
+                self._watch()
+
+    def _watch(self) -> None:
         with psycopg.connect(self._url, autocommit=True, application_name="chaos activity") as conn:
             while not self._stopping.wait(_EVERY):
                 asked_at = time.monotonic()

@@ -109,10 +109,13 @@ class Injector:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(psycopg.Cursor, "execute", self._execute(psycopg.Cursor.execute))
             patch.setattr(psycopg.AsyncCursor, "execute", self._aexecute(psycopg.AsyncCursor.execute))
+            patch.setattr(psycopg.Cursor, "copy", self._copy(psycopg.Cursor.copy))
+            patch.setattr(psycopg.AsyncCursor, "copy", self._acopy(psycopg.AsyncCursor.copy))
             patch.setattr(psycopg, "connect", self._connect(psycopg.connect))
             patch.setattr(psycopg.AsyncConnection, "connect", self._aconnect(psycopg.AsyncConnection.connect))
+            patch.setattr(psycopg.Connection, "transaction", self._transaction(psycopg.Connection.transaction))
             patch.setattr(
-                psycopg.AsyncConnection, "transaction", self._transaction(psycopg.AsyncConnection.transaction)
+                psycopg.AsyncConnection, "transaction", self._atransaction(psycopg.AsyncConnection.transaction)
             )
             patch.setattr(psycopg.Connection, "notifies", self._notifies(psycopg.Connection.notifies))
             yield
@@ -144,6 +147,42 @@ class Injector:
             return result
 
         return execute
+
+    def _copy(self, true: Any) -> Any:
+        @contextmanager
+        def copy(cursor: Any, query: Any, *args: Any, **how: Any) -> Iterator[Any]:
+            fault = self.arrive()
+            _before(fault)
+            if fault == "hangs":
+                cursor.execute(_HANG)
+            with true(cursor, query, *args, **how) as copying:
+                written = _remembered(copying)
+                yield copying
+            if fault == "twice":
+                with true(cursor, query, *args, **how) as copying:
+                    for some in written:
+                        copying.write(some)
+            _after(fault)
+
+        return copy
+
+    def _acopy(self, true: Any) -> Any:
+        @asynccontextmanager
+        async def copy(cursor: Any, query: Any, *args: Any, **how: Any) -> AsyncIterator[Any]:
+            fault = self.arrive()
+            _before(fault)
+            if fault == "hangs":
+                await cursor.execute(_HANG)
+            async with true(cursor, query, *args, **how) as copying:
+                written = _remembered(copying)
+                yield copying
+            if fault == "twice":
+                async with true(cursor, query, *args, **how) as copying:
+                    for some in written:
+                        await copying.write(some)
+            _after(fault)
+
+        return copy
 
     def _connect(self, true: Any) -> Any:
         def connect(*args: Any, **how: Any) -> Any:
@@ -177,6 +216,19 @@ class Injector:
         return connect
 
     def _transaction(self, true: Any) -> Any:
+        @contextmanager
+        def transaction(conn: Any, *args: Any, **how: Any) -> Iterator[Any]:
+            fault = self.arrive()
+            _before(fault)
+            if fault == "hangs":
+                conn.execute(_HANG)
+            with true(conn, *args, **how) as begun:
+                yield begun
+            _after(fault)
+
+        return transaction
+
+    def _atransaction(self, true: Any) -> Any:
         @asynccontextmanager
         async def transaction(conn: Any, *args: Any, **how: Any) -> AsyncIterator[Any]:
             fault = self.arrive()
@@ -200,6 +252,19 @@ class Injector:
             _after(fault)
 
         return notifies
+
+
+def _remembered(copying: Any) -> list[Any]:
+    """Return a list to which all that is written to a COPY is added."""
+    written: list[Any] = []
+    write = copying.write
+
+    def remember(some: Any) -> Any:
+        written.append(some)
+        return write(some)
+
+    copying.write = remember
+    return written
 
 
 def _before(fault: Fault | None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from outbox.demo.children import Children
 from outbox.migrate import upgrade
+from tests.chaos.activity import Activity
 from tests.chaos.application import Application
 from tests.chaos.background import Background
 from tests.chaos.cluster import Cluster
@@ -22,7 +23,7 @@ from tests.hands import rows
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.chaos.ledger import Audit
@@ -219,6 +220,17 @@ class Stage:
     def note(self, words: str) -> None:
         """Add what a reader of the findings should know."""
         self.findings.notes.append(words)
+
+    @contextmanager
+    def watched_sessions(self) -> Iterator[None]:
+        """At full length, look at what the workers do in the database, and check what scenario 58 asks of it."""
+        if not self.full:
+            yield
+            return
+        with Activity(self.url) as activity:
+            yield
+        self.at_most(1, "the longest transaction", activity.longest, " s")
+        self.exactly(0, "idle in a transaction", activity.idle)
 
     def at_most(self, limit: float, name: str, measured: float, unit: str = "") -> None:
         """Check that no more than `limit` was measured."""

@@ -42,3 +42,12 @@ def test_sessions_of_others_are_none_of_its_business(database_url: str) -> None:
         conn.execute("SELECT 1")
         wait_until(lambda: activity.samples > 5)
         assert (activity.most_sessions, activity.longest) == (0, 0.0)
+
+
+def test_it_goes_on_when_its_session_is_ended(database_url: str) -> None:
+    with Activity(database_url) as activity, psycopg.connect(database_url, autocommit=True) as conn:
+        wait_until(lambda: activity.samples > 0)
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chaos activity'"
+        assert conn.execute(ours).fetchall() == [(True,)]
+        seen = activity.samples
+        wait_until(lambda: activity.samples > seen + 2)

@@ -62,6 +62,21 @@ async def test_what_a_fault_lets_the_database_do_first(database_url: str, fault:
     assert rows(database_url, "SELECT claim FROM outbox.queue") == [(claims,)]
 
 
+@pytest.mark.parametrize("fault", ["raises before", "raises after", "twice", "hangs"])
+def test_a_copy_that_fails_leaves_nothing_behind_and_succeeds_when_it_is_tried_again(
+    database_url: str, fault: Fault
+) -> None:
+    """The second of two brings the same ids, which the primary key refuses."""
+    many = [{"channel": "push", "recipient": "x", "idempotency_key": str(number)} for number in range(300)]
+    injector = Injector()
+    injector.plan = {site("queue/enqueue_many.py", "connections.copy"): fault}
+    with injector.installed(), psycopg.connect(database_url, options="-c statement_timeout=1000") as conn:
+        with pytest.raises(psycopg.Error):
+            outbox.enqueue_many(conn, many)
+        assert conn.execute("SELECT count(*) FROM outbox.queue").fetchone() == (0,)
+        assert sum(made.created for made in outbox.enqueue_many(conn, many)) == 300
+
+
 def test_a_call_that_hangs_does_so_in_the_database(database_url: str) -> None:
     injector = Injector()
     injector.plan = {site("queue/cancel.py", "connections.run"): "hangs"}

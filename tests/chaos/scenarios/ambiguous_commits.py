@@ -41,7 +41,8 @@ def ambiguous_enqueues(stage: Stage) -> None:
         with psycopg.connect(stage.url) as again:
             other_id += _take_order(again, label).id != first.id
         stage.ledger.acknowledge([label])
-    stage.fleet(http=sink).start(1, "--drain")[0].process.wait(60)
+    with stage.watched_sessions():
+        stage.fleet(http=sink).start(1, "--drain")[0].process.wait(60)
     stage.exactly(orders, "commits that were cut off", min(unheard, trap.sprung))
     stage.exactly(0, "retries that were told another id", other_id)
     audit = stage.account(orders=True)
@@ -66,14 +67,15 @@ def ambiguous_claims_and_settlements(stage: Stage) -> None:
     fleet.start(2, ready=True)  # what a worker asks before it claims is not to be cut
     settlements = proxy.trap(purpose="outbox settle", times=cuts, chance=lambda: stage.random.random() < 0.3)
     claims = proxy.trap(purpose="outbox claim", times=cuts, mode="rows", chance=lambda: stage.random.random() < 0.3)
-    deadline = time.monotonic() + 60 + 2 * cuts
-    while min(settlements.sprung, claims.sprung) < cuts and time.monotonic() < deadline:
-        if stage.unsettled() < _WAITING:
-            stage.ledger.acknowledge(enqueue(stage.url, _WAITING, channel="push"))
-        stage.say(f"{settlements.sprung} settlements and {claims.sprung} claims of {cuts} are cut off")
-        time.sleep(0.05)
-    last_cut = time.time()
-    stage.settle(timeout=10 * lease)
+    with stage.watched_sessions():
+        deadline = time.monotonic() + 60 + 2 * cuts
+        while min(settlements.sprung, claims.sprung) < cuts and time.monotonic() < deadline:
+            if stage.unsettled() < _WAITING:
+                stage.ledger.acknowledge(enqueue(stage.url, _WAITING, channel="push"))
+            stage.say(f"{settlements.sprung} settlements and {claims.sprung} claims of {cuts} are cut off")
+            time.sleep(0.05)
+        last_cut = time.time()
+        stage.settle(timeout=10 * lease)
     stage.exactly([0, 0], "exit codes", fleet.stop())
     audit = stage.account()
     lost = _lost_claims(stage.url)

@@ -18,7 +18,7 @@ _RECOVERY = 5.0
 @scenario(4, "PostgreSQL is killed over and over", own_cluster=True)
 def crashed_database(stage: Stage) -> None:
     rate = stage.pick(reduced=100, full=500)
-    crashes = stage.pick(reduced=1, full=7)
+    seconds = stage.pick(reduced=0.5, full=600.0)
     up = stage.pick(reduced=(0.8, 0.8), full=(20.0, 40.0))
     down = stage.pick(reduced=(0.2, 0.2), full=(0.0, 2.0))
     lease = stage.pick(reduced=1.0, full=5.0)
@@ -27,14 +27,14 @@ def crashed_database(stage: Stage) -> None:
     fleet = stage.fleet(http=sink, worker={"lease": lease}, policy={"max_lost": 100})
     fleet.start(2, ready=True)
     shares: list[float] = []
-    with stage.application(rate=rate, channels={"push": 1}) as application:
-        began = time.monotonic()
-        for number in range(1, crashes + 1):
-            time.sleep(stage.random.uniform(*up))
+    with stage.watched_sessions(), stage.application(rate=rate, channels={"push": 1}) as application:
+        back = began = time.monotonic()
+        while back - began < seconds:
+            time.sleep(max(back + stage.random.uniform(*up) - time.monotonic(), 0))
             cluster.kill()
             time.sleep(stage.random.uniform(*down))
             back = cluster.start()
-            stage.say(f"crash {number} of {crashes}, {application.enqueued:,} orders")
+            stage.say(f"{len(shares) + 1} crashes, {application.enqueued:,} orders")
             shares.append(_share_after(stage, back, application))
         application.finish()
         took = time.monotonic() - began
@@ -45,7 +45,7 @@ def crashed_database(stage: Stage) -> None:
     stage.at_least(0.95, f"deliveries ÷ orders, {_RECOVERY:g} s after the server accepts connections", min(shares))
     stage.exactly(0, "copies at a provider with keys", audit.copies)
     stage.note(f"{audit.uncertain} commits of which the application never heard")
-    stage.ran(f"{took:.0f} s, {application} ({rate:,} asked for), {crashes} crashes, lease {lease:g} s")
+    stage.ran(f"{took:.0f} s, {application} ({rate:,} asked for), {len(shares)} crashes, lease {lease:g} s")
 
 
 def _share_after(stage: Stage, back: float, application: Application) -> float:

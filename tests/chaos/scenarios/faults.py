@@ -16,6 +16,7 @@ from outbox import database
 from outbox.errors import Rejected
 from outbox.queue.discard import discard
 from outbox.queue.replay import replay
+from outbox.queue.unblock import unblock
 from tests.chaos.injector import Injector, Site, all_sites
 from tests.chaos.scenario import scenario
 from tests.hands import rows
@@ -39,8 +40,10 @@ _PATIENCE = 20.0
 _STATEMENT_TIMEOUT = 0.5
 _SLOW = 0.45
 _TRIES = 10
+_WORTH_A_COPY = 300
 _OPEN = "FROM outbox.queue"
 _LEASED = "FROM outbox.queue WHERE worker IS NOT NULL AND leased_until > now()"
+_SCHEDULED = "FROM outbox.queue WHERE run_at BETWEEN now() + interval '1 minute' AND now() + interval '1 day'"
 _BEATEN = "SELECT 1 FROM outbox.workers WHERE seen_at > %s"
 _LETTERS = "SELECT notification_id FROM outbox.dead_letters WHERE resolution IS NULL ORDER BY 1"
 
@@ -98,6 +101,7 @@ class Life:
     # The application, which makes a transaction again when nobody knows how it ended: its keys are for that
 
     async def _enqueue(self) -> None:
+        await self._enqueue_by_copy()
         slow, unwelcome, single, pair = (
             self._drafts(*each) for each in (("slow", 2), ("unwelcome", 4), ("x", 2), ("x", 2))
         )
@@ -109,6 +113,20 @@ class Life:
         first, second = self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, pointless)))
         self._sync(lambda conn: outbox.cancel(conn, id=first))
         await self._async(lambda conn: outbox.acancel(conn, id=second))
+        line = self._drafts("x", 2, ordering_key=str(self._number))
+        ahead, _ = self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, line)))
+        self._sync(lambda conn: outbox.cancel(conn, id=ahead))
+        await self._async(unblock)
+
+    async def _enqueue_by_copy(self) -> None:
+        """Take all but a few of them back again: the life would become long."""
+        many, others = (
+            [*self._drafts("x", 5, priority="bulk"), *self._drafts("x", _WORTH_A_COPY, run_at=timedelta(hours=1))]
+            for _ in range(2)
+        )
+        self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, many)))
+        self._tell(await self._async(lambda conn: outbox.aenqueue_many(conn, others)))
+        rows(self._url, f"SELECT outbox.cancel(id, NULL, NULL, NULL) {_SCHEDULED}")
 
     def _drafts(self, recipient: str, count: int, **more: Any) -> list[dict[str, Any]]:
         self._made += count
@@ -189,11 +207,7 @@ class Life:
         return int(rows(self._url, f"SELECT count(*) {query}")[0][0])
 
 
-@scenario(
-    57,
-    "one call to a database or a provider fails, whichever it is",
-    gap="many by COPY, and the chore that unblocks, are not called in these lives",
-)
+@scenario(57, "one call to a database or a provider fails, whichever it is")
 def fault_at_every_call(stage: Stage) -> None:
     sites = sorted(all_sites())
     pairs = [(site, fault) for site in sites for fault in _FAULTS]

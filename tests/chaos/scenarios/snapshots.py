@@ -98,14 +98,15 @@ class Consumer:
 def held_snapshots(stage: Stage) -> None:
     rate = stage.pick(reduced=300, full=800)
     alone = stage.pick(reduced=1.5, full=30.0)
-    held = stage.pick(reduced=2.5, full=240.0)
+    held = stage.pick(reduced=2.5, full=600.0)
+    read = stage.pick(reduced=held / 2, full=120.0)
     dead = stage.pick(reduced=40_000, full=0)
     share = stage.pick(reduced=0.05, full=0.01)  # of few claims, one in a hundred is the first to look at everything
     with Consumer(stage) as consumer, stage.application(rate=rate, channels={"push": 1}) as application:
         stage.say("without a snapshot")
         warm = time.monotonic() + alone / 3
         time.sleep(alone)
-        with held_snapshot(stage.url), _readers(stage.url, held):
+        with held_snapshot(stage.url), _readers(stage.url, held, read):
             litter(stage.url, dead)
             began = time.monotonic()
             before = application.enqueued, len(stage.ledger.deliveries)
@@ -124,7 +125,8 @@ def held_snapshots(stage: Stage) -> None:
     stage.note(f"claim p{100 - 100 * share:.0f}: {usual * 1_000:.1f} ms without, {slow * 1_000:.1f} ms with a snapshot")
     stage.account(orders=True)
     stage.ran(
-        f"{alone:g} s without, {held:g} s with a snapshot and {_READERS} more readers, at {rate}/s, {dead:,} dead rows"
+        f"{alone:g} s without, {held:g} s with a snapshot and {_READERS} more readers of {read:g} s each, at "
+        f"{rate}/s, {dead:,} dead rows"
     )
 
 
@@ -139,16 +141,18 @@ def _watch(stage: Stage, application: Application, seconds: float) -> int:
 
 
 @contextmanager
-def _readers(url: str, seconds: float) -> Iterator[None]:
-    """Run readers that overlap, each for half of the time."""
+def _readers(url: str, seconds: float, each: float) -> Iterator[None]:
+    """Run readers that overlap, each of which takes a new snapshot after a while, for so many seconds."""
+    ends = time.monotonic() + seconds
 
     def read(number: int) -> None:
-        time.sleep(number * seconds / (2 * _READERS))
-        with held_snapshot(url):
-            time.sleep(seconds / 2)
+        time.sleep(number * each / _READERS)
+        while (left := ends - time.monotonic()) > 0:
+            with held_snapshot(url):
+                time.sleep(min(each, left))
 
     with ThreadPoolExecutor(_READERS) as readers:
         done = [readers.submit(read, number) for number in range(_READERS)]
         yield
-    for each in done:
-        each.result()
+    for one in done:
+        one.result()
