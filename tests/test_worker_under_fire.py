@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +16,6 @@ from outbox.messages import Notification, Receipt
 from outbox.queue.claim import Claimed
 from outbox.worker import chores, shift, slots
 from outbox.worker.leases import Leases
-from outbox.worker.lifeline import _cut
 from tests.hands import enqueue, expire_leases, rows
 from tests.recorder import Recorder, drain, route, worker
 from tests.test_worker import running, states
@@ -127,15 +124,6 @@ async def test_a_lock_on_the_table_of_workers_does_not_cost_a_lease(database_url
             await await_until(lambda: len(recorder.sent) == 1)
     assert len(recorder.keys) == 1
     assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "sent")]
-
-
-def test_a_statement_that_hangs_is_ended_from_another_thread(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as conn:
-        threading.Timer(0.2, _cut, [conn]).start()
-        began = time.monotonic()
-        with pytest.raises(psycopg.OperationalError):
-            conn.execute("SELECT pg_sleep(30)")
-        assert time.monotonic() - began < 5
 
 
 async def test_prepared_statements_that_a_pooler_loses_are_done_without(database_url: str) -> None:

@@ -20,11 +20,7 @@ _ALL_AT_ONCE = 15.0  # a claim has to be given up, and after it a settlement
 _PER_WORKER = 4  # claim, settle, lifeline, and one for the moment of a chore
 
 
-@scenario(
-    11,
-    "connections to the database fall silent, and stay open",
-    gap="a claim or a settlement waits 30 s for an answer that does not come",
-)
+@scenario(11, "connections to the database fall silent, and stay open")
 def half_open(stage: Stage) -> None:
     purposes = stage.pick(reduced=(_EVERY,), full=_PURPOSES)
     rounds = stage.pick(reduced=1, full=5)
