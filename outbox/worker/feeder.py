@@ -114,6 +114,8 @@ class Feeder:
                 await self._wait_for_freed()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
+            elif len(self.ready) and self._route.holds.all_held():
+                await asyncio.sleep(self._settings.poll)  # a probe is under way to a slot; the next would be put off
             elif free >= max(ahead // 2, 1):
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:
