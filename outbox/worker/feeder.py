@@ -87,15 +87,17 @@ class Feeder:
             if room == 0:
                 self.gave_up = True
                 return
+            idle = self._in_hand == 0
             found = await self._claim(room)
             if self._stopping:
                 return
             if found:
                 await self._wakeup.found()
             elif self._drain:
-                if self._in_hand == 0:
+                if idle:  # already when we asked: what ended since may have left something due, or made way for it
                     return
-                await self._wait_for_freed()
+                if self._in_hand:
+                    await self._wait_for_freed()
             else:
                 await self._wakeup.wait()
 
