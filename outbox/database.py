@@ -12,6 +12,7 @@ import psycopg
 
 from outbox.errors import ConfigError, clean
 from outbox.events import DatabaseBack, DatabaseLost
+from outbox.silence import PATIENCE, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -27,8 +28,7 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-_CONNECT_TIMEOUT = 10
-_STATEMENT_TIMEOUT = 30.0
+_CONNECT_TIMEOUT = 5
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -90,12 +90,13 @@ class Link:
     acknowledgement was lost.
     """
 
-    def __init__(self, url: str, purpose: str, listener: Listener) -> None:
+    def __init__(self, url: str, purpose: str, listener: Listener, *, patience: float = PATIENCE) -> None:
         self._url = url
         self._purpose = purpose
         self._listener = listener
         self._conn: psycopg.AsyncConnection[Any] | None = None
         self._prepare_after: int | None = 5
+        self._watch = Watch(url, patience)
         self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, at_start: bool = False) -> T:
@@ -132,23 +133,29 @@ class Link:
 
     async def _once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(_STATEMENT_TIMEOUT):
-                if self._conn is None or self._conn.closed:
-                    self._conn = await psycopg.AsyncConnection.connect(
-                        self._url,
-                        autocommit=True,
-                        prepare_threshold=self._prepare_after,
-                        connect_timeout=_CONNECT_TIMEOUT,
-                        application_name=f"outbox {self._purpose}",
-                        **KEEPALIVE,
-                    )
-                    if self._prepare_after is not None and await is_pooled(self._conn):
+            if self._conn is None or self._conn.closed:
+                self._conn = await self._connect()
+                self._watch.can_ask = False
+            with self._watch.over(self._conn):
+                if self._prepare_after is not None and not self._watch.can_ask:
+                    self._watch.can_ask = not await is_pooled(self._conn)
+                    if not self._watch.can_ask:
                         self._conn.prepare_threshold = self._prepare_after = None
                 return await work(self._conn)
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.
             await self._drop()
             raise
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            self._url,
+            autocommit=True,
+            prepare_threshold=self._prepare_after,
+            connect_timeout=_CONNECT_TIMEOUT,
+            application_name=f"outbox {self._purpose}",
+            **KEEPALIVE,
+        )
 
     async def _drop(self) -> None:
         conn, self._conn = self._conn, None

@@ -17,9 +17,9 @@ from outbox import errors
 from outbox.consent import refusal
 from outbox.errors import clean
 from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
-from outbox.holds import HOLD, Holds
+from outbox.holds import Holds
 from outbox.outcomes import Dead, Failure, Sent
-from outbox.retry import judge
+from outbox.retry import defer, judge, told
 from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
     """Try the providers in order; the next one only after an error which proves that the message was not accepted."""
     refused: tuple[str, errors.DeliveryError] | None = None
     for name, provider in route.providers.items():
-        if not route.holds.may_try(name):
+        if not route.holds.may_try(name, claimed.key):
             continue
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
@@ -82,20 +82,41 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
             receipt = await _attempt(provider, message, claimed.key, name, route)
         except errors.DeliveryError as error:
             refused = name, error
-            if isinstance(error, errors.Misconfigured):
-                route.holds.hold(name)
-                route.listener(ProviderHeld(route.channel, name, HOLD, error))
+            _count(name, claimed, error, route)
             if not isinstance(error, (errors.Temporary, errors.Throttled, errors.Misconfigured)):
                 break
         else:
-            if route.holds.resume(name):
+            if route.holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
             return _sent(name, receipt)
+    return _unsent(claimed, refused, route)
+
+
+def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Route) -> None:
+    """Hold the provider, or let it go on, if the error says so."""
+    if isinstance(error, (errors.Rejected, errors.Unreachable)):
+        if route.holds.refused(name):
+            route.listener(ProviderResumed(route.channel, name))
+        return
+    seconds = route.holds.failed(name, claimed.key, error)
+    if seconds is not None:
+        route.listener(ProviderHeld(route.channel, name, seconds, error))
+
+
+def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, route: Route) -> Outcome:
+    """Judge the last refusal, if it is one of the message: while every provider is held, nothing else is known."""
+    holds, policy, chance = route.holds, route.policy, route.chance
+    seconds = holds.closed_for()
     if refused is None:
-        held = errors.Misconfigured(f"held: every provider of {route.channel} refuses us for now")
-        return judge(held, claimed, route.policy, None, route.chance)
+        why = holds.why()
+        words = f"held: no provider of {route.channel} may be tried for now"
+        failure = Failure(why.name if why else "temporary", None, words)
+        return defer(failure, claimed, policy, seconds=seconds, provider=None, chance=chance)
     name, last = refused
-    return judge(last, claimed, route.policy, name, route.chance)
+    if isinstance(last, errors.Temporary) and holds.all_held():
+        seconds = max(told(last) or 0.0, seconds)
+        return defer(Failure.of(last), claimed, policy, seconds=seconds, provider=name, chance=chance)
+    return judge(last, claimed, policy, name, chance)
 
 
 def _sent(name: str, receipt: Receipt) -> Sent:

@@ -103,7 +103,7 @@ class FailedOver:
 
 @dataclass(frozen=True, slots=True)
 class ProviderHeld:
-    """A provider refuses us (credentials, sender, quota): nothing is sent through it for `seconds`, then one probe."""
+    """A provider refuses us (credentials, quota) or is down: nothing goes through it for `seconds`, then one probe."""
 
     channel: str
     provider: str
@@ -113,7 +113,7 @@ class ProviderHeld:
 
 @dataclass(frozen=True, slots=True)
 class ProviderResumed:
-    """A held provider accepted its probe."""
+    """A held provider is held no more: it accepted its probe, or refused just that message."""
 
     channel: str
     provider: str

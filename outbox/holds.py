@@ -1,50 +1,122 @@
-"""Which providers of a channel are held, because they refuse us (credentials, sender, quota), and since when to probe.
+"""Which providers of a channel are held, because they refuse us or are down, and when each is probed next.
 
 Kept by each worker for itself: being refused is cheap, and needs no agreement.
 """
 
 from __future__ import annotations
 
+import random
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from outbox import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HOLD = 30.0
+"""Seconds between two probes, at most."""
+# A provider is down when so many different messages failed, for so long, with no success between. Different ones: a
+# message that fails whenever it is tried is one. With no success: ten in a row are chance where a third is greylisted,
+# and no sign at all at a thousand a second, unless they last; and whoever failed first is tried again after about 1 s,
+# so that hardly any has failed twice by then.
+SEVERAL = 10
+LONG = 0.5
+FIRST_PAUSE = 1.0
+JITTER = 0.2  # the workers of a fleet should not probe in step
+
+
+@dataclass(slots=True)
+class _Hold:
+    until: float
+    pause: float
+    why: errors.DeliveryError
+    probe: str | None = None
+
+
+@dataclass(slots=True)
+class _Streak:
+    since: float
+    keys: set[str] = field(default_factory=set)
 
 
 class Holds:
-    """The held providers among `names`."""
+    """The held providers among `names`, and the failures in a row of those that are not. `key` names a message."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
-        self._until: dict[str, float] = {}
+        self._held: dict[str, _Hold] = {}
+        self._streaks: dict[str, _Streak] = {}
 
-    def hold(self, name: str) -> None:
-        """Send nothing through `name` for `HOLD` seconds."""
-        self._until[name] = time.monotonic() + HOLD
-
-    def resume(self, name: str) -> bool:
-        """Note that `name` accepted something; returns whether it had been held."""
-        return self._until.pop(name, None) is not None
-
-    def may_try(self, name: str) -> bool:
+    def may_try(self, name: str, key: str) -> bool:
         """Tell whether to send through `name` now. The first to ask after a hold becomes the probe, and renews it."""
-        until = self._until.get(name)
-        if until is None:
+        hold = self._held.get(name)
+        if hold is None:
             return True
-        if time.monotonic() < until:
+        now = time.monotonic()
+        if now < hold.until:
             return False
-        self.hold(name)
+        hold.until, hold.probe = now + HOLD, key  # if by then it has not ended, it hangs, and there is another probe
         return True
+
+    def accepted(self, name: str) -> bool:
+        """Note that `name` accepted something; returns whether it had been held."""
+        if self._streaks:
+            self._streaks.pop(name, None)
+        return self._held.pop(name, None) is not None
+
+    def refused(self, name: str) -> bool:
+        """Note that `name` refused a message for good, as only one that is not down can; returns whether it was held.
+
+        That it still refuses us all is not contradicted by it.
+        """
+        hold = self._held.get(name)
+        return not (hold and isinstance(hold.why, errors.Misconfigured)) and self.accepted(name)
+
+    def failed(self, name: str, key: str, error: errors.DeliveryError) -> float | None:
+        """Note an error that may count against `name`; returns for how long it is held, if it is from now on."""
+        if isinstance(error, errors.Misconfigured):
+            return self._hold(name, HOLD, HOLD, error)
+        if isinstance(error, errors.Throttled):
+            return None
+        hold = self._held.get(name)
+        if hold is None:
+            down = self._is_down(name, key)
+            return self._hold(name, FIRST_PAUSE, _spread(FIRST_PAUSE), error) if down else None
+        if hold.probe != key:
+            return None  # it began before
+        pause = min(2 * hold.pause, HOLD)
+        return self._hold(name, pause, _spread(pause), error)
 
     def closed_for(self) -> float:
         """Return the seconds until some provider may be tried; 0 when one may be now."""
         if not self.all_held():
             return 0.0
-        return max(min(self._until.values()) - time.monotonic(), 0.0)
+        return max(min(hold.until for hold in self._held.values()) - time.monotonic(), 0.0)
 
     def all_held(self) -> bool:
         """Tell whether there is no provider that is not held, so that the next try is a probe."""
-        return bool(self._names) and self._names == self._until.keys()
+        return bool(self._names) and self._names == self._held.keys()
+
+    def why(self) -> errors.DeliveryError | None:
+        """Return the error for which the provider that is probed next is held."""
+        return min(self._held.values(), key=lambda hold: hold.until).why if self._held else None
+
+    def _is_down(self, name: str, key: str) -> bool:
+        now = time.monotonic()
+        streak = self._streaks.get(name)
+        if streak is None:
+            streak = self._streaks[name] = _Streak(now)
+        if len(streak.keys) < SEVERAL:
+            streak.keys.add(key)
+        return len(streak.keys) >= SEVERAL and now >= streak.since + LONG
+
+    def _hold(self, name: str, pause: float, seconds: float, why: errors.DeliveryError) -> float:
+        self._streaks.pop(name, None)
+        self._held[name] = _Hold(time.monotonic() + seconds, pause, why)
+        return seconds
+
+
+def _spread(pause: float) -> float:
+    return pause * random.uniform(1 - JITTER, 1 + JITTER)

@@ -79,7 +79,7 @@ def _sentence(event: Event) -> str:
             late = f", {stale} too late to count" if stale else ""
             return f"settled {count} in {seconds * 1000:.0f} ms{late}"
         case events.ProviderHeld(channel, provider, seconds, error):
-            return f"{channel}: {provider} refuses us, held for {seconds:g} s, then probed: {error}"
+            return f"{channel}: {provider} refuses us or is down, held for {seconds:.3g} s, then probed: {error}"
         case _:
             return _about_the_worker(event)
 

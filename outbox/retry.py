@@ -27,10 +27,10 @@ def judge(
     match error:
         case errors.Unreachable() | errors.Rejected():
             return Dead(provider=provider, failure=failure, reason=error.name)
-        case errors.Misconfigured() | errors.Throttled() if claimed.age > policy.max_age:
-            return Dead(provider=provider, failure=failure, reason="too_old")
         case errors.Misconfigured():
-            return Deferred(provider=provider, failure=failure, delay=after_hold(chance))
+            return defer(failure, claimed, policy, seconds=HOLD, provider=provider, chance=chance)
+        case errors.Throttled() if claimed.age > policy.max_age:
+            return Dead(provider=provider, failure=failure, reason="too_old")
         case errors.Throttled():
             # Deliveries did not fail, so it is the claims that came to nothing that set the pace.
             delay = told(error) or backoff(claimed.claim - claimed.attempt, policy, chance)
@@ -55,9 +55,20 @@ def backoff(attempt: int, policy: ChannelConfig, chance: Random) -> float:
     return step * (1 + policy.jitter * chance.uniform(-1, 1))
 
 
-def after_hold(chance: Random) -> float:
-    """Return the seconds until what met a held provider is due again: just after the hold, spread out."""
-    return HOLD + chance.uniform(0.5, 5)
+def defer(
+    failure: Failure,
+    claimed: Claimed,
+    policy: ChannelConfig,
+    *,
+    seconds: float,
+    provider: str | None,
+    chance: Random,
+) -> Outcome:
+    """Put off, just past a hold of so many `seconds` and spread out, what nobody can send now; no attempt is used."""
+    if claimed.age > policy.max_age:
+        return Dead(provider=provider, failure=failure, reason="too_old")
+    delay = min(seconds + chance.uniform(0.5, 1 + seconds / 8), LONGEST_TOLD)
+    return Deferred(provider=provider, failure=failure, delay=delay)
 
 
 def told(error: errors.DeliveryError) -> float | None:

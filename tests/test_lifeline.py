@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 
 from outbox import events
+from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
-from tests.hands import enqueue, rows
+from tests.hands import claim, enqueue, rows
 from tests.recorder import Recorder, route
 from tests.test_worker import running
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
-    import pytest
+    from outbox.messages import Notification
 
 
 async def test_a_server_with_no_room_for_the_self_test_costs_no_lease_and_is_asked_again(
@@ -55,3 +59,51 @@ async def test_the_self_test_hears_its_own_word_among_those_of_others(
     async with running(database_url, route(Recorder(), events=seen), idle_after=0.01):
         await await_until(lambda: rows(database_url, "SELECT idle FROM outbox.workers") == [(["email"],)])
     assert not any(isinstance(event, events.ListenUnheard) for event in seen)
+
+
+async def test_a_heartbeat_that_hangs_costs_no_lease(database_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def behave(_: Notification) -> None:
+        await gate.wait()
+
+    enqueue(database_url)
+    seen: list[events.Event] = []
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder, events=seen), lease=3.0):
+        await await_until(lambda: recorder.keys)
+        with psycopg.connect(database_url) as somebody:
+            somebody.execute("LOCK TABLE outbox.workers")
+            await await_until(lambda: sum(isinstance(event, events.DatabaseLost) for event in seen) >= 5, timeout=20)
+        gate.set()
+        await await_until(lambda: rows(database_url, "SELECT 1 FROM outbox.attempts"))
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "sent")]
+
+
+async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(database_url: str) -> None:
+    (identity,) = enqueue(database_url)
+    (claimed,) = await claim(database_url)
+    leases = Leases(3.0)
+    leases.take([claimed], time.monotonic())
+    lifeline = Lifeline(
+        url=database_url,
+        worker=1,
+        leases=leases,
+        wakeups={},
+        loop=asyncio.get_running_loop(),
+        listener=lambda _: None,
+    )
+
+    def renewal() -> float:
+        began = time.monotonic()
+        with psycopg.connect(database_url, autocommit=True) as conn, pytest.raises(psycopg.OperationalError):
+            lifeline._renew(conn)  # noqa: SLF001 - one at a time
+        return time.monotonic() - began
+
+    with psycopg.connect(database_url) as somebody:
+        somebody.execute("LOCK TABLE outbox.queue")
+        first, second = renewal(), renewal()
+    assert 1 <= first < 2 <= second
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        lifeline._renew(conn)  # noqa: SLF001 - as above
+    assert leases.tokens() == {identity: 1}

@@ -261,6 +261,31 @@ async def test_while_the_only_provider_is_held_the_queue_is_left_alone(database_
     assert rows(database_url, "SELECT max(attempt) FROM outbox.attempts") == [(0,)]
 
 
+async def test_an_outage_of_a_provider_costs_each_row_one_attempt_at_most_and_ends_by_itself(
+    database_url: str,
+) -> None:
+    down = True
+
+    async def behave(_: Notification) -> None:
+        if down:
+            raise errors.Temporary("no connection")
+
+    enqueue(database_url, 60)
+    seen: list[events.Event] = []
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder, events=seen), concurrency=20, idle_poll=0.05):
+        await await_until(lambda: sum(isinstance(event, events.ProviderHeld) for event in seen) >= 2)
+        tried = len(recorder.keys)
+        down = False
+        await await_until(lambda: states(database_url) == {"sent": 60}, timeout=20)
+    used = "SELECT max(attempt), count(*) FILTER (WHERE outcome = 'retry') FROM outbox.attempts"
+    most, retries = rows(database_url, used)[0]
+    assert most <= 2
+    assert retries <= 60
+    assert tried <= 60 + 20 + 2, "a probe a hold, not the queue"
+    assert sum(isinstance(event, events.ProviderResumed) for event in seen) == 1
+
+
 async def test_connections_that_are_cut_are_made_again_and_nothing_is_lost_or_repeated(cloned_url: str) -> None:
     async def behave(_: Notification) -> None:
         await asyncio.sleep(0.01)

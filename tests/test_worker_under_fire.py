@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +13,9 @@ import outbox
 from outbox import errors, events
 from outbox.database import Link
 from outbox.messages import Notification, Receipt
-from outbox.queue.claim import Claimed
-from outbox.worker import chores, shift, slots
+from outbox.queue.claim import Claimed, claim
+from outbox.worker import chores, feeder, shift, slots
 from outbox.worker.leases import Leases
-from outbox.worker.lifeline import _cut
 from tests.hands import enqueue, expire_leases, rows
 from tests.recorder import Recorder, drain, route, worker
 from tests.test_worker import running, states
@@ -129,15 +126,6 @@ async def test_a_lock_on_the_table_of_workers_does_not_cost_a_lease(database_url
     assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "sent")]
 
 
-def test_a_statement_that_hangs_is_ended_from_another_thread(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as conn:
-        threading.Timer(0.2, _cut, [conn]).start()
-        began = time.monotonic()
-        with pytest.raises(psycopg.OperationalError):
-            conn.execute("SELECT pg_sleep(30)")
-        assert time.monotonic() - began < 5
-
-
 async def test_prepared_statements_that_a_pooler_loses_are_done_without(database_url: str) -> None:
     seen: list[events.Event] = []
     link = Link(database_url, "claim", seen.append)
@@ -235,6 +223,29 @@ async def test_what_a_provider_returns_is_cleaned_before_it_is_stored(database_u
     ((stored,),) = rows(database_url, "SELECT provider_message_id FROM outbox.attempts")
     assert stored.startswith("id xxx")
     assert len(stored) == 255
+
+
+async def test_a_drain_looks_again_when_the_suspect_in_hand_ended_while_it_looked_for_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[events.Event] = []
+    gate = asyncio.Event()
+
+    async def behave(_: Notification) -> None:
+        await gate.wait()
+
+    async def slow(conn: psycopg.AsyncConnection[Any], *, suspects: bool, **how: Any) -> list[Claimed]:
+        found = await claim(conn, suspects=suspects, **how)
+        if not suspects and not gate.is_set():
+            gate.set()
+            await await_until(lambda: any(isinstance(event, events.Settled) for event in seen))
+        return found
+
+    monkeypatch.setattr(feeder, "claim", slow)
+    enqueue(database_url, 2)
+    rows(database_url, "UPDATE outbox.queue SET lost = 2")
+    assert await drain(database_url, route(Recorder(behave), events=seen)) == 0
+    assert states(database_url) == {"sent": 2}
 
 
 async def test_suspects_are_sent_one_at_a_time_and_a_drain_sends_them_all(database_url: str) -> None:

@@ -28,6 +28,7 @@ _BUSY = 1.0
 _LONGEST_SLEEP = 60.0  # for those who make a chore due by hand
 _SPREAD = 2.0  # so that not all processes of a fleet look at the same moment
 _NOT_MIGRATED = 600.0
+_PATIENCE = 10.0  # nobody waits for a chore, and it is cut off by the server
 
 
 class Chore(NamedTuple):
@@ -77,7 +78,7 @@ async def run_chores(url: str, listener: Listener, chores: Sequence[Chore] = CHO
 
     The connection is made for the occasion: a worker keeps none for this, and no claim ever waits behind a chore.
     """
-    link = Link(url, "chores", listener)
+    link = Link(url, "chores", listener, patience=_PATIENCE)
     while True:
         try:
             pause = await link.run(lambda conn: _look(conn, chores))

@@ -87,17 +87,19 @@ class Feeder:
             if room == 0:
                 self.gave_up = True
                 return
+            idle = self._in_hand == 0
             found = await self._claim(room)
             if self._stopping:
                 return
             if found:
                 await self._wakeup.found()
-            elif self._drain and self._in_hand > 0:
-                await self._wait_for_freed()
-            elif self._drain and self._marks.was_sweep:
-                return
             elif self._drain:
-                self._marks.sweep_next()
+                if idle and self._marks.was_sweep:
+                    return  # it was idle when we asked: what ended since may have left something due, or made way for it
+                if self._in_hand:
+                    await self._wait_for_freed()
+                else:
+                    self._marks.sweep_next()
             else:
                 await self._wakeup.wait()
 
@@ -116,6 +118,8 @@ class Feeder:
                 await self._wait_for_freed()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
+            elif len(self.ready) and self._route.holds.all_held():
+                await asyncio.sleep(self._settings.poll)  # a probe is under way to a slot; the next would be put off
             elif free >= max(ahead // 2, 1):
                 return 1 if self._route.holds.all_held() else min(free, _LARGEST_CLAIM)
             else:

@@ -18,6 +18,7 @@ from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard
 from outbox.queue import attend
 from outbox.queue.renew import renew
+from outbox.silence import cut
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _LONGEST_HEARTBEAT = 15.0
 _SELF_TEST = 1.0
 _SHORTEST_LIMIT = 1.0
+_LONGEST_LIMIT = 4.0
 
 
 class Lifeline:
@@ -53,12 +55,13 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._stopping = threading.Event()
-        self._woken, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
         self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
+        self._limit = self._patience = min(max(self._every, _SHORTEST_LIMIT), _LONGEST_LIMIT)
 
     def start(self) -> None:
         """Begin."""
+        self._woken, self._waker = socket.socketpair()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,7 +94,7 @@ class Lifeline:
             self._url,
             autocommit=True,
             prepare_threshold=None,
-            connect_timeout=max(int(self._every), 2),
+            connect_timeout=max(int(self._limit), 2),
             application_name=f"outbox {purpose}",
             **KEEPALIVE,
         )
@@ -103,7 +106,8 @@ class Lifeline:
         server; a statement of ours would then be answered with the notification, this once. Returns False if there was
         no other connection to be had (the server may be full), and nothing is known yet.
         """
-        conn.execute("LISTEN outbox")
+        with self._limited(conn):
+            conn.execute("LISTEN outbox")
         token = f"worker {self._worker} hears"
         try:
             with self._connect("self-test") as other, self._limited(other):
@@ -113,7 +117,8 @@ class Lifeline:
         limit = min(_SELF_TEST, self._every)
         heard = any(notice.payload == token for notice in conn.notifies(timeout=limit))
         if not heard:
-            conn.execute("UNLISTEN outbox")  # as a rule on the same server, which somebody else uses next
+            with self._limited(conn):
+                conn.execute("UNLISTEN outbox")  # as a rule on the same server, which somebody else uses next
             self._tell(ListenUnheard())
         conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
         self._set_hearing(able=heard)
@@ -130,9 +135,9 @@ class Lifeline:
                 known = known or self._hear(conn)
 
     @contextlib.contextmanager
-    def _limited(self, conn: psycopg.Connection[Any]) -> Iterator[None]:
+    def _limited(self, conn: psycopg.Connection[Any], seconds: float | None = None) -> Iterator[None]:
         """Limit what is done on the connection: a silent network gives no answer at all."""
-        limit = threading.Timer(max(self._every, _SHORTEST_LIMIT), _cut, [conn])
+        limit = threading.Timer(seconds or self._limit, cut, [conn])
         limit.daemon = True
         limit.start()
         try:
@@ -142,12 +147,12 @@ class Lifeline:
 
     def _keep(self, conn: psycopg.Connection[Any]) -> None:
         """Renew the leases, then say that we are alive."""
-        with self._limited(conn):
-            try:
-                self._renew(conn)
+        try:
+            self._renew(conn)
+            with self._limited(conn):
                 attend.heartbeat(conn, self._worker, list(self._wakeups))
-            except (psycopg.ProgrammingError, psycopg.DataError) as error:
-                self._tell(ChoreFailed("heartbeat", describe(error)))
+        except (psycopg.ProgrammingError, psycopg.DataError) as error:
+            self._tell(ChoreFailed("heartbeat", describe(error)))
 
     def _listen(self, conn: psycopg.Connection[Any], timeout: float) -> None:
         """Pass on what is heard within `timeout` seconds; return early when the worker stops.
@@ -166,7 +171,11 @@ class Lifeline:
         held = self._leases.tokens()
         if held:
             asked_at = time.monotonic()
-            renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
+            with self._limited(conn, self._patience):
+                # One that is cut off may only be slow, and holds in the database all the same; the next has longer.
+                self._patience = min(2 * self._patience, self._leases.seconds * 2 / 3)
+                renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
+            self._patience = self._limit
             # Straight from this thread: a send that waits for the lease must not wait for a blocked loop.
             self._leases.renewed({identity: held[identity] for identity in renewed}, asked_at)
             if gone:
@@ -196,12 +205,3 @@ class Lifeline:
         except RuntimeError:
             # The loop has ended, and with it whoever would have listened.
             self._stopping.set()
-
-
-def _cut(conn: psycopg.Connection[Any]) -> None:
-    """Shut the socket down under a statement that hangs, from another thread: nothing else ends its wait."""
-    with (
-        contextlib.suppress(OSError, psycopg.Error),
-        socket.fromfd(conn.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as twin,  # whatever its family really is
-    ):
-        twin.shutdown(socket.SHUT_RDWR)

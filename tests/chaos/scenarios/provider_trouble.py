@@ -34,11 +34,7 @@ WHERE n.channel = 'email' AND n.created_at BETWEEN to_timestamp(%s) AND to_times
 """
 
 
-@scenario(
-    23,
-    "a provider is down, with a backlog, and comes back",
-    gap="nothing holds a provider that is down: every message tries it until its attempts are used up",
-)
+@scenario(23, "a provider is down, with a backlog, and comes back")
 def provider_outage(stage: Stage) -> None:
     backlog = stage.pick(reduced=200, full=20_000)
     seconds = stage.pick(reduced=1.0, full=60.0)
