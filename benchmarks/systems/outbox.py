@@ -45,15 +45,14 @@ class Outbox(Driver):
 
     @asynccontextmanager
     async def sender(self, url: str) -> AsyncIterator[Send]:
-        """Enqueue in a transaction on a synchronous connection, as an application does."""
-        with psycopg.connect(url) as conn:
+        """Enqueue in a statement that is a transaction of its own, which is how the others do it."""
+        with psycopg.connect(url, autocommit=True) as conn:
 
             async def send(numbers: Sequence[int]) -> None:
                 if len(numbers) == 1:
-                    enqueue(conn, **_notification(numbers[0]))
+                    enqueue(conn, **_notification(numbers[0]), allow_autocommit=True)
                 else:
-                    enqueue_many(conn, map(_notification, numbers))
-                conn.commit()
+                    enqueue_many(conn, map(_notification, numbers), allow_autocommit=True)
 
             yield send
 

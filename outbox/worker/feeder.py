@@ -95,7 +95,7 @@ class Feeder:
                 await self._wakeup.found()
             elif self._drain:
                 if idle and self._marks.was_sweep:
-                    return  # it was idle when we asked: what ended since may have left something due, or made way for it
+                    return  # idle when we asked, too: what ended since may have left something due, or made way for it
                 if self._in_hand:
                     await self._wait_for_freed()
                 else:
