@@ -87,15 +87,17 @@ class Feeder:
             if room == 0:
                 self.gave_up = True
                 return
+            was_busy = self._in_hand > 0
             found = await self._claim(room)
             if self._stopping:
                 return
             if found:
                 await self._wakeup.found()
             elif self._drain:
-                if self._in_hand == 0:
+                if not was_busy:  # else what has left our hands since we asked may have let another go on
                     return
-                await self._wait_for_freed()
+                if self._in_hand:
+                    await self._wait_for_freed()
             else:
                 await self._wakeup.wait()
 
