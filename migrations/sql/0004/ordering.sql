@@ -74,12 +74,14 @@ $$;
 -- Whoever stood at a position has left the line, and the next is due: now, or when its run_at says, but never at a moment
 -- that has passed, where claims do not look any more. SKIP LOCKED, because an application's open transaction must not hold
 -- up a settlement; what is missed for that reason, or is not committed yet, the chore `unblock` finds seconds later.
--- `besides` are passed over: they end in the same statement. Returns whether there was one to unblock.
+-- `besides` are passed over: they end in the same statement. A generic plan, because otherwise the partitions of
+-- `notifications` are planned anew each time, which takes longer than all the rest. Returns whether there was one to unblock.
 CREATE FUNCTION outbox.unblock_next(channel text, ordering_key text, at_position bigint, besides uuid[] DEFAULT '{}')
     RETURNS boolean
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     next_id uuid;
