@@ -158,11 +158,12 @@ class Machine(RuleBasedStateMachine):
 
     # Time
 
-    @rule(number=ANY)
+    @rule(number=ANY, of_a_lease=st.booleans())
     @precondition(lambda self: self.lines.every)
-    def time_comes(self, number: int) -> None:
+    def time_comes(self, number: int, *, of_a_lease: bool) -> None:
         """For a retry, a schedule, or the end of a lease."""
         waiting = [one for one in self.lines.queued() if not (one.row.due or one.blocked or one.row.locked)]
+        waiting = [one for one in waiting if (one.row.worker is not None) == of_a_lease]
         one = chosen(waiting, number)
         if one is not None:
             self.engine.come_due(one.id)
@@ -233,13 +234,13 @@ class Machine(RuleBasedStateMachine):
             taken.ending = (ending + place) % len(ENDINGS) if taken.ending is None else taken.ending
         self._settle(batch, knows_place=knows_place)
 
-    @rule(number=ANY)
-    @precondition(lambda self: any(taken.is_valid() for taken in self.taken))
-    def deliver(self, number: int) -> None:
-        taken = chosen([taken for taken in self.taken if taken.is_valid()], number)
-        assert taken is not None
-        taken.ending = 0 if taken.ending is None else taken.ending
-        self._settle([taken], knows_place=True)
+    @rule(number=ANY, late=st.booleans())
+    @precondition(lambda self: self.taken)
+    def is_accepted(self, number: int, *, late: bool) -> None:
+        taken = chosen([each for each in self.taken if each.ending is None and each.is_valid() != late], number)
+        if taken is not None:
+            taken.ending = 0
+            self._settle([taken], knows_place=not late)
 
     def _settle(self, batch: Sequence[Taken], *, knows_place: bool) -> None:
         now = time.monotonic()
