@@ -39,7 +39,7 @@ ENDS = {"sent", "dead", "ambiguous", "expired", "suppressed", "cancelled"}
 
 ANY = st.integers(0, 255)
 WORKERS = st.sampled_from([1, 2, 3])
-SESSIONS = st.sampled_from([0, 1])
+SESSIONS = st.sampled_from([(0,), (1,), (0, 1), (0, 1)])
 KEYS = st.sampled_from([None, "a", "a", "b"])
 PRIORITIES = st.sampled_from([5, 5, 0])
 TO_ADA: dict[str, Any] = {"channel": "push", "recipient": "ada", "allow_autocommit": True}
@@ -72,10 +72,11 @@ class Machine(RuleBasedStateMachine):
         made = outbox.enqueue(self.engine.renewals, **TO_ADA, ordering_key=key, priority=priority, run_at=run_at)
         self._put(One(made.id, key, priority, later))
 
-    @rule(session=SESSIONS, key=KEYS, priority=PRIORITIES)
-    def enqueue_in_a_transaction_that_stays_open(self, session: int, key: str | None, priority: int) -> None:
-        made = outbox.enqueue(self.engine.sessions[session], **TO_ADA, ordering_key=key, priority=priority)
-        self._put(One(made.id, key, priority, later=False, session=session))
+    @rule(sessions=SESSIONS, key=KEYS, priority=PRIORITIES)
+    def enqueue_in_transactions_that_stay_open(self, sessions: Sequence[int], key: str | None, priority: int) -> None:
+        for session in sessions:
+            made = outbox.enqueue(self.engine.sessions[session], **TO_ADA, ordering_key=key, priority=priority)
+            self._put(One(made.id, key, priority, later=False, session=session))
 
     @rule(name=st.sampled_from(["x", "y"]), text=st.sampled_from([1, 1, 2]))
     def enqueue_with_an_idempotency_key(self, name: str, text: int) -> None:
@@ -97,11 +98,12 @@ class Machine(RuleBasedStateMachine):
         self.lines.stand(one, database.Row(due=not one.later))
         return one
 
-    @rule(session=SESSIONS, rolls_back=st.sampled_from([False, False, True]))
-    def end_the_transaction(self, session: int, *, rolls_back: bool) -> None:
-        conn = self.engine.sessions[session]
-        conn.rollback() if rolls_back else conn.commit()
-        for one in [one for one in self.lines.every if one.session == session]:
+    @rule(sessions=SESSIONS, rolls_back=st.sampled_from([False, False, True]))
+    def end_transactions(self, sessions: Sequence[int], *, rolls_back: bool) -> None:
+        for session in sessions:
+            conn = self.engine.sessions[session]
+            conn.rollback() if rolls_back else conn.commit()
+        for one in [one for one in self.lines.every if one.session in sessions]:
             one.session = None
             if rolls_back:
                 self.lines.every.remove(one)
