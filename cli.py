@@ -181,6 +181,7 @@ def enqueue(
     idempotency_key: options.IdempotencyKey = None,
     topic: options.Topic = None,
     group_key: options.GroupKey = None,
+    ordering_key: options.OrderingKey = None,
     locale: options.Locale = None,
     headers: options.Headers = None,
     json: options.AsJson = False,

@@ -203,6 +203,22 @@ async def test_the_page_about_retention_is_right(cloned_url: str) -> None:
     assert [row[2:] for row in rows(cloned_url, counts)] == [("cancelled", 2), ("sent", 1)]
 
 
+async def test_the_page_about_ordering_is_right(cloned_url: str) -> None:
+    (program,) = blocks("docs/ordering.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+    line, longest = blocks("docs/ordering.md", "sql")
+    assert [row[1:3] for row in rows(cloned_url, line)] == [
+        ("confirmed", "due"),
+        ("paid", "blocked"),
+        ("shipped", "blocked"),
+    ]
+    assert [row[:3] for row in rows(cloned_url, longest)] == [("email", "order:42", 3)]
+    recorder = Recorder()
+    await drain(cloned_url, route(recorder))
+    assert [notification.template for notification in recorder.sent] == ["confirmed", "paid", "shipped"]
+
+
 @pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md"])
 def test_the_commands_on_the_pages_run(page: str, cloned_url: str) -> None:
     for line in "".join(blocks(page, "bash")).splitlines():

@@ -47,6 +47,7 @@ def test_every_option_arrives(database_url: str) -> None:
         "idempotency_key": "welcome:1",
         "topic": "news",
         "group_key": "order:42",
+        "ordering_key": "account:7",
         "locale": "pt-BR",
     }
     flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
@@ -113,6 +114,7 @@ def test_the_same_key_for_other_content_fails(database_url: str) -> None:
         (["--delay", "1h", "--run-at", "2030-01-31T09:00Z"], "--delay: --run-at says it already"),
         (["--expires-in", "1m", "--delay", "5m"], "--expires-in: is not after run_at"),
         (["--topic", ""], "--topic: must have 1 to 255 characters"),
+        (["--ordering-key", "k" * 256], "--ordering-key: must have 1 to 255 characters"),
     ],
 )
 def test_a_mistake_is_misuse_and_names_the_option(database_url: str, wrong: list[str], names: str) -> None:

@@ -5,6 +5,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Retry, Sent, Suppressed
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    import psycopg
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 SECRET = "the password is tiramisu"
@@ -319,3 +319,23 @@ def test_what_is_no_id_is_misuse(database_url: str) -> None:
     result = run(database_url, "explain", "0199")
     assert result.exit_code == 2
     assert "is not an id" in result.stderr
+
+
+def test_one_that_is_blocked_names_whom_it_waits_for(database_url: str) -> None:
+    first, second, third = put(database_url, 3, ordering_key="order:42")
+    assert story(database_url, first)["ordering_key"] == "order:42"
+    state, why, following = told(database_url, third)
+    assert (state, why) == (
+        "blocked",
+        "2 notifications of the ordering key order:42 are ahead of it, and it waits until those have ended.",
+    )
+    assert f"outbox explain {first}" in following
+    assert "1 notification of the ordering key order:42 is ahead" in told(database_url, second)[1]
+
+
+def test_one_whom_nobody_is_ahead_of_any_more_will_be_due_within_seconds(database_url: str) -> None:
+    _, second = put(database_url, 2, ordering_key="order:42")
+    with psycopg.connect(database_url) as conn:
+        conn.execute("DELETE FROM outbox.notifications WHERE id <> %s", [second])
+    state, why, following = told(database_url, second)
+    assert (state, "first in the line" in why, "within seconds" in following) == ("blocked", True, True)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from outbox.outcomes import Retry, Sent
 from tests.command_line import run, run_on_a_terminal, run_process
 from tests.endings import REFUSED, claim_due, end, enter, put, put_dead
+from tests.hands import rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +48,23 @@ def test_each_notification_is_counted_once_where_it_is(database_url: str) -> Non
         "leased": 1,
         "scheduled": 5,
         "retrying": 2,
+        "blocked": 0,
         "dead_letters": 3,
         "workers": 0,
     }
     assert 0 < email["oldest_due_seconds"] < 60
     assert (sms["due"], sms["dead_letters"]) == (1, 0)
+
+
+def test_those_who_stand_behind_others_are_counted_apart(database_url: str) -> None:
+    put(database_url, 3, ordering_key="k")
+    [email] = status(database_url)["channels"]
+    assert (email["waiting"], email["due"], email["blocked"], email["scheduled"]) == (3, 1, 2, 0)
+    assert "BLOCKED" in run_process(database_url, "status").stdout
+    cancel_one = "DELETE FROM outbox.notifications WHERE id IN (SELECT id FROM outbox.queue WHERE run_at <= now())"
+    rows(database_url, cancel_one)
+    [email] = status(database_url)["channels"]
+    assert (email["due"], email["blocked"], email["oldest_due_seconds"]) == (0, 2, None)
 
 
 def test_what_was_scheduled_longest_ago_is_not_the_oldest_due(database_url: str) -> None:

@@ -136,10 +136,13 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
 
 
 def _chunks(given: Sequence[Given], size: int) -> Iterator[Sequence[int]]:
-    """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock."""
+    """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock.
+
+    Where there are ordering keys, the order that was given matters more: a deadlock can be tried again.
+    """
     order: Sequence[int] = range(len(given))
     keys = [(str(one.get("idempotency_key") or "").encode(errors="replace"), str(one.get("channel"))) for one in given]
-    if any(key for key, _ in keys):
+    if any(key for key, _ in keys) and not any(one.get("ordering_key") for one in given):
         order = sorted(order, key=keys.__getitem__)
     for start in range(0, len(order), size):
         yield sorted(order[start : start + size])

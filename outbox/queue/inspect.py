@@ -18,27 +18,32 @@ WITH counted AS (
     SELECT q.channel,
            count(*) FILTER (WHERE q.due_at <= statement_timestamp()) AS due,
            count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NOT NULL) AS leased,
-           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NULL AND q.attempt = 0) AS scheduled,
-           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.worker IS NULL AND q.attempt > 0) AS retrying,
-           date_part('epoch', statement_timestamp() - min(q.due_at)) AS oldest_due, 0 AS dead, 0 AS workers
+           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.due_at < 'infinity' AND q.worker IS NULL
+                              AND q.attempt = 0) AS scheduled,
+           count(*) FILTER (WHERE q.due_at > statement_timestamp() AND q.due_at < 'infinity' AND q.worker IS NULL
+                              AND q.attempt > 0) AS retrying,
+           count(*) FILTER (WHERE q.due_at = 'infinity') AS blocked,
+           date_part('epoch', statement_timestamp() - min(nullif(q.due_at, 'infinity'))) AS oldest_due,
+           0 AS dead, 0 AS workers
     FROM (SELECT *, greatest(run_at, leased_until) AS due_at FROM outbox.queue) q
     GROUP BY q.channel
     UNION ALL
-    SELECT d.channel, 0, 0, 0, 0, NULL, count(*), 0
+    SELECT d.channel, 0, 0, 0, 0, 0, NULL, count(*), 0
     FROM outbox.dead_letters d
     WHERE d.resolution IS NULL
     GROUP BY d.channel
     UNION ALL
-    SELECT served.channel, 0, 0, 0, 0, NULL, 0, count(*)
+    SELECT served.channel, 0, 0, 0, 0, 0, NULL, 0, count(*)
     FROM outbox.workers w
     CROSS JOIN unnest(w.channels) AS served (channel)
     WHERE w.seen_at > statement_timestamp() - interval '1 minute'
     GROUP BY served.channel
     UNION ALL
-    SELECT asked.channel, 0, 0, 0, 0, NULL, 0, 0 FROM unnest(CAST(:channels AS text[])) AS asked (channel)
+    SELECT asked.channel, 0, 0, 0, 0, 0, NULL, 0, 0 FROM unnest(CAST(:channels AS text[])) AS asked (channel)
 )
 SELECT c.channel, CAST(sum(c.due) AS bigint), CAST(sum(c.leased) AS bigint), CAST(sum(c.scheduled) AS bigint),
-       CAST(sum(c.retrying) AS bigint), CASE WHEN sum(c.due) > 0 THEN max(c.oldest_due) END,
+       CAST(sum(c.retrying) AS bigint), CAST(sum(c.blocked) AS bigint),
+       CASE WHEN sum(c.due) > 0 THEN max(c.oldest_due) END,
        CAST(sum(c.dead) AS bigint), CAST(sum(c.workers) AS bigint)
 FROM counted c
 WHERE CAST(:channels AS text[]) IS NULL OR c.channel = ANY (CAST(:channels AS text[]))
@@ -62,7 +67,7 @@ SELECT (SELECT count(*) FROM outbox.notifications_default), (SELECT count(*) FRO
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel's counts. Each notification that has not ended is in exactly one of the first four."""
+    """One channel's counts. Each notification that has not ended is in exactly one of the first five."""
 
     channel: str
     due: int
@@ -73,6 +78,8 @@ class Channel:
     """For later, with no attempt used: not tried yet, or put off."""
     retrying: int
     """For later, with some attempts used."""
+    blocked: int
+    """Behind an earlier one with the same ordering key."""
     oldest_due: float | None
     """Seconds that the oldest of those due has been waiting; None when none is due."""
     dead: int
@@ -83,7 +90,7 @@ class Channel:
     @property
     def waiting(self) -> int:
         """How many have not ended and are in nobody's hands."""
-        return self.due + self.scheduled + self.retrying
+        return self.due + self.scheduled + self.retrying + self.blocked
 
 
 @dataclass(frozen=True, slots=True)

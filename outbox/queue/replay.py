@@ -85,9 +85,14 @@ DELETE FROM outbox.idempotency_keys k USING held h WHERE k.key = h.key AND k.cha
 
 ENQUEUE_ANEW = """
 WITH copied AS MATERIALIZED (
-    SELECT d.*, asked.delay, outbox.uuid7() AS new_id
-    FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[])) AS asked (id, delay)
-    JOIN outbox.dead_letters d ON d.notification_id = asked.id
+    SELECT letter.*, outbox.uuid7() AS new_id
+    FROM (
+        SELECT d.*, asked.delay
+        FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[]))
+             AS asked (id, delay)
+        JOIN outbox.dead_letters d ON d.notification_id = asked.id
+        ORDER BY d.notification_id  -- the new ids come in the order of the old, and so do the places in line
+    ) letter
 ), made AS (
     INSERT INTO outbox.notifications
         (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,

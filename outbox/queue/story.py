@@ -15,17 +15,25 @@ if TYPE_CHECKING:
 # The state is that of the view. How many go first is counted as the claim orders them.
 STORY = """
 SELECT statement_timestamp(),
-       n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.idempotency_key, n.priority,
+       n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.ordering_key, n.idempotency_key,
+       n.priority,
        n.created_at, n.run_at, n.expires_at,
-       s.state, s.attempts, greatest(q.run_at, q.leased_until), q.lost, q.worker, w.host, w.pid,
+       s.state, s.attempts, nullif(greatest(q.run_at, q.leased_until), 'infinity'), q.lost, q.worker, w.host, w.pid,
        (SELECT count(*) FROM outbox.workers live
         WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
-       CASE WHEN s.state = 'due' THEN
+       CASE s.state
+       WHEN 'due' THEN
            (SELECT count(*) FROM outbox.queue o
             WHERE o.channel = q.channel AND o.run_at <= statement_timestamp()
               AND (o.leased_until <= statement_timestamp()) IS NOT FALSE
               AND (o.priority, o.run_at) < (q.priority, q.run_at))
+       WHEN 'blocked' THEN
+           (SELECT count(*) FROM outbox.queue o
+            WHERE o.channel = q.channel AND o.ordering_key = q.ordering_key AND o.position < q.position)
        ELSE 0 END,
+       (SELECT o.id FROM outbox.queue o
+        WHERE o.channel = q.channel AND o.ordering_key = q.ordering_key AND o.position < q.position
+        ORDER BY o.position LIMIT 1),
        (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'since ' || CAST(p.created_at AS date))
         FROM outbox.suppressions p
         WHERE p.channel = n.channel
@@ -63,6 +71,7 @@ class Facts:
     locale: str | None
     topic: str | None
     group_key: str | None
+    ordering_key: str | None
     idempotency_key: str | None
     priority: int
     created_at: datetime
@@ -78,7 +87,7 @@ class Place:
     attempts: int
     """Deliveries tried."""
     due_at: datetime | None
-    """When it is next due; while leased, when the lease ends."""
+    """When it is next due; while leased, when the lease ends; None while blocked."""
     lost: int | None
     """Claims whose worker vanished."""
     worker: int | None
@@ -87,7 +96,9 @@ class Place:
     live_workers: int
     """Workers of its channel that were seen in the last minute."""
     ahead: int
-    """Notifications due on its channel that go first."""
+    """Notifications due on its channel that go first; while blocked, those ahead of it in its line."""
+    head: UUID | None
+    """The first in the line of its ordering key, if that is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +162,10 @@ def tell(conn: Any, id: UUID | str) -> Story | None:  # noqa: A002 - the name of
     row = rows[0]
     return Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:13]),
-        place=Place(*row[13:22]),
-        suppression=row[22],
-        death=Death(*row[23:28]) if row[23] is not None else None,
+        facts=Facts(UUID(str(row[1])), *row[2:14]),
+        place=Place(*row[14:24]),
+        suppression=row[24],
+        death=Death(*row[25:30]) if row[25] is not None else None,
         attempts=list_attempts(conn, id),
     )
 

@@ -19,7 +19,8 @@ NEXT = """
 SELECT asked.name,
        CASE WHEN c.due_at IS NULL OR c.due_at > clock_timestamp() + make_interval(secs => 2 * asked.every) THEN 0
             ELSE greatest(date_part('epoch', c.due_at - clock_timestamp()), 0)
-       END AS pause
+       END AS pause,
+       (SELECT count(*) FROM outbox.workers w WHERE w.seen_at > clock_timestamp() - interval '1 minute')
 FROM unnest(%(names)s::text[], %(periods)s::double precision[]) AS asked (name, every)
 LEFT JOIN outbox.chores c ON c.name = asked.name
 ORDER BY pause, c.due_at NULLS FIRST, asked.name LIMIT 1
@@ -54,11 +55,14 @@ SET due_at = clock_timestamp() + make_interval(secs => least(5 * 2 ^ least(c.fai
 """
 
 
-async def find_next(conn: AsyncConnection[Any], periods: Mapping[str, float]) -> tuple[str, float]:
-    """Return which of the chores (name → seconds from one time to the next) is due next, and in how many seconds."""
+async def find_next(conn: AsyncConnection[Any], periods: Mapping[str, float]) -> tuple[str, float, int]:
+    """Return which of the chores (name → seconds from one time to the next) is due next, in how many seconds.
+
+    And how many live workers there are, who all look after them.
+    """
     parameters = {"names": list(periods), "periods": [float(period) for period in periods.values()]}
-    name, pause = (await (await conn.execute(NEXT, parameters)).fetchall())[0]
-    return str(name), float(pause)
+    name, pause, workers = (await (await conn.execute(NEXT, parameters)).fetchall())[0]
+    return str(name), float(pause), int(workers)
 
 
 async def take(conn: AsyncConnection[Any], *, frozen: float) -> bool:

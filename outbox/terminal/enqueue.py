@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from outbox.config import Config
 
-_TEXTS = ("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "locale")
+_TEXTS = ("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "ordering_key", "locale")
 
 
 def run(settings: Config, options: Mapping[str, Any], *, as_json: bool) -> int:

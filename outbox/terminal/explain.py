@@ -59,6 +59,7 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("template", facts.template and facts.template + (f", in {facts.locale}" if facts.locale else "")),
         ("topic", facts.topic),
         ("group key", facts.group_key),
+        ("ordering key", facts.ordering_key),
         ("idempotency key", facts.idempotency_key),
         ("priority", names.get(facts.priority, str(facts.priority))),
         ("enqueued", moment(facts.created_at, story.now)),
@@ -78,6 +79,7 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "locale": facts.locale,
         "topic": facts.topic,
         "group_key": facts.group_key,
+        "ordering_key": facts.ordering_key,
         "idempotency_key": facts.idempotency_key,
         "priority": facts.priority,
         "created_at": facts.created_at,
@@ -89,6 +91,7 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "worker": place.worker and {"id": place.worker, "host": place.host, "pid": place.pid},
         "live_workers": place.live_workers,
         "ahead": place.ahead,
+        "head_of_line": place.head,
         "suppression": story.suppression,
         "dead_letter": death
         and {

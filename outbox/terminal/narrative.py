@@ -37,16 +37,14 @@ def why_here(story: Story, policy: ChannelConfig | None) -> str:
             return _put_off(story)
         case "scheduled":
             return _why_scheduled(story)
+        case "blocked":
+            return _why_blocked(story)
         case "sent":
             return _why_sent(story)
         case "dead":
             return _why_dead(story)
-        case "expired" | "suppressed":
-            return f"it was not sent: {_last_words(story)}."
-        case "cancelled":
-            return f"somebody took it back before it was sent, {_ended(story)}."
         case _:
-            return "its row in outbox.queue is gone, and no attempt says why: it was removed by hand."
+            return _why_unsent(story)
 
 
 def what_next(story: Story, policy: ChannelConfig | None) -> str:
@@ -56,6 +54,8 @@ def what_next(story: Story, policy: ChannelConfig | None) -> str:
         return _next_claim(story, policy)
     if place.state == "leased":
         return "its outcome. The lease is renewed meanwhile; if the worker vanishes, another takes over when it ends."
+    if place.state == "blocked":
+        return _after_those_ahead(story)
     if place.state == "dead":
         return _after_death(story)
     if place.state == "sent" and death is not None and death.resolution is None:
@@ -83,6 +83,20 @@ def _why_scheduled(story: Story) -> str:
     return _put_off(story) if story.attempts else f"it was enqueued to be sent later, {_due(story)}."
 
 
+def _why_blocked(story: Story) -> str:
+    place, key = story.place, story.facts.ordering_key
+    if place.head is None:
+        return f"it is the first in the line of the ordering key {key}; the one before it ended a moment ago."
+    ahead = f"{counted(place.ahead, 'notification')} of the ordering key {key} {'is' if place.ahead == 1 else 'are'}"
+    return f"{ahead} ahead of it, and it waits until {'that has' if place.ahead == 1 else 'those have'} ended."
+
+
+def _after_those_ahead(story: Story) -> str:
+    if story.place.head is None:
+        return "it is made due within seconds, by any live worker."
+    return f"its turn, once those ahead have ended. The first of them: outbox explain {story.place.head}"
+
+
 def _put_off(story: Story) -> str:
     return f"it was put off until {_due(story)}, without using an attempt, because {_last_words(story)}."
 
@@ -94,6 +108,16 @@ def _why_sent(story: Story) -> str:
     name = f", which calls it {last.provider_message_id}" if last.provider_message_id else ""
     after = describe((last.finished_at - story.facts.created_at).total_seconds())
     return f"{last.provider or 'its provider'} accepted it at {_ended(story)}, {after} after it was enqueued{name}."
+
+
+def _why_unsent(story: Story) -> str:
+    match story.place.state:
+        case "expired" | "suppressed":
+            return f"it was not sent: {_last_words(story)}."
+        case "cancelled":
+            return f"somebody took it back before it was sent, {_ended(story)}."
+        case _:
+            return "its row in outbox.queue is gone, and no attempt says why: it was removed by hand."
 
 
 def _why_dead(story: Story) -> str:

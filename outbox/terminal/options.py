@@ -118,6 +118,9 @@ ExpiresIn = Annotated[str | None, typer.Option(metavar="DURATION", help="Not aft
 IdempotencyKey = Annotated[str | None, typer.Option(help="One key, one notification, on a channel.")]
 Topic = Annotated[str | None, typer.Option(help="What it is about, for consent.")]
 GroupKey = Annotated[str | None, typer.Option(help="What it belongs to, for cancelling together.")]
+OrderingKey = Annotated[
+    str | None, typer.Option(help="Of those with one key, on a channel, the next waits for the end of the one before.")
+]
 Locale = Annotated[str | None, typer.Option(help="Language to render in, such as pt-BR.")]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from outbox.queue.inspect import Channel, LiveWorker, Strays
 
+_BLOCKED = Column("blocked", "number")
 _COLUMNS = (
     Column("channel", "whole"),
     Column("waiting", "number"),
@@ -21,6 +22,7 @@ _COLUMNS = (
     Column("leased", "number"),
     Column("scheduled", "number"),
     Column("retrying", "number"),
+    _BLOCKED,
     Column("oldest due", "number"),
     Column("dead", "number"),
     Column("workers", "number"),
@@ -37,8 +39,8 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
         print_json(_document(channels, workers, strays, warnings))
         return 0
     if channels:
-        rows = [_row(channel) for channel in channels]
-        (print_table if fits(_COLUMNS, rows) else print_blocks)(_COLUMNS, rows)
+        columns, rows = _table(channels)
+        (print_table if fits(columns, rows) else print_blocks)(columns, rows)
     else:
         say("nothing waits, and there are no dead letters")
     say(_about(workers))
@@ -47,8 +49,16 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     return 0
 
 
+def _table(channels: Sequence[Channel]) -> tuple[Sequence[Column], list[list[str]]]:
+    rows = [_row(channel) for channel in channels]
+    if any(channel.blocked for channel in channels):
+        return _COLUMNS, rows
+    place = _COLUMNS.index(_BLOCKED)  # without ordering keys it would say nothing, and the others fit on a terminal
+    return _COLUMNS[:place] + _COLUMNS[place + 1 :], [row[:place] + row[place + 1 :] for row in rows]
+
+
 def _row(channel: Channel) -> list[str]:
-    counts = (channel.waiting, channel.due, channel.leased, channel.scheduled, channel.retrying)
+    counts = (channel.waiting, channel.due, channel.leased, channel.scheduled, channel.retrying, channel.blocked)
     oldest = "-" if channel.oldest_due is None else age(channel.oldest_due)
     return [channel.channel, *(f"{count:,}" for count in counts), oldest, f"{channel.dead:,}", str(channel.workers)]
 
@@ -98,6 +108,7 @@ def _document(
                 "leased": channel.leased,
                 "scheduled": channel.scheduled,
                 "retrying": channel.retrying,
+                "blocked": channel.blocked,
                 "oldest_due_seconds": channel.oldest_due,
                 "dead_letters": channel.dead,
                 "workers": channel.workers,

@@ -14,6 +14,7 @@ from outbox.database import Link, describe
 from outbox.events import ChoreFailed
 from outbox.queue import attend, turn
 from outbox.worker.retention import Retention
+from outbox.worker.unblocking import Unblocking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -57,13 +58,15 @@ CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
 )
+_UNBLOCK_EVERY = 5.0
 
 
 def chores_with(retention: RetentionConfig | None, listener: Listener) -> tuple[Chore, ...]:
     """Return every chore: where there is a policy of retention, with the one that follows it."""
+    chores = (*CHORES, Chore("unblock", _UNBLOCK_EVERY, Unblocking().step))
     if retention is None:
-        return CHORES
-    return (*CHORES, Chore("retention", 3_600.0, Retention(retention, listener).step))
+        return chores
+    return (*chores, Chore("retention", 3_600.0, Retention(retention, listener).step))
 
 
 class _Failed(Exception):
@@ -93,17 +96,20 @@ async def run_chores(url: str, listener: Listener, chores: Sequence[Chore] = CHO
 
 
 async def _look(conn: AsyncConnection[Any], chores: Sequence[Chore]) -> float:
-    """Take one turn, if there is one to take; return in how many seconds to look again."""
+    """Take one turn, if there is one to take; return in how many seconds to look again.
+
+    A hundred workers look together about as often as one alone would: to look costs a connection.
+    """
     periods = {chore.name: chore.every for chore in chores}
-    _, pause = await turn.find_next(conn, periods)
+    _, pause, workers = await turn.find_next(conn, periods)
     if pause > 0:
-        return min(pause, _LONGEST_SLEEP)
+        return min(max(pause, random.uniform(0, 2 * pause * (workers - 1))), _LONGEST_SLEEP)
     chore = None
     try:
         async with conn.transaction():
             if not await turn.take(conn, frozen=_FROZEN):
                 return _BUSY
-            name, pause = await turn.find_next(conn, periods)
+            name, pause, _ = await turn.find_next(conn, periods)
             if pause == 0:  # and it was not done since we looked
                 chore = next(chore for chore in chores if chore.name == name)
                 more = await chore.step(conn)

@@ -168,6 +168,12 @@ BEGIN
             HINT = 'Use another key for other content.', CONSTRAINT = 'idempotency_keys_pkey', TABLE = 'idempotency_keys', SCHEMA = 'outbox';
     END IF;
 
+    -- They stood in line already, and whoever came behind them in this statement waits for nobody.
+    PERFORM outbox.unblock_next(q.channel, q.ordering_key, q.position, refused)
+    FROM outbox.queue q
+    WHERE q.id = ANY (refused) AND q.ordering_key IS NOT NULL
+      AND NOT outbox.is_blocked(q.channel, q.ordering_key, q.position);
+
     PERFORM set_config('outbox.refused', array_to_string(refused, ','), true);  -- for who may not read the keys
     -- Within bounds, or the partition of every day is looked through. Their work goes along: see take_out_of_queue().
     DELETE FROM outbox.notifications n

@@ -5,5 +5,9 @@ ALTER TABLE outbox.queue ADD COLUMN leased_until timestamptz;
 ALTER TABLE outbox.queue SET (fillfactor = 45);
 UPDATE outbox.queue SET leased_until = run_at WHERE worker IS NOT NULL;
 
+-- With a plan for these very values the partitions of notifications are planned anew each time, which takes longer than all
+-- the rest.
+ALTER FUNCTION outbox.unblock_next SET plan_cache_mode = force_generic_plan;
+
 COMMENT ON COLUMN outbox.queue.run_at IS 'When it is due; infinity while it is blocked by one ahead of it in its line';
 COMMENT ON COLUMN outbox.queue.leased_until IS 'When the lease of the worker that holds it ends; empty while it waits';
