@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
     from jinja2 import BaseLoader, Template, nodes
     from jinja2.compiler import Frame
@@ -84,10 +84,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name in self.filters:
                 self.filters[name] = _bounded_filter(name, self.filters[name])
 
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return a template's globals as one dict: every rendering walks over them, and a chain of maps is slow."""
+        return {**self.globals, **(d or {})}
+
     def text(self, template: Template, names: dict[str, Any]) -> str:
         """Render a template with these names, which several may share, and which hold this environment's globals.
 
-        `template.render` would copy the globals, a chain of maps, for each text: half the work of a short one.
+        `template.render` would copy the globals for each text.
         """
         try:
             return self.concat(template.root_render_func(template.new_context(names, shared=True)))

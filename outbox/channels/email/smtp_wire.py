@@ -7,7 +7,6 @@ two waits instead of four, and half the system calls.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 8_192  # octets; RFC 5321 allows 512
 _LONGEST_REPLY = 65_536
 NO_CODE = -1
-_CODE = re.compile(rb"[0-9]{3}")
+_DIGITS = 3
 
 
 class Reply(NamedTuple):
@@ -101,7 +100,7 @@ class Wire(asyncio.Protocol):
             self._slipped = True
             return False
         code = line[:3]
-        if len(line) > _LONGEST_LINE or not _CODE.fullmatch(code):
+        if len(line) > _LONGEST_LINE or len(code) < _DIGITS or not code.isdigit():
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
         self._lines.append(line[4:].strip().decode(errors="surrogateescape"))
