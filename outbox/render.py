@@ -52,9 +52,10 @@ class Templates:
                 or makes more than 1 MiB.
         """
         texts = {}
+        names = {**self._sandbox.globals, **variables}
         for file, template in self._compiled(name, (locale or "").replace("_", "-").lower()).items():
             try:
-                texts[file] = template.render(variables)
+                texts[file] = self._sandbox.text(template, names)
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way

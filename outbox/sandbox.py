@@ -18,9 +18,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
-    from jinja2 import BaseLoader, nodes
+    from jinja2 import BaseLoader, Template, nodes
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
 
@@ -84,10 +84,30 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name in self.filters:
                 self.filters[name] = _bounded_filter(name, self.filters[name])
 
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return a template's globals as one dict: every rendering walks over them, and a chain of maps is slow."""
+        return {**self.globals, **(d or {})}
+
+    def text(self, template: Template, names: dict[str, Any]) -> str:
+        """Render a template with these names, which several may share, and which hold this environment's globals.
+
+        `template.render` would copy the globals for each text.
+        """
+        try:
+            return self.concat(template.root_render_func(template.new_context(names, shared=True)))
+        except Exception:  # noqa: BLE001 - it is raised again, with the template's own lines in its traceback
+            self.handle_exception()
+
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
         """Join the parts of a template, a block or a macro, up to the limit."""
-        return "".join(_counted(parts))
+        kept, size = [], 0
+        for part in parts:
+            size += len(part)
+            if size > LARGEST:
+                _refuse_over(LARGEST, size, "text of {} characters")
+            kept.append(part)
+        return "".join(kept)
 
     @staticmethod
     def bounded(text: str) -> str:

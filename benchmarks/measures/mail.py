@@ -16,6 +16,7 @@ import psycopg
 from benchmarks import debian
 from benchmarks.errors import Failed
 from benchmarks.measures.costs import a_job
+from benchmarks.processes import environment
 from benchmarks.server import free_port
 from outbox import enqueue_many
 
@@ -143,12 +144,11 @@ def _sink() -> Iterator[int]:
 
 def _work(folder: Path, url: str) -> float:
     """Run the worker until nothing is left, and return its CPU seconds."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OUTBOX_")}
     with (folder / "log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "outbox", "worker", "--channel", "email", "--drain"],
             cwd=folder,
-            env=environment | {"OUTBOX_DATABASE_URL": url},
+            env=environment() | {"OUTBOX_DATABASE_URL": url},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

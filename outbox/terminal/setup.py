@@ -10,7 +10,6 @@ import psycopg
 import typer
 from rich.console import Console
 from rich.text import Text
-from sqlalchemy.exc import DBAPIError
 
 from outbox import config
 from outbox.database import describe
@@ -57,9 +56,15 @@ def readable_errors() -> Iterator[None]:
     except OutboxError as error:
         complain(str(error))
         raise typer.Exit(FAILED) from None
-    except (psycopg.Error, DBAPIError) as error:
+    except _database_errors() as error:
         complain(_about(getattr(error, "orig", None) or error))
         raise typer.Exit(FAILED) from None
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """Return what a database's trouble is raised as. SQLAlchemy, a third of a start, is not imported to ask."""
+    sqlalchemy = sys.modules.get("sqlalchemy.exc")
+    return (psycopg.Error, sqlalchemy.DBAPIError) if sqlalchemy else (psycopg.Error,)
 
 
 def _about(error: BaseException) -> str:

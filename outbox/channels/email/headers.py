@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from outbox.errors import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS = re.compile(r"[!-~]+(?: [!-~]+)*")
@@ -23,6 +25,10 @@ _LINE_LIMIT = 998  # RFC 5322 section 2.1.1
 _FOLD = "\r\n "
 _UTF8_INNER = 0x80  # the two high bits of a byte that is not a character's first
 _WORD_BYTES = 45  # in base64 60 characters, with =?utf-8?b? and ?= 72
+
+# English for everybody, which strftime is not.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _OURS = {
     "from",
@@ -79,6 +85,13 @@ def address(name: str, mailbox: Mailbox) -> str:
     line = f"{name}: {phrase}"
     fits = len(line) - line.rfind("\n") + len(mailbox.address) + 2 <= _LINE
     return f"{line}{' ' if fits else _FOLD}<{mailbox.address}>"
+
+
+def date(moment: datetime) -> str:
+    """Return the Date field of an aware `moment`, in UTC."""
+    utc = moment.astimezone(UTC)
+    day = f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04}"
+    return f"Date: {day} {utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
 
 
 @lru_cache(maxsize=64)

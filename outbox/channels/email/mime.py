@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from email.utils import format_datetime
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
         f"{headers.sender(sender)}\r\n"
         f"To: {_recipient(message.recipient)}\r\n"
         f"{headers.unstructured('Subject', message.subject)}\r\n"
-        f"Date: {format_datetime(date)}\r\n"
+        f"{headers.date(date)}\r\n"
         f"Message-ID: <{message_id}>\r\n"
         f"MIME-Version: 1.0\r\n"
         f"{headers.extra_fields(message.headers) if message.headers else ''}"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build
-from outbox.channels.email.smtp_connection import Connection, Envelope, connect
+from outbox.channels.email.smtp_connection import Connection, Envelope, Limits, connect
 from outbox.channels.email.smtp_pool import Pool
 from outbox.channels.email.smtp_settings import Settings
 from outbox.errors import clean
@@ -40,6 +40,7 @@ class Provider:
         self._sender = parse_mailbox(settings.sender)
         self._context = _tls_context(settings)
         self._helo_name = settings.helo_name
+        self._limits = Limits(settings)
         self._pool = Pool(
             self._connect,
             size=settings.connections,
@@ -75,7 +76,7 @@ class Provider:
     async def _connect(self) -> Connection:
         if self._helo_name is None:
             self._helo_name = await asyncio.to_thread(_own_name)
-        return await connect(self._settings, self._context, self._helo_name)
+        return await connect(self._settings, self._limits, self._context, self._helo_name)
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -19,6 +19,7 @@ import aiosmtplib
 from outbox.channels.email.smtp_replies import NEGATIVE, POSITIVE, Phase, judge
 from outbox.channels.email.smtp_wire import Wire
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary
+from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -46,12 +47,20 @@ class Stale(Exception):
     """A connection that had served before was found closed, before the server took anything of this message."""
 
 
+class Limits:
+    """How long the waits of all connections may take, by `Settings`: before the final dot, and after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.command = Timeouts(settings.timeout)
+        self.content = Timeouts(settings.data_timeout)
+
+
 class Connection:
     """An open session. `usable` is False while a message is on its way and after anything that leaves it in doubt."""
 
-    def __init__(self, wire: Wire, settings: Settings, extensions: Container[str]) -> None:
+    def __init__(self, wire: Wire, limits: Limits, extensions: Container[str]) -> None:
         self._wire = wire
-        self._settings = settings
+        self._limits = limits
         self._extensions = extensions
         self._busy = False
         self.sent = 0
@@ -87,7 +96,7 @@ class Connection:
         """Take leave of the server and close; wait at most `limit` seconds for its answer."""
         try:
             self._wire.say(b"QUIT\r\n")
-            await self._wire.reply(limit)
+            await self._wire.reply(Timeouts(limit))
         except OSError:  # TimeoutError is one
             pass
         finally:
@@ -133,38 +142,39 @@ class Connection:
 
     def _say(self, data: bytes, phase: Phase, *, replies: int = 1) -> None:
         try:
-            with _translated(phase):
-                self._wire.say(data, replies=replies)
-        except Temporary as error:
-            self._raise_if_stale(phase, error)
-            raise
+            self._wire.say(data, replies=replies)
+        except OSError as error:
+            raise self._lost(error, phase) from None
 
     async def _refusal(self, phase: Phase) -> DeliveryError | None:
         """Return what a refusal of this command means; None if it was accepted."""
         try:
-            with _translated(phase):
-                code, text = await self._wire.reply(self._settings.timeout)
-        except Temporary as error:
-            self._raise_if_stale(phase, error)
-            raise
+            code, text = await self._wire.reply(self._limits.command)
+        except OSError as error:
+            raise self._lost(error, phase) from None
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
             return None
         refusal = judge(phase, code, text)
         if code == _CLOSING:
             self._wire.transport.abort()
-            self._raise_if_stale(phase, refusal)
+            if self._is_stale(phase):
+                raise Stale
         return refusal
 
-    def _raise_if_stale(self, phase: Phase, error: DeliveryError) -> None:
-        if phase is Phase.MAIL and self.sent:
-            raise Stale from error
+    def _lost(self, error: OSError, phase: Phase) -> Exception:
+        """Return what it means that the connection is lost, or silent, before the final dot."""
+        meaning = _meaning(error, phase)
+        return Stale() if isinstance(meaning, Temporary) and self._is_stale(phase) else meaning
+
+    def _is_stale(self, phase: Phase) -> bool:
+        return phase is Phase.MAIL and self.sent > 0
 
     async def _forget(self, refused: DeliveryError) -> NoReturn:
         """Raise, after the server has forgotten a refused message, so that the connection can take the next one."""
         if refused.code and refused.code[0] in "45" and self._wire.in_step:
             try:
                 self._wire.say(b"RSET\r\n")
-                code, _ = await self._wire.reply(self._settings.timeout)
+                code, _ = await self._wire.reply(self._limits.command)
                 self._busy = code not in POSITIVE
             except OSError:
                 self._wire.transport.abort()
@@ -175,13 +185,17 @@ class Connection:
         if not self._wire.in_step:
             raise Temporary(f"more replies than commands at {Phase.DATA}")
         stuffed = content.replace(b"\r\n.", b"\r\n..")
-        with _translated(Phase.DATA):
+        try:
             if len(stuffed) > _WHOLE:
                 await self._drain(stuffed)
                 stuffed = b""
             self._wire.say(stuffed + b".\r\n")
-        with _translated(Phase.CONTENT):
-            code, text = await self._wire.reply(self._settings.data_timeout)
+        except OSError as error:
+            raise _meaning(error, Phase.DATA) from None
+        try:
+            code, text = await self._wire.reply(self._limits.content)
+        except OSError as error:
+            raise _meaning(error, Phase.CONTENT) from None
         if code in POSITIVE:
             return text
         self._busy = code not in NEGATIVE or code == _CLOSING
@@ -190,12 +204,12 @@ class Connection:
     async def _drain(self, data: bytes) -> None:
         """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""
         self._wire.say(data, replies=0)
-        async with asyncio.timeout(self._settings.timeout):
+        with self._limits.command:
             while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
                 await asyncio.sleep(_DRAIN_POLL)
 
 
-async def connect(settings: Settings, context: ssl.SSLContext | None, helo_name: str) -> Connection:
+async def connect(settings: Settings, limits: Limits, context: ssl.SSLContext | None, helo_name: str) -> Connection:
     """Open a session: connect, EHLO, TLS as the settings say (never less), and authenticate.
 
     Raises:
@@ -224,7 +238,7 @@ async def connect(settings: Settings, context: ssl.SSLContext | None, helo_name:
         client.close()
         raise
     transport = cast("asyncio.Transport", client.transport)
-    return Connection(Wire(transport), settings, frozenset(client.esmtp_extensions))
+    return Connection(Wire(transport), limits, frozenset(client.esmtp_extensions))
 
 
 async def _start_tls(client: aiosmtplib.SMTP) -> None:
@@ -258,16 +272,21 @@ def _without_secrets(text: str, username: str, password: str) -> str:
 
 @contextmanager
 def _translated(phase: Phase) -> Iterator[None]:
-    """Raise this package's errors for the trouble of the library and of the socket, by how far the message was."""
-    unproved = Ambiguous if phase is Phase.CONTENT else Temporary
+    """Raise this package's errors for the trouble of the library and of the socket."""
     try:
         yield
-    except aiosmtplib.SMTPResponseException as error:
-        raise judge(phase, error.code, error.message) from None
-    except TimeoutError:
-        raise unproved(f"no answer in time at {phase}") from None
     except (aiosmtplib.SMTPException, OSError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _PEER_WENT_AWAY) and phase is not Phase.CONTENT:
-            raise Misconfigured(f"TLS at {phase}: {cause}") from None
-        raise unproved(f"connection lost at {phase}: {cause}") from None
+        raise _meaning(error, phase) from None
+
+
+def _meaning(error: Exception, phase: Phase) -> DeliveryError:
+    """Return this package's error for one of the library or of the socket, by how far the message was."""
+    unproved = Ambiguous if phase is Phase.CONTENT else Temporary
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return judge(phase, error.code, error.message)
+    if isinstance(error, TimeoutError):
+        return unproved(f"no answer in time at {phase}")
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _PEER_WENT_AWAY) and phase is not Phase.CONTENT:
+        return Misconfigured(f"TLS at {phase}: {cause}")
+    return unproved(f"connection lost at {phase}: {cause}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from outbox.channels.email.smtp_connection import Connection, Envelope, Stale
 from outbox.errors import Throttled
+from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ class Pool:
         self._connect = connect
         self._slots = asyncio.Semaphore(size)
         self._patience = patience
+        self._turns = Timeouts(patience)
         self._message_limit = messages
         self._idle_limit = idle
         self._idle: deque[Connection] = deque()  # the longest idle first
@@ -63,7 +65,7 @@ class Pool:
 
     async def _wait_for_turn(self) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            with self._turns:
                 await self._slots.acquire()
         except TimeoutError:
             raise Throttled(f"no connection to the relay became free in {self._patience:g} s") from None

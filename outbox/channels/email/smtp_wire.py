@@ -7,14 +7,16 @@ two waits instead of four, and half the system calls.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from outbox.timeouts import Timeouts
 
 _LONGEST_LINE = 8_192  # octets; RFC 5321 allows 512
 _LONGEST_REPLY = 65_536
 NO_CODE = -1
-_CODE = re.compile(rb"[0-9]{3}")
+_DIGITS = 3
 
 
 class Reply(NamedTuple):
@@ -29,7 +31,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self._buffer = bytearray()
+        self._rest = b""  # the beginning of a line
         self._lines: list[str] = []
         self._owed = 0
         self._replies: deque[Reply] = deque()
@@ -41,7 +43,7 @@ class Wire(asyncio.Protocol):
     @property
     def in_step(self) -> bool:
         """Whether the next reply will be the one to the next command."""
-        return self.is_open and not self._slipped and not self._owed and not self._buffer
+        return self.is_open and not self._slipped and not self._owed and not self._rest
 
     @property
     def is_open(self) -> bool:
@@ -59,30 +61,28 @@ class Wire(asyncio.Protocol):
         self._owed += replies
         self.transport.write(data)
 
-    async def reply(self, timeout: float) -> Reply:  # noqa: ASYNC109 - one wait, and SMTP has a limit for each
+    async def reply(self, limit: Timeouts) -> Reply:
         """Return the next reply.
 
         Raises:
-            TimeoutError: there was none in `timeout` seconds.
+            TimeoutError: there was none within the limit.
             OSError: the connection was lost before.
         """
         if not self._replies:
             if self._lost is not None:
                 raise self._lost
             self._waiter = asyncio.get_running_loop().create_future()
-            async with asyncio.timeout(timeout):
+            with limit:
                 await self._waiter
         return self._replies.popleft()
 
     def data_received(self, data: bytes) -> None:
         """Take what the server says."""
-        self._buffer += data
-        while (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[: end + 1])
-            del self._buffer[: end + 1]
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
             if not self._take(line):
                 return
-        if len(self._buffer) > _LONGEST_LINE:
+        if len(self._rest) > _LONGEST_LINE:
             self._garbled("a line without end")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,7 +100,7 @@ class Wire(asyncio.Protocol):
             self._slipped = True
             return False
         code = line[:3]
-        if len(line) > _LONGEST_LINE or not _CODE.fullmatch(code):
+        if len(line) > _LONGEST_LINE or len(code) < _DIGITS or not code.isdigit():
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
         self._lines.append(line[4:].strip().decode(errors="surrogateescape"))
