@@ -58,6 +58,7 @@ class Feeder:
         self._in_hand = 0
         self._suspects: set[Lease] = set()
         self._many_suspects = False
+        self._asked_for_all = True
         self.gave_up = False
         self._turn = 0
         self._marks = Marks()
@@ -92,12 +93,12 @@ class Feeder:
                 return
             if found:
                 await self._wakeup.found()
-            elif self._drain:
-                if self._in_hand == 0:
-                    return
-                await self._wait_for_freed()
-            else:
+            elif not self._drain:
                 await self._wakeup.wait()
+            elif self._in_hand > 0:
+                await self._wait_for_freed()
+            elif self._asked_for_all:
+                return
 
     async def _room(self) -> int:
         """Wait until half of what is held ahead is missing, and no hold stands in the way; return how many to claim.
@@ -143,7 +144,7 @@ class Feeder:
     async def _claim(self, limit: int) -> list[Claimed]:
         self._turn += 1
         levels = self._levels[::-1] if self._turn % _RESERVED_TURN == 0 else self._levels
-        with_suspects = not self._suspects
+        with_suspects = self._asked_for_all = not self._suspects
         if self._many_suspects and with_suspects:
             limit = min(limit, _FEW)
         asked_at = 0.0
