@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -20,6 +19,9 @@ from outbox.queue.renew import RENEW, STILL_OURS
 from outbox.queue.settle import SETTLE, SETTLE_SENT, Settlement, settle
 from tests.hands import EVERY_LEVEL, TROUBLE, rows
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
 BATCH = 200
 BACKLOG = 20_000
 _WORKER = 7
@@ -30,7 +32,7 @@ SELECT 'email', 'user' || n || '@example.org', CASE WHEN n %% 5 = 0 THEN 0 ELSE 
        clock_timestamp() + CASE WHEN n %% 5 = 0 THEN interval '1 hour' ELSE '0' END
 FROM generate_series(1, %s) AS n
 """
-_ALL_OF_IT = "queue, notifications, attempts, dead_letters, suppressions".split(", ")
+_ALL_OF_IT = ("queue", "notifications", "attempts", "dead_letters", "suppressions")
 _EXPLAINED = """
 LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;

@@ -23,8 +23,8 @@ _decode = json.JSONDecoder().raw_decode  # json.loads looks for white space arou
 # the whole queue; what is locked cannot move. LIMIT 1 keeps the joins lookups in one partition, whatever the statistics
 # say. Sub-selects around parameters hide their values from the planner: or it thinks that a plan for these very values
 # pays, and plans each claim anew, 1.4 ms for the check constraints of all the partitions. FULL JOIN is never a nested
-# loop, which with the statistics of a queue that was empty compares each row with each: 60 ms for 500 instead of 8. What
-# was locked and not claimed has no id there.
+# loop, which with the statistics of an emptied queue compares each row with each: 60 ms for 500 instead of 8. What was
+# locked and not claimed has no id there.
 CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT q.place, q.id, q.run_at, q.worker

@@ -56,10 +56,10 @@ SELECT e.id, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r WHERE 
 
 # SKIP LOCKED: an application that deletes a leased notification, in a transaction that stays open, must not hold up all
 # other settlements. What was skipped is reported, and settled later. Running it again after a connection broke at the
-# commit changes nothing: what ended is gone from the queue, what moved has no worker any more. LATERAL with LIMIT,
-# ANY, and IN beside an OR leave the planner no choice of a join: with the statistics of a queue that was empty it takes
-# all of it for one row, and reads it anew for each settlement, 14 s for 500 beside 50,000 that wait. For the same reason
-# what is moved is looked up in arrays; width_bucket() is a binary search.
+# commit changes nothing: what ended is gone from the queue, what moved has no worker any more.
+# LATERAL with LIMIT, ANY, and IN beside an OR leave the planner no choice of a join: with the statistics of an emptied
+# queue it takes all of it for one row, and reads it anew for each settlement, 14 s for 500 beside 50,000 that wait. For
+# the same reason what is moved is looked up in arrays; width_bucket() is a binary search.
 SETTLE = """
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
