@@ -14,8 +14,10 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from benchmarks.debian import Program
 from tests.waiting import wait_until
 
+# Debian's is in /usr/sbin, which is not on everybody's PATH; one that was only unpacked brings its libraries.
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _PORT = 6432  # part of the socket's name; nothing listens on TCP
 
@@ -65,6 +67,7 @@ class Pooler:
             user=unprivileged.pw_uid if unprivileged else None,
             group=unprivileged.pw_gid if unprivileged else None,
             extra_groups=[] if unprivileged else None,
+            env=_environment(Path(PROGRAM)),
         )
         wait_until(self._answers)
         return self
@@ -83,3 +86,9 @@ class Pooler:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _environment(program: Path) -> dict[str, str]:
+    place = program.resolve().parent
+    root = place.parents[1] if place.match("usr/sbin") else Path("/")
+    return Program(program, root).environment

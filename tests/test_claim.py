@@ -20,6 +20,14 @@ async def test_urgent_comes_first_and_then_whatever_was_due_first(database_url: 
     assert [claimed.id for claimed in await claim(database_url)] == [urgent, early, late, bulk]
 
 
+async def test_one_claim_after_the_other_follows_the_order_of_run_at_within_each_priority(database_url: str) -> None:
+    enqueue(database_url, 30, priority="bulk")
+    enqueue(database_url, 30)
+    rows(database_url, "UPDATE outbox.queue SET run_at = now() - interval '1 hour' * random()")
+    expected = [identity for (identity,) in rows(database_url, "SELECT id FROM outbox.queue ORDER BY priority, run_at")]
+    assert [one.id for _ in range(9) for one in await claim(database_url, limit=7)] == expected
+
+
 async def test_the_limit_takes_the_first_ones(database_url: str) -> None:
     enqueue(database_url, 5, priority="bulk")
     urgent = enqueue(database_url, 3, priority="urgent")

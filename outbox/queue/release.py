@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 # No attempt is used and none is recorded: nothing happened. A row that somebody has locked comes back by its lease.
 RELEASE = """
 WITH held AS MATERIALIZED (
-    SELECT q.id
-    FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS mine (id, claim)
-    JOIN outbox.queue q ON q.id = mine.id AND q.claim = mine.claim
-    WHERE q.worker = %(worker)s
-    ORDER BY q.id
-    FOR UPDATE OF q SKIP LOCKED
+    SELECT mine.id
+    FROM (SELECT * FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS held (id, claim) ORDER BY id) mine
+    CROSS JOIN LATERAL (
+        SELECT FROM outbox.queue q
+        WHERE q.id = mine.id AND q.claim = mine.claim AND q.worker = %(worker)s
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) q
 )
 UPDATE outbox.queue q
 SET run_at = now(), worker = NULL, leased_until = NULL
-FROM held
-WHERE q.id = held.id
+WHERE q.id = ANY (ARRAY(SELECT held.id FROM held))
 """
 
 

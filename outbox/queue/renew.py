@@ -15,26 +15,27 @@ if TYPE_CHECKING:
 # SKIP LOCKED: a row that is locked is being settled by ourselves; waiting for it could only deadlock.
 RENEW = """
 WITH held AS MATERIALIZED (
-    SELECT q.id
-    FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS mine (id, claim)
-    JOIN outbox.queue q ON q.id = mine.id AND q.claim = mine.claim
-    WHERE q.worker = %(worker)s
-    ORDER BY q.id
-    FOR UPDATE OF q SKIP LOCKED
+    SELECT mine.id
+    FROM (SELECT * FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS held (id, claim) ORDER BY id) mine
+    CROSS JOIN LATERAL (
+        SELECT FROM outbox.queue q
+        WHERE q.id = mine.id AND q.claim = mine.claim AND q.worker = %(worker)s
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) q
 )
 UPDATE outbox.queue q
 SET leased_until = now() + make_interval(secs => %(lease)s)
-FROM held
-WHERE q.id = held.id
+WHERE q.id = ANY (ARRAY(SELECT held.id FROM held))
 RETURNING q.id
 """
 
 # What is still ours, locked or not, to tell a skipped row from one that somebody else claimed.
 STILL_OURS = """
-SELECT q.id
+SELECT mine.id
 FROM unnest(%(ids)s::uuid[], %(claims)s::bigint[]) AS mine (id, claim)
-JOIN outbox.queue q ON q.id = mine.id AND q.claim = mine.claim
-WHERE q.worker = %(worker)s
+WHERE (SELECT true FROM outbox.queue q
+       WHERE q.id = mine.id AND q.claim = mine.claim AND q.worker = %(worker)s LIMIT 1)
 """
 
 

@@ -93,15 +93,14 @@ class Feeder:
                 return
             if found:
                 await self._wakeup.found()
-            elif self._drain:
-                if idle and self._marks.was_sweep:
-                    return  # idle when we asked, too: what ended since may have left something due, or made way for it
-                if self._in_hand:
-                    await self._wait_for_freed()
-                else:
-                    self._marks.sweep_next()
-            else:
+            elif not self._drain:
                 await self._wakeup.wait()
+            elif idle and self._marks.was_sweep:
+                return  # idle when we asked, too: what ended since may have left something due, or made way for it
+            elif self._in_hand:
+                await self._wait_for_freed()
+            else:
+                self._marks.sweep_next()
 
     async def _room(self) -> int:
         """Wait until half of what is held ahead is missing, and no hold stands in the way; return how many to claim.

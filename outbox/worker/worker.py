@@ -45,8 +45,8 @@ class Worker:
         self._levels = levels
         self._drain = drain
         self._retention = retention
-        self._claims = Link(url, "claim", listener)
-        self._settles = Link(url, "settle", listener)
+        self._claims = Link(url, "claim", listener, lookups_only=True)
+        self._settles = Link(url, "settle", listener, lookups_only=True)
 
     async def run(self, stop: asyncio.Future[str]) -> int:
         """Work until `stop` has a result (why), or, with `drain`, until nothing is due.
