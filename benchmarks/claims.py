@@ -142,7 +142,7 @@ async def _settle(conn: AsyncConnection[Any], claimed: Sequence[Claimed]) -> Non
     sent = Sent(provider="nothing")
     await settle(
         conn,
-        [Settlement(one.id, one.claim, one.attempt, sent, now, now, one.place) for one in claimed],
+        [Settlement(one.key, one.claim, one.attempt, sent, now, now, one.place) for one in claimed],
         worker=_WORKER,
     )
 

@@ -155,7 +155,7 @@ class Link:
                     self._watch.can_ask = not await is_pooled(self._conn)
                     if not self._watch.can_ask:
                         self._conn.prepare_threshold = self._prepare_after = None
-                    elif self._prepare_after is not None and self._lookups_only:
+                    elif self._lookups_only:
                         await self._conn.execute(_LOOKUPS_ONLY)
                 return await work(self._conn)
         except asyncio.CancelledError:

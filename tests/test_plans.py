@@ -193,11 +193,11 @@ async def settle_all(
 ) -> bool:
     now = time.monotonic()
     ended = [
-        Settlement(one.id, one.claim, one.attempt, outcome, now, now, one.place if by_place else None)
+        Settlement(one.key, one.claim, one.attempt, outcome, now, now, one.place if by_place else None)
         for one in claimed
     ]
     settled, locked = await settle(conn, ended, worker=_WORKER)
-    return settled == {one.id for one in claimed} and not locked
+    return settled == {one.key for one in claimed} and not locked
 
 
 @pytest.fixture
