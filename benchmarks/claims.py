@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -188,7 +189,7 @@ def report(console: Console, cells: Sequence[Cell]) -> None:
 
 def percentile(took: Sequence[float], share: float) -> float:
     """Return what so large a share of them took at most."""
-    return sorted(took)[int(len(took) * share)]
+    return sorted(took)[math.ceil(len(took) * share) - 1]
 
 
 def main() -> None:

@@ -273,6 +273,9 @@ def report(
     until = [began for _, began, _ in phases[1:]] + [ended]
     for (name, began, _), end in zip(phases, until, strict=True):
         took = sorted(each.seconds * 1_000 for each in enqueued if began <= each.at < end)
+        if not took:  # they have fallen so far behind that none of this time's was begun
+            table.add_row(name, f"{end - began:.0f}", "0", "–", "–", "–")
+            continue
         figures = (f"{took[int(len(took) * share)]:.1f}" for share in (0.5, 0.99))
         table.add_row(name, f"{end - began:.0f}", f"{len(took):,}", *figures, f"{took[-1]:.1f}")
     console.print(table)
