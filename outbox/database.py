@@ -12,7 +12,7 @@ import psycopg
 
 from outbox.errors import ConfigError, clean
 from outbox.events import DatabaseBack, DatabaseLost
-from outbox.silence import PATIENCE, Watch
+from outbox.silence import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -101,7 +101,7 @@ class Link:
         purpose: str,
         listener: Listener,
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         lookups_only: bool = False,
     ) -> None:
         self._url = url

@@ -37,9 +37,9 @@ class Watch:
     late, until a statement succeeds: whatever is slow is done in the end.
     """
 
-    def __init__(self, url: str, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, patience: float | None = None) -> None:
         self._url = url
-        self._least = self._patience = patience
+        self._least = self._patience = PATIENCE if patience is None else patience
         self.can_ask = False
         """Whether the server knows the connection by the process that it was told of: not so behind a pooler."""
 

@@ -43,7 +43,6 @@ _FARTHEST = timedelta(days=36_500)
 _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
     "locale": 64
 }
-_OBJECT_LIMITS = {"payload": PAYLOAD_LIMIT, "headers": HEADERS_LIMIT}
 _INTERVALS = {"run_at": "delay", "expires_at": "expires_in"}
 _RECIPIENT_LIMIT = 4_096
 
@@ -114,8 +113,10 @@ def _checked(given: Mapping[str, Any]) -> Draft:
             continue
         if name in _TEXT_LIMITS:
             row[_PLACES[name]] = _text(name, value)
-        elif name in _OBJECT_LIMITS:
-            row[_PLACES[name]] = _object(name, value, _OBJECT_LIMITS[name])
+        elif name == "payload":
+            row[_PLACES[name]] = _object(name, value, PAYLOAD_LIMIT)
+        elif name == "headers":
+            row[_PLACES[name]] = _object(name, value, HEADERS_LIMIT)
         elif name in _INTERVALS:
             row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = _moment(name, value)
     if "priority" in given:

@@ -28,6 +28,7 @@ _ROOMS = ("database.py", "deliver.py", "queue", "worker")
 _APART = {"dead_letters.py", "erase.py", "inspect.py", "retention.py", "story.py"}
 _CARRIER = str(_OUTBOX / "connections.py")  # runs what others hand it: the place is where they do
 _HANG = "SELECT pg_sleep(3600)"
+_WATCHED = {"outbox claim", "outbox settle"}
 
 
 class Site(NamedTuple):
@@ -139,7 +140,7 @@ class Injector:
             fault = self.arrive()
             _before(fault)
             if fault == "hangs":
-                await true(cursor, _HANG)
+                await _hang(true, cursor)
             if fault == "twice":
                 await true(cursor, query, *args, **how)
             result = await true(cursor, query, *args, **how)
@@ -277,3 +278,18 @@ def _before(fault: Fault | None) -> None:
 def _after(fault: Fault | None) -> None:
     if fault == "raises after":
         raise psycopg.OperationalError("injected: the connection broke after it")
+
+
+async def _hang(true: Any, cursor: Any) -> None:
+    """Hear nothing until the connection is cut; where nobody watches for that, until the server ends the statement."""
+    conn = cursor.connection
+    if conn.info.parameter_status("application_name") not in _WATCHED:
+        await true(cursor, _HANG)
+        return
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    loop.add_reader(conn.fileno(), heard.set)
+    try:
+        await heard.wait()
+    finally:
+        loop.remove_reader(conn.fileno())

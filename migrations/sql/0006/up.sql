@@ -5,7 +5,7 @@
 -- 18 and newer have it built in, in the same form: 48 bits of milliseconds and 12 of their fraction.
 DO $$
 BEGIN
-    IF current_setting('server_version_num')::integer >= 180000 THEN
+    IF current_setting('server_version_num')::bigint >= 180000 THEN
         CREATE OR REPLACE FUNCTION outbox.uuid7() RETURNS uuid
             LANGUAGE sql VOLATILE PARALLEL SAFE
             RETURN uuidv7();

@@ -29,12 +29,7 @@ _HELD = 500
 _WARM_UP = 200
 
 
-@scenario(
-    40,
-    "messages are counted in bytes of WAL and in multixacts",
-    own_cluster=True,
-    gap="a renewal moves the row's entry in an index",
-)
+@scenario(40, "messages are counted in bytes of WAL and in multixacts", own_cluster=True)
 def wal_and_multixacts(stage: Stage) -> None:
     count = stage.pick(reduced=1_000, full=100_000)
     renewals = stage.pick(reduced=10, full=100)

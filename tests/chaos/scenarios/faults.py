@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import outbox
-from outbox import database
+from outbox import silence
 from outbox.errors import Rejected
 from outbox.queue.discard import discard
 from outbox.queue.replay import replay
@@ -37,7 +37,7 @@ T = TypeVar("T")
 _FAULTS: tuple[Fault, ...] = ("raises before", "raises after", "hangs", "twice")
 _AT_ONCE = 4  # faults in one life, at different places
 _PATIENCE = 20.0
-_STATEMENT_TIMEOUT = 0.5
+_PATIENCE_WITH_SILENCE = 0.5
 _SLOW = 0.45
 _TRIES = 10
 _WORTH_A_COPY = 300
@@ -214,7 +214,8 @@ def fault_at_every_call(stage: Stage) -> None:
     stage.random.shuffle(pairs)
     lives = _Lives(stage)
     with pytest.MonkeyPatch.context() as patch, lives.injector.installed():
-        patch.setattr(database, "_STATEMENT_TIMEOUT", _STATEMENT_TIMEOUT)
+        patch.setattr(silence, "PATIENCE", _PATIENCE_WITH_SILENCE)
+        patch.setattr(silence, "_BETWEEN_LOOKS", _PATIENCE_WITH_SILENCE / 5)
         uncommon = _uncommon(sites)
         lives.lead({})
         lives.lead(uncommon)
