@@ -21,25 +21,32 @@ class Timeouts:
         self._began: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:
         """Begin the current task's time."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._began[task] = time.monotonic()
+        self._began[self._task()] = time.monotonic()
         if self._timer is None:
             self._set_timer(self._seconds)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
         """End it; a cancellation of ours becomes a TimeoutError, as in `asyncio.timeout`."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - as above
+        task = self._task()
         self._began.pop(task, None)
         if task in self._late:
             self._late.discard(task)
             if task.uncancel() <= 0 and kind is asyncio.CancelledError:
                 raise TimeoutError
+
+    def _task(self) -> asyncio.Task[object]:
+        """Return the current task. Before Python 3.12, finding the loop is a system call: it is found once."""
+        task = asyncio.current_task(self._loop) if self._loop is not None else None
+        if task is None:
+            self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(self._loop)
+            assert task is not None  # noqa: S101 - a coroutine runs in a task
+        return task
 
     def _set_timer(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)

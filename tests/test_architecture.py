@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
-    {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "timeouts"},  # words
+    {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"},  # words
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "holds", "render", "sandbox", "channels"},  # judgement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,17 +14,18 @@ import psycopg
 
 from benchmarks.systems.actions import run
 from benchmarks.systems.driver import Driver, chunks, payload
-from outbox import enqueue, enqueue_many
+from outbox import aenqueue_many, enqueue, enqueue_many
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from benchmarks.systems.driver import Send
     from benchmarks.systems.shift import Shift
     from outbox.events import Event
 
 _CHANNEL = "bench"
-_BULK = 20_000
+_BULK = 10_000
+_LANES = 2
 
 
 def _notification(number: int, *, keyed: bool = False) -> dict[str, Any]:
@@ -57,11 +59,17 @@ class Outbox(Driver):
             yield send
 
     def bulk(self, url: str, count: int, *, keyed: bool) -> None:
-        """Enqueue with `enqueue_many`, a transaction a chunk."""
-        with psycopg.connect(url) as conn:
-            for numbers in chunks(count, _BULK):
-                enqueue_many(conn, [_notification(number, keyed=keyed) for number in numbers])
-                conn.commit()
+        """Enqueue with `aenqueue_many`, a transaction a chunk, two at once."""
+        asyncio.run(self._bulk(url, iter(chunks(count, _BULK)), keyed=keyed))
+
+    async def _bulk(self, url: str, rest: Iterator[range], *, keyed: bool) -> None:
+        async def lane() -> None:
+            async with await psycopg.AsyncConnection.connect(url) as conn:
+                for numbers in rest:
+                    await aenqueue_many(conn, [_notification(number, keyed=keyed) for number in numbers])
+                    await conn.commit()
+
+        await asyncio.gather(*(lane() for _ in range(_LANES)))
 
     def work(self, url: str, shift: Shift) -> str:
         """Run a worker process."""

@@ -22,6 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENTS = ("run_at", "expires_at")
 _OPTIONAL = [name for name in Draft._fields[2:] if name not in {*_MOMENTS, "delay", "expires_in"}]
 _join = "\t".join
+_UNKNOWN = SafeUUID.unknown
 
 
 class Form:
@@ -77,7 +78,7 @@ def _uuid(number: int) -> UUID:
     """Return what UUID(int=number) does, which checks the number for twice the time."""
     identity = object.__new__(UUID)
     object.__setattr__(identity, "int", number)
-    object.__setattr__(identity, "is_safe", SafeUUID.unknown)
+    object.__setattr__(identity, "is_safe", _UNKNOWN)
     return identity
 
 

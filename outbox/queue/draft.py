@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from gc import is_tracked
-from operator import length_hint
 from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -16,6 +13,7 @@ from uuid import UUID
 from outbox.addresses import check_email
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import PRIORITIES, Enqueued
+from outbox.payloads import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +36,6 @@ FIELDS = (
 _FIELDS = frozenset(FIELDS)
 PAYLOAD_LIMIT = 262_144
 HEADERS_LIMIT = 16_384
-NESTING_LIMIT = 100
 _FARTHEST = timedelta(days=36_500)
 _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
     "locale": 64
@@ -46,18 +43,9 @@ _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key
 _INTERVALS = {"run_at": "delay", "expires_at": "expires_in"}
 _RECIPIENT_LIMIT = 4_096
 
-_TOO_DEEP = f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}"
-_CONTAINERS = (dict, list, tuple)
-_SCALARS = frozenset((int, float, bool, type(None)))
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode  # what holds itself is too deep
-
 _CHANNEL_LIMIT = 63
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-# A NUL as json.dumps writes it; an even number of backslashes before it makes it the text "\u0000" instead.
-_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Draft(NamedTuple):
@@ -114,9 +102,9 @@ def _checked(given: Mapping[str, Any]) -> Draft:
         if name in _TEXT_LIMITS:
             row[_PLACES[name]] = _text(name, value)
         elif name == "payload":
-            row[_PLACES[name]] = _object(name, value, PAYLOAD_LIMIT)
+            row[_PLACES[name]] = as_json(name, value, PAYLOAD_LIMIT)
         elif name == "headers":
-            row[_PLACES[name]] = _object(name, value, HEADERS_LIMIT)
+            row[_PLACES[name]] = as_json(name, value, HEADERS_LIMIT)
         elif name in _INTERVALS:
             row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = _moment(name, value)
     if "priority" in given:
@@ -185,56 +173,6 @@ def _text(field: str, value: Any) -> str | None:
     if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification(field, "contains a control character or half a surrogate pair")
     return value
-
-
-def _object(field: str, value: Any, limit: int) -> str:
-    if not isinstance(value, dict) and not hasattr(value, "keys"):
-        raise InvalidNotification(field, f"must be a JSON object (a dict), not {type(value).__name__}")
-    text = ""
-    try:
-        value = value if isinstance(value, dict) else dict(value)
-        # The collector of garbage tracks no dict of texts and numbers alone: the quickest sign that nothing is nested.
-        nested = is_tracked(value)
-        room = _room_left(limit, value) if nested else limit - 4 * len(value) - sum(map(length_hint, value.values()))
-        if room >= 0:
-            text = _encode(value)
-            room = limit - (len(text) if text.isascii() else len(text.encode()))
-        if "[" in text and not nested:  # nor does it track every tuple
-            _room_left(limit, value)
-    except UnicodeEncodeError:
-        raise InvalidNotification(field, "contains half a surrogate pair, which is no character") from None
-    except RecursionError:
-        raise InvalidNotification(field, _TOO_DEEP) from None
-    except (TypeError, ValueError) as error:
-        raise InvalidNotification(field, f"is not JSON: {error}") from None
-    if room < 0:
-        problem = f"is at least {limit - room:,} bytes of JSON; at most {limit:,} are taken (store it, and send a link)"
-        raise InvalidNotification(field, problem)
-    if "\\u0000" in text and _JSON_NUL.search(text):
-        raise InvalidNotification(field, "contains a NUL character, which PostgreSQL cannot store")
-    return text
-
-
-def _room_left(room: int, value: Any, depth: int = NESTING_LIMIT) -> int:
-    """Return what is left of `room` bytes beside the JSON of `value`, counted low; stop as soon as nothing is left.
-
-    Raises RecursionError, as the encoder does, for what is nested too deeply.
-    """
-    if not depth:
-        raise RecursionError
-    room -= 2 * len(value)
-    if isinstance(value, dict):
-        room -= 2 * len(value)
-        value = value.values()
-    for inner in value:
-        kind = type(inner)
-        if kind is str:
-            room -= len(inner)
-        elif kind not in _SCALARS and isinstance(inner, _CONTAINERS):
-            room = _room_left(room, inner, depth - 1)
-        if room < 0:
-            break
-    return room
 
 
 def _priority(value: Any) -> str:

@@ -11,7 +11,7 @@ from outbox.queue import bulk
 from outbox.queue.draft import Draft, enqueued
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 
     from outbox.connections import Parameters
 
@@ -107,7 +107,7 @@ def _in_statements(given: Sequence[Given]) -> Work:
     """Yield statements with their parameters; return the results."""
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
     results: dict[int, Enqueued] = {}
-    for chunk in _chunks(given, CHUNK):
+    for chunk in _chunks(given, set().union(*given), CHUNK):
         columns = zip(*(drafts[position] for position in chunk), strict=True)
         rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
         results |= {position: enqueued(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
@@ -120,8 +120,9 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     results = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
     refused: set[str] = set()
     yield BEGIN_COPY, {}
-    form = bulk.Form(set().union(*given), now)
-    for chunk in _chunks(given, _COPY_CHUNK):
+    used: set[str] = set().union(*given)
+    form = bulk.Form(used, now)
+    for chunk in _chunks(given, used, _COPY_CHUNK):
         rows = ((identities[position], Draft.of(given[position], position)) for position in chunk)
         yield form.copy, form.lines(rows)
         ((told,),) = yield REFUSED, {}
@@ -135,14 +136,16 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     return results
 
 
-def _chunks(given: Sequence[Given], size: int) -> Iterator[Sequence[int]]:
+def _chunks(given: Sequence[Given], used: Container[str], size: int) -> Iterator[Sequence[int]]:
     """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock.
 
     Where there are ordering keys, the order that was given matters more: a deadlock can be tried again.
     """
     order: Sequence[int] = range(len(given))
-    keys = [(str(one.get("idempotency_key") or "").encode(errors="replace"), str(one.get("channel"))) for one in given]
-    if any(key for key, _ in keys) and not any(one.get("ordering_key") for one in given):
+    if "idempotency_key" in used and not ("ordering_key" in used and any(one.get("ordering_key") for one in given)):
+        keys = [
+            (str(one.get("idempotency_key") or "").encode(errors="replace"), str(one.get("channel"))) for one in given
+        ]
         order = sorted(order, key=keys.__getitem__)
     for start in range(0, len(order), size):
         yield sorted(order[start : start + size])

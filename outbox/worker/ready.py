@@ -28,6 +28,7 @@ class Ready:
         self._asleep: list[asyncio.Future[None]] = []
         self._burst = 0
         self._row = 0
+        self._loop = asyncio.get_running_loop()  # asked for once: before Python 3.12 that is a system call
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -46,7 +47,7 @@ class Ready:
             self._row = 0
             await asyncio.sleep(0)
         while not self._leases:
-            sleep: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            sleep: asyncio.Future[None] = self._loop.create_future()
             self._asleep.append(sleep)
             await sleep
         return self._leases.popleft()
@@ -60,6 +61,6 @@ class Ready:
                 count -= 1
         if self._leases and self._asleep:
             self._burst *= 2
-            asyncio.get_running_loop().call_soon(self._wake)
+            self._loop.call_soon(self._wake)
         else:
             self._burst = 0

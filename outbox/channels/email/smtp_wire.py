@@ -38,6 +38,7 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._lost: OSError | None = None
         self._slipped = False
+        self._loop = asyncio.get_running_loop()  # asked for once: before Python 3.12 that is a system call
         transport.set_protocol(self)
 
     @property
@@ -71,7 +72,7 @@ class Wire(asyncio.Protocol):
         if not self._replies:
             if self._lost is not None:
                 raise self._lost
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             with limit:
                 await self._waiter
         return self._replies.popleft()
