@@ -179,8 +179,13 @@ def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, a
     anew: dict[UUID, UUID] = {}
     skipped: dict[UUID, Verdict] = {}
     for chunk in _chunks(ids):
-        connections.run(conn, LOCK, {"ids": _texts(chunk)})
-        verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk)}
+        locked = {UUID(str(row[0])) for row in connections.run(conn, LOCK, {"ids": _texts(chunk)})}
+        # One that has died again since then was not an open dead letter when we asked, and is locked by nobody: to
+        # write it now would be out of order.
+        verdicts = {
+            judged.id: judged.verdict if judged.id in locked else _OVERTAKEN.get(judged.verdict, judged.verdict)
+            for judged in judge(conn, chunk)
+        }
         chosen = [identity for identity, verdict in verdicts.items() if verdict in {"replay", "anew"}]
         already = len(put_back) + len(anew)
         delays = {identity: after + (already + place) / (rate or float("inf")) for place, identity in enumerate(chosen)}
