@@ -57,6 +57,7 @@ WITH due AS MATERIALIZED (
     SELECT c.id, c.claim - 1, c.attempt, 'lost', c.worker
     FROM taken c
     WHERE c.worker IS NOT NULL AND c.id IS NOT NULL
+    ORDER BY c.id  -- as settle does, which may write the same of late successes: or the two could deadlock
     ON CONFLICT DO NOTHING
 )
 SELECT c.id, n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key,
