@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from outbox.devdb import LocalPostgres
 from outbox.migrate import upgrade
+from tests.chaos.journal import Journal
 from tests.chaos.report import plain, terminal_table, write_page
 from tests.chaos.scenario import every_scenario
 from tests.chaos.stage import Check, Findings, play
@@ -31,15 +32,22 @@ def main() -> int:
     if not chosen:
         sys.exit(f"no such scenario: there are {', '.join(str(each.number) for each in every_scenario())}")
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
+    journal = None if asked.only or asked.reduced else Journal.resume() if asked.resume else Journal.begin(seed)
+    if journal is not None:
+        seed, chosen = journal.seed, journal.remaining()
     console = Console()
-    load = os.getloadavg()
-    console.print(f"seed {seed}, load average {load[0]:.1f}, {len(chosen)} scenarios")
+    console.print(f"seed {seed}, load average {os.getloadavg()[0]:.1f}, {len(chosen)} scenarios")
+    found = []
     with _server() as server:
         version = str(rows(server.url, "SHOW server_version")[0][0])
-        found = [_play(each, server, console, seed=seed, full=not asked.reduced) for each in chosen]
+        for each in chosen:
+            found.append(_play(each, server, console, seed=seed, full=not asked.reduced))
+            if journal is not None:
+                journal.add(found[-1])
+    if journal is not None:
+        found = journal.everything()
+        write_page(found, seed=seed, server=version, load=journal.load)
     console.print(terminal_table(found))
-    if not (asked.only or asked.reduced):
-        write_page(found, seed=seed, server=version, load=load)
     return 0 if all(findings.met for findings in found) else 1
 
 
@@ -47,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--only", type=_numbers, default=(), metavar="1,5", help="play these; the page is not written")
     parser.add_argument("--seed", type=int, help="repeat the choices of a run")
+    parser.add_argument("--resume", action="store_true", help="go on with the last whole run where it was interrupted")
     parser.add_argument("--reduced", action="store_true", help="as every test run does it; the page is not written")
     return parser.parse_args()
 

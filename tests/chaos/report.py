@@ -52,7 +52,7 @@ def plain(findings: Findings, *, full: bool) -> str:
     return "\n".join([f"{findings.scenario} ({findings.ran})", *lines, *findings.notes, f"again: {again}"])
 
 
-def write_page(everything: Sequence[Findings], *, seed: int, server: str, load: tuple[float, float, float]) -> None:
+def write_page(everything: Sequence[Findings], *, seed: int, server: str, load: float) -> None:
     """Write the table into docs/reliability.md, between its marks; the words around it stay.
 
     Raises:
@@ -67,7 +67,7 @@ def write_page(everything: Sequence[Findings], *, seed: int, server: str, load: 
     PAGE.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
 
 
-def _circumstances(everything: Sequence[Findings], seed: int, server: str, load: tuple[float, float, float]) -> str:
+def _circumstances(everything: Sequence[Findings], seed: int, server: str, load: float) -> str:
     minutes = sum(findings.took for findings in everything) / 60
     met = sum(findings.met for findings in everything)
     return (
@@ -75,7 +75,7 @@ def _circumstances(everything: Sequence[Findings], seed: int, server: str, load:
         f"minutes, with `--seed {seed}`.\n\n"
         f"outbox {version('outbox')}, psycopg {version('psycopg')}, Python {platform.python_version()}, "
         f"PostgreSQL {server}, {platform.system()} {platform.machine()} with {os.cpu_count()} cores; "
-        f"load average before the first scenario {load[0]:.1f}, after the last {os.getloadavg()[0]:.1f}."
+        f"load average before the first scenario {load:.1f}, after the last {os.getloadavg()[0]:.1f}."
     )
 
 
