@@ -61,9 +61,9 @@ class Journal:
     def add(self, findings: Findings) -> None:
         """Write down what came out of a scenario."""
         self.found[findings.scenario.number] = findings
-        self._write(
-            {"number": findings.scenario.number} | {k: v for k, v in asdict(findings).items() if k != "scenario"}
-        )
+        line = asdict(findings) | {"number": findings.scenario.number}
+        del line["scenario"]
+        self._write(line)
 
     def everything(self) -> list[Findings]:
         """Return all findings, by number."""
