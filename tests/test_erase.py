@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import threading
 import time
 from datetime import timedelta
@@ -74,7 +75,8 @@ def texts(url: str) -> Iterator[tuple[str, str]]:
         "AND NOT relispartition",
     )
     for (table,) in tables:
-        yield from ((table, text) for (text,) in rows(url, f"SELECT t::text FROM outbox.{table} AS t"))
+        for (text,) in rows(url, f"SELECT t::text FROM outbox.{table} AS t"):
+            yield table, re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "", text)  # one in many spells a name
 
 
 def test_nothing_is_left_of_a_person_but_counts_and_the_suppression(database_url: str) -> None:

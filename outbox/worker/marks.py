@@ -20,9 +20,10 @@ SLACK = 0.1
 """Seconds between the run_at of a row and its commit that cost it nothing."""
 LONGEST_UNSWEPT = 5.0
 """Seconds that anything due may go unseen, whatever a sweep costs."""
-# Sweeps may take this share of the time. Where nothing holds a snapshot, one costs what any claim costs, so that
-# almost every claim is one.
+# What sweeps cost beyond what any claim costs may take this share of the time. Where nothing holds a snapshot it is
+# next to nothing, so that almost every claim is a sweep, and what a vanished worker held is found as soon as it is due.
 _SHARE = 1 / 20
+_MEMORY = 4  # claims that are no sweeps, for what they usually cost
 
 
 class Marks:
@@ -31,6 +32,7 @@ class Marks:
     def __init__(self) -> None:
         self._marks: dict[int, float] = {}
         self._next_sweep = 0.0
+        self._usual = 0.0
         self.was_sweep = False
         """Whether the last claim looked at everything."""
 
@@ -51,8 +53,11 @@ class Marks:
         If it brought as many as it might, that holds for the levels before the last one it reached; there, what is
         older than the last row is gone.
         """
+        took = now - asked_at
         if self.was_sweep:
-            self._next_sweep = now + min((now - asked_at) / _SHARE, LONGEST_UNSWEPT)
+            self._next_sweep = now + min(max(took - self._usual, 0.0) / _SHARE, LONGEST_UNSWEPT)
+        else:
+            self._usual += (took - self._usual) / _MEMORY
         reached = {row.notification.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
         ahead = set(reached)
         for level in levels:
