@@ -358,7 +358,6 @@ async def test_many_at_once_stand_as_they_were_given(
     if "statements" in way:
         monkeypatch.setattr(enqueue_many, "_WORTH_A_COPY", 10**9)
     if "several" in way:
-        monkeypatch.setattr(enqueue_many, "_COPY_CHUNK", 100)
         monkeypatch.setattr(enqueue_many, "CHUNK", 100)
     with psycopg.connect(database_url) as conn:
         drafts = [

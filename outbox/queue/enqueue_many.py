@@ -36,8 +36,7 @@ SELECT set_config('outbox.take_keys', 'together', true), set_config('outbox.on_c
 REFUSED = "SELECT current_setting('outbox.refused', true)"
 END_COPY = "SELECT set_config('outbox.take_keys', '', true), set_config('outbox.on_conflict', '', true)"
 
-CHUNK = 5_000
-_COPY_CHUNK = 5_000  # of which the server keeps a copy in memory until all are in
+CHUNK = 5_000  # of which the server keeps a copy in memory until all are in
 _WORTH_A_COPY = 300
 
 
@@ -107,7 +106,7 @@ def _in_statements(given: Sequence[Given]) -> Work:
     """Yield statements with their parameters; return the results."""
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
     results: dict[int, Enqueued] = {}
-    for chunk in _chunks(given, set().union(*given), CHUNK):
+    for chunk in _chunks(given, set().union(*given)):
         columns = zip(*(drafts[position] for position in chunk), strict=True)
         rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
         results |= {position: enqueued(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
@@ -122,7 +121,7 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     yield BEGIN_COPY, {}
     used: set[str] = set().union(*given)
     form = bulk.Form(used, now)
-    for chunk in _chunks(given, used, _COPY_CHUNK):
+    for chunk in _chunks(given, used):
         rows = ((identities[position], Draft.of(given[position], position)) for position in chunk)
         yield form.copy, form.lines(rows)
         ((told,),) = yield REFUSED, {}
@@ -136,7 +135,7 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     return results
 
 
-def _chunks(given: Sequence[Given], used: Container[str], size: int) -> Iterator[Sequence[int]]:
+def _chunks(given: Sequence[Given], used: Container[str]) -> Iterator[Sequence[int]]:
     """Yield the positions of each chunk, keys in order from chunk to chunk: else two callers could deadlock.
 
     Where there are ordering keys, the order that was given matters more: a deadlock can be tried again.
@@ -147,5 +146,5 @@ def _chunks(given: Sequence[Given], used: Container[str], size: int) -> Iterator
             (str(one.get("idempotency_key") or "").encode(errors="replace"), str(one.get("channel"))) for one in given
         ]
         order = sorted(order, key=keys.__getitem__)
-    for start in range(0, len(order), size):
-        yield sorted(order[start : start + size])
+    for start in range(0, len(order), CHUNK):
+        yield sorted(order[start : start + CHUNK])

@@ -180,13 +180,9 @@ def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, a
     skipped: dict[UUID, Verdict] = {}
     for chunk in _chunks(ids):
         locked = {UUID(str(row[0])) for row in connections.run(conn, LOCK, {"ids": _texts(chunk)})}
-        # One that has died again since then was not an open dead letter when we asked, and is locked by nobody: to
-        # write it now would be out of order.
-        verdicts = {
-            judged.id: judged.verdict if judged.id in locked else _OVERTAKEN.get(judged.verdict, judged.verdict)
-            for judged in judge(conn, chunk)
-        }
-        chosen = [identity for identity, verdict in verdicts.items() if verdict in {"replay", "anew"}]
+        verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk)}
+        # One that has died again since then is locked by nobody: to write it now would be out of order.
+        chosen = [identity for identity, verdict in verdicts.items() if verdict in _OVERTAKEN and identity in locked]
         already = len(put_back) + len(anew)
         delays = {identity: after + (already + place) / (rate or float("inf")) for place, identity in enumerate(chosen)}
         moved = {UUID(str(row[0])) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
@@ -208,7 +204,7 @@ def _enqueue_anew(conn: Any, parameters: dict[str, list[str | None]]) -> dict[UU
 def _parameters(
     verdicts: Mapping[UUID, Verdict], wanted: Verdict, delays: Mapping[UUID, float]
 ) -> dict[str, list[str | None]]:
-    ids = [identity for identity, verdict in verdicts.items() if verdict == wanted]
+    ids = [identity for identity in delays if verdicts[identity] == wanted]
     return {"ids": _texts(ids), "delays": _texts(delays[identity] for identity in ids)}
 
 
