@@ -22,8 +22,6 @@ def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome 
             f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"
         )
         return Dead(failure=Failure("rejected", None, words), reason="poison")
-    if claimed.defect is not None:
-        return Dead(failure=Failure("rejected", None, claimed.defect), reason="rejected")
     if claimed.expires_in is not None and claimed.expires_in <= in_hand:
         late = in_hand - claimed.expires_in
         return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when its turn came"))

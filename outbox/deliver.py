@@ -62,7 +62,7 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     if refused is not None:
         return refused
     try:
-        message = route.compose(claimed.notification)
+        message = route.compose(claimed.notification(route.channel))
     except errors.DeliveryError as error:
         return judge(error, claimed, route.policy, None, route.chance)
     except Exception as error:  # noqa: BLE001 - a defect in a template or in compose: this content, not the others

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -77,19 +77,21 @@ class Notification(NamedTuple):
         return f"Notification({', '.join(shown)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Email:
+class Email(NamedTuple):
     """An email ready to be built into MIME. At least one of `text` and `html` is there."""
 
     recipient: str
-    subject: str = field(repr=False)
-    text: str | None = field(default=None, repr=False)
-    html: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    headers: Mapping[str, str] = _NOTHING
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Email({self.recipient!r}, headers={self.headers!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """A provider's acceptance: its own id for the message, if it gave one."""
 
     provider_message_id: str | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.conninfo import conninfo_to_dict
 from pytest_postgresql import factories
 from pytest_postgresql.janitor import DatabaseJanitor
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pytest_postgresql.executors import NoopExecutor
 
 _SERVER = "OUTBOX_TEST_DATABASE_URL"
+
+settings.register_profile("outbox", deadline=None)  # a machine that is busy with other things fails no test
+settings.load_profile("outbox")
 
 
 def pytest_configure(config: pytest.Config) -> None:

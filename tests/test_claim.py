@@ -33,7 +33,7 @@ async def test_the_limit_takes_the_first_ones(database_url: str) -> None:
     urgent = enqueue(database_url, 3, priority="urgent")
     claimed = await claim(database_url, limit=4)
     assert [one.id for one in claimed[:3]] == urgent
-    assert claimed[3].notification.priority == 8
+    assert claimed[3].priority == 8
     assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NULL") == [(4,)]
 
 
@@ -62,7 +62,7 @@ async def test_a_claim_carries_everything_that_delivery_needs(database_url: str)
         expires_at=timedelta(minutes=10),
     )
     (claimed,) = await claim(database_url)
-    notification = claimed.notification
+    notification = claimed.notification("email")
     assert notification.id == identity
     assert (notification.template, notification.locale, notification.topic) == ("welcome", "pt-BR", "news")
     assert notification.payload == {"subject": "Hello", "text": "Hi"}

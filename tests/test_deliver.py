@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -9,31 +10,28 @@ import pytest
 
 from outbox import errors, events, holds
 from outbox.deliver import Route, deliver
-from outbox.messages import Notification
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
 from outbox.queue.claim import Claimed
 from tests.recorder import Recorder, route
 
 if TYPE_CHECKING:
     from outbox.events import Event
+    from outbox.messages import Notification
 
 SECRET = "your code is 123456"
 
 
 def claimed(*, lost: int = 0, suppression: str | None = None, expires_in: float | None = None) -> Claimed:
-    notification = Notification(uuid4(), "email", "ada@example.org", payload={"text": SECRET})
+    identity = uuid4()
     return Claimed(
-        notification,
-        str(notification.id),
-        None,
-        1,
-        0,
+        identity,
+        str(identity),
         lost=lost,
-        lost_by=None,
         suppression=suppression,
         age=1.0,
         expires_in=expires_in,
-        waited=0.0,
+        recipient="ada@example.org",
+        payload=json.dumps({"text": SECRET}),
     )
 
 

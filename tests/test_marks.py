@@ -4,7 +4,6 @@ from uuid import uuid4
 
 import pytest
 
-from outbox.messages import Notification
 from outbox.queue.claim import Claimed
 from outbox.worker.marks import LONGEST_UNSWEPT, SLACK, Marks
 
@@ -12,8 +11,8 @@ LEVELS = (0, 5, 8)
 
 
 def row(priority: int, waited: float) -> Claimed:
-    notification = Notification(uuid4(), "email", "ada@example.org", priority=priority)
-    return Claimed(notification, str(notification.id), None, 1, 0, 0, None, None, waited, None, waited)
+    identity = uuid4()
+    return Claimed(identity, str(identity), age=waited, waited=waited, priority=priority)
 
 
 def after_a_sweep(*found: Claimed, limit: int = 10, seconds: float = 1.0) -> Marks:

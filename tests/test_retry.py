@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from outbox import errors
 from outbox.config import ChannelConfig
-from outbox.messages import Notification
 from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry
 from outbox.queue.claim import Claimed
 from outbox.retry import LONGEST_TOLD, backoff, judge
@@ -19,11 +18,8 @@ DAY = 86_400.0
 
 
 def claimed(*, attempt: int = 0, claim: int = 1, age: float = 0.0) -> Claimed:
-    notification = Notification(uuid4(), "email", "ada@example.org")
-    key = str(notification.id)
-    return Claimed(
-        notification, key, None, claim, attempt, 0, None, suppression=None, age=age, expires_in=None, waited=0.0
-    )
+    identity = uuid4()
+    return Claimed(identity, str(identity), claim=claim, attempt=attempt, age=age)
 
 
 def judged(error: errors.DeliveryError, policy: ChannelConfig = POLICY, **situation: float) -> Outcome:

@@ -286,20 +286,8 @@ async def test_a_retry_that_is_due_before_we_hear_that_it_is_settled_is_a_new_le
 
 
 def claimed_once(*, claim: int, lost_by: int | None) -> Claimed:
-    notification = Notification(UUID("01980000-0000-7000-8000-000000000000"), "email", "ada@example.org")
-    return Claimed(
-        notification,
-        str(notification.id),
-        None,
-        claim,
-        0,
-        0,
-        lost_by,
-        suppression=None,
-        age=0.0,
-        expires_in=None,
-        waited=0.0,
-    )
+    identity = UUID("01980000-0000-7000-8000-000000000000")
+    return Claimed(identity, str(identity), claim=claim, lost_by=lost_by)
 
 
 async def test_a_stop_gives_back_what_was_not_begun_even_while_a_row_cannot_be_settled(

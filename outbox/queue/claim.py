@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import tuple_row
 
+from outbox.errors import Rejected
 from outbox.messages import Notification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from psycopg import AsyncConnection
@@ -60,10 +62,11 @@ WITH due AS MATERIALIZED (
     ORDER BY c.id  -- as settle does, which may write the same of late successes: or the two could deadlock
     ON CONFLICT DO NOTHING
 )
-SELECT c.id, n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key,
-       n.headers::text, n.created_at, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.reason,
+SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.reason,
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
-       date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at)
+       date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at),
+       n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
+       n.created_at
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -88,35 +91,64 @@ SUSPICIOUS = 2
 
 
 class Claimed(NamedTuple):
-    """A notification in hand. `claim` is the fencing token that every write about it carries."""
+    """A notification in hand: a row of `CLAIM`. `claim` is the fencing token that every write about it carries."""
 
-    notification: Notification
+    id: UUID
     key: str
     """Its id as text: what a provider is given as idempotency key."""
-    place: str | None
+    place: str | None = None
     """Where its row in the queue lies (`ctid`): a hint, that settles it faster."""
-    claim: int
-    attempt: int
+    claim: int = 1
+    attempt: int = 0
     """Deliveries tried before this claim."""
-    lost: int
+    lost: int = 0
     """Earlier claims whose worker vanished."""
-    lost_by: int | None
+    lost_by: int | None = None
     """The worker that vanished with it just now, if so."""
-    suppression: str | None
+    suppression: str | None = None
     """Why the recipient must not be contacted, if so."""
-    age: float
+    age: float = 0.0
     """Seconds since it was first due, or was replayed."""
-    expires_in: float | None
+    expires_in: float | None = None
     """Seconds until it is too late, at the time of the claim."""
-    waited: float
+    waited: float = 0.0
     """Seconds since it was due."""
-    defect: str | None = None
-    """Why nobody can read it, if so: no exception, or one row would stop every worker that claims it."""
+    recipient: str | None = None
+    template: str | None = None
+    locale: str | None = None
+    payload: str = "{}"
+    """As JSON: read when its turn comes, so that the next claim need not wait for that."""
+    priority: int = 5
+    topic: str | None = None
+    group_key: str | None = None
+    headers: str | None = None
+    created_at: datetime | None = None
 
-    @property
-    def id(self) -> UUID:
-        """The notification's id."""
-        return self.notification.id
+    def notification(self, channel: str) -> Notification:
+        """Return what is to be delivered. Raises `Rejected` when nobody can read it."""
+        if self.recipient is None:
+            raise Rejected("its row in outbox.notifications is gone")
+        try:
+            payload, headers = _decode(self.payload)[0], self.headers and _decode(self.headers)[0]
+        except (ValueError, RecursionError) as error:
+            raise Rejected(f"its payload or headers cannot be read: {type(error).__name__}") from None
+        return Notification(
+            self.id,
+            channel,
+            self.recipient,
+            self.template,
+            self.locale,
+            payload,
+            self.priority,
+            self.topic,
+            self.group_key,
+            headers or None,
+            self.created_at,
+        )
+
+    def __repr__(self) -> str:
+        """Show which it is, but not what it says."""
+        return f"Claimed({self.key!r}, claim={self.claim}, attempt={self.attempt}, lost={self.lost})"
 
 
 async def claim(
@@ -141,7 +173,7 @@ async def claim(
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
-        return [_claimed(channel, row) for row in await cursor.fetchall()]
+        return list(map(Claimed._make, await cursor.fetchall()))
 
 
 def parameters(
@@ -165,20 +197,3 @@ def parameters(
         "suspects": suspects,
         "suspicious": SUSPICIOUS,
     }
-
-
-def _claimed(channel: str, row: Sequence[Any]) -> Claimed:
-    identity, recipient, template, locale, payload, priority, topic, group_key, headers, created_at = row[:10]
-    content: dict[str, Any] = {}
-    extra, defect = None, None
-    if recipient is None:
-        recipient, defect = "", "its row in outbox.notifications is gone"
-    else:
-        try:
-            content, extra = _decode(payload)[0], headers and _decode(headers)[0]
-        except (ValueError, RecursionError) as error:
-            defect = f"its payload or headers cannot be read: {type(error).__name__}"
-    notification = Notification(
-        identity, channel, recipient, template, locale, content, priority, topic, group_key, extra, created_at
-    )
-    return Claimed._make((notification, *row[10:], defect))

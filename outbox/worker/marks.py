@@ -58,7 +58,7 @@ class Marks:
             self._next_sweep = now + min(max(took - self._usual, 0.0) / _SHARE, LONGEST_UNSWEPT)
         else:
             self._usual += (took - self._usual) / _MEMORY
-        reached = {row.notification.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
+        reached = {row.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
         ahead = set(reached)
         for level in levels:
             ahead.discard(level)

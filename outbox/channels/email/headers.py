@@ -87,6 +87,7 @@ def address(name: str, mailbox: Mailbox) -> str:
     return f"{line}{' ' if fits else _FOLD}<{mailbox.address}>"
 
 
+@lru_cache(maxsize=64)  # many messages share a second
 def date(moment: datetime) -> str:
     """Return the Date field of an aware `moment`, in UTC."""
     utc = moment.astimezone(UTC)

@@ -31,6 +31,7 @@ class Mailbox:
         return self.address.rpartition("@")[2]
 
 
+@lru_cache(maxsize=256)  # it is asked for twice a message: for the envelope, and for the header
 def wire_address(address: str) -> str:
     """Return `address` as SMTP takes it: the domain in ASCII (IDNA 2008 A-labels), the local part normalised (NFC).
 

@@ -7,7 +7,6 @@ import re
 import socket
 import ssl
 from datetime import UTC, datetime
-from uuid import UUID
 
 from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build
@@ -59,12 +58,12 @@ class Provider:
             DeliveryError: one of the six, by the table in `smtp_replies`; `Ambiguous` if the connection ended, or
                 `data_timeout` passed, between the final dot and its answer.
         """
-        notification = UUID(key)
+        milliseconds = int(key[:8] + key[9:13], 16)
         content = build(
             message,
             sender=self._settings.sender,
-            message_id=f"{notification}@{self._sender.domain}",
-            date=datetime.fromtimestamp((notification.int >> 80) // 1000, UTC),
+            message_id=f"{key}@{self._sender.domain}",
+            date=datetime.fromtimestamp(milliseconds // 1000, UTC),
         )
         envelope = Envelope(self._sender.address, wire_address(message.recipient), content)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))

@@ -11,8 +11,7 @@ import re
 import ssl
 from base64 import b64encode
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import aiosmtplib
 
@@ -34,13 +33,16 @@ _COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
 _PEER_WENT_AWAY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A message ready for the wire: `content` has CRLF line ends and ends with one; `recipient` may need SMTPUTF8."""
 
     sender: str
     recipient: str
-    content: bytes = field(repr=False)
+    content: bytes
+
+    def __repr__(self) -> str:
+        """Show who writes to whom, but not what."""
+        return f"Envelope({self.sender!r}, {self.recipient!r})"
 
 
 class Stale(Exception):

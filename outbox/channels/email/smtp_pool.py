@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,51 @@ if TYPE_CHECKING:
 _FAREWELL = 1.0  # seconds to wait for the answers to QUIT
 
 
+class Line:
+    """Lets so many in at once, in the order they came: a semaphore that asks for the loop once.
+
+    Before Python 3.12 finding it is a system call, and the standard library's asks whenever somebody has to wait.
+    """
+
+    def __init__(self, size: int, patience: float) -> None:
+        self._free = size
+        self._patience = patience
+        self._limit = Timeouts(patience)
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self) -> None:
+        """Wait for a turn, which ends with `leave`.
+
+        Raises:
+            Throttled: it did not come in time.
+        """
+        if self._free:
+            self._free -= 1
+            return
+        self._loop = self._loop or asyncio.get_running_loop()
+        turn = self._loop.create_future()
+        self._turns.append(turn)
+        try:
+            with self._limit:
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it came as we gave up
+            if isinstance(error, TimeoutError):
+                raise Throttled(f"no connection to the relay became free in {self._patience:g} s") from None
+            raise
+
+    def leave(self) -> None:
+        """Give the turn to whoever has waited the longest, and has not given up."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Pool:
     """At most `size` connections, the one used last first, so that what a quiet hour does not need is closed.
 
@@ -27,9 +73,7 @@ class Pool:
         self, connect: Callable[[], Awaitable[Connection]], *, size: int, patience: float, messages: int, idle: float
     ) -> None:
         self._connect = connect
-        self._slots = asyncio.Semaphore(size)
-        self._patience = patience
-        self._turns = Timeouts(patience)
+        self._line = Line(size, patience)
         self._message_limit = messages
         self._idle_limit = idle
         self._idle: deque[Connection] = deque()  # the longest idle first
@@ -43,7 +87,7 @@ class Pool:
             Throttled: no connection became free in time.
             DeliveryError: as `Connection.deliver` and `connect` do.
         """
-        await self._wait_for_turn()
+        await self._line.wait()
         try:
             if (connection := self._take()) is not None:
                 try:
@@ -52,7 +96,7 @@ class Pool:
                     pass
             return await self._use(await self._connect(), envelope)
         finally:
-            self._slots.release()
+            self._line.leave()
 
     async def aclose(self) -> None:
         """Take leave of the server on every idle connection; those in use are closed when they come back."""
@@ -62,13 +106,6 @@ class Pool:
         farewells = [connection.quit(_FAREWELL) for connection in self._idle]
         self._idle.clear()
         await asyncio.gather(*farewells)
-
-    async def _wait_for_turn(self) -> None:
-        try:
-            with self._turns:
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Throttled(f"no connection to the relay became free in {self._patience:g} s") from None
 
     async def _use(self, connection: Connection, envelope: Envelope) -> str:
         try:
@@ -88,16 +125,16 @@ class Pool:
         if self._closed or not connection.usable or connection.sent >= self._message_limit:
             connection.retire()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
         if self._timer is None:
-            self._timer = loop.call_later(self._idle_limit, self._retire_idle)
+            self._timer = asyncio.get_running_loop().call_later(self._idle_limit, self._retire_idle)
 
     def _retire_idle(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._idle and self._idle[0].idle_since + self._idle_limit <= loop.time():
+        now = time.monotonic()
+        while self._idle and self._idle[0].idle_since + self._idle_limit <= now:
             self._idle.popleft().retire()
         self._timer = None
         if self._idle:
-            self._timer = loop.call_at(self._idle[0].idle_since + self._idle_limit, self._retire_idle)
+            left = self._idle[0].idle_since + self._idle_limit - now
+            self._timer = asyncio.get_running_loop().call_later(left, self._retire_idle)
