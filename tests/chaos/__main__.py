@@ -32,7 +32,7 @@ def main() -> int:
     if not chosen:
         sys.exit(f"no such scenario: there are {', '.join(str(each.number) for each in every_scenario())}")
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
-    journal = None if asked.only or asked.reduced else Journal.resume() if asked.resume else Journal.begin(seed)
+    journal = None if asked.only or asked.reduced else _journal(seed, resume=asked.resume)
     if journal is not None:
         seed, chosen = journal.seed, journal.remaining()
     console = Console()
@@ -58,6 +58,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on with the last whole run where it was interrupted")
     parser.add_argument("--reduced", action="store_true", help="as every test run does it; the page is not written")
     return parser.parse_args()
+
+
+def _journal(seed: int, *, resume: bool) -> Journal:
+    try:
+        return Journal.resume() if resume else Journal.begin(seed)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
