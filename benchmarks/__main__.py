@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,7 +17,7 @@ from benchmarks.grounds import Grounds
 from benchmarks.measures import MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.results import Run
 
@@ -35,8 +35,11 @@ def main(given: Sequence[str] | None = None) -> None:
             parser.error(f"there are no results in {results.FOLDER.name}/ yet")
         run, output = results.read(Path(file)), arguments.output or _PAGE
     else:
-        run = _measure(arguments, console)
-        output = arguments.output or (_PAGE if _is_whole(arguments) else None)
+        try:
+            run = _measure(arguments, console)
+        except ValueError as error:
+            parser.error(str(error))
+        output = arguments.output or (_PAGE if arguments.add or _is_whole(arguments) else None)
     display.show_musts(console, run)
     if output:
         output.with_suffix(".svg").write_text(chart.draw(run), encoding="utf-8")
@@ -47,10 +50,8 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Run:
     plan = list(runner.turns(arguments.systems, arguments.measures, arguments.rounds, arguments.held_rounds))
     scale = QUICK if arguments.quick else FULL
     present, missing = runner.roll_call(arguments.systems)
-    folder = arguments.results or (results.FOLDER if _is_whole(arguments) else CACHE / "results")
-    file = folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.jsonl"
     with Grounds(statements=arguments.statements) as grounds, display.Display(console, len(plan)) as shown:
-        journal = results.Journal(file, place.describe(grounds.server.version, present))
+        journal = _journal(arguments, place.describe(grounds.server.version, present))
         for turn, result in runner.run(plan, grounds, scale, missing, arguments.patience):
             if result is None:
                 shown.begin(turn)
@@ -58,6 +59,17 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Run:
                 journal.add(result)
                 shown.end(result)
     return journal.run
+
+
+def _journal(arguments: argparse.Namespace, where: Mapping[str, Any]) -> results.Journal:
+    """Return where the results go. Raises ValueError when there is nothing that they can be added to."""
+    if not arguments.add:
+        folder = arguments.results or (results.FOLDER if _is_whole(arguments) else CACHE / "results")
+        return results.Journal.begin(folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.jsonl", where)
+    file = results.newest(arguments.results or results.FOLDER)
+    if file is None or arguments.quick or arguments.statements:
+        raise ValueError("--add adds cells of full length to an earlier run" + ("" if file else ", and there is none"))
+    return results.Journal.reopen(file, where)
 
 
 def _is_whole(arguments: argparse.Namespace) -> bool:
@@ -87,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         "--statements",
         action="store_true",
         help="show each cell's longest statements, by pg_stat_statements; costs time",
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="add these cells to the last run of everything, as further rounds, and write the page again",
     )
     parser.add_argument(
         "--results", type=Path, help="folder for the results; without it that of the repository, of a run of everything"

@@ -73,14 +73,25 @@ def _took_part(run: Run, contender: Contender) -> bool:
 
 def _place(run: Run) -> str:
     place = run.place
-    rounds = max((result.round for result in run.results), default=0)
     loads = [result.load for result in run.results if not result.absent]
     load = f", {figure(min(loads))} to {figure(max(loads))} before the cells" if loads else ""
     return (
         f"Measured on {place['date']}: {place['cores']} cores ({place['cpu']}), {place['memory_gb']} GB, "
-        f"Linux {place['kernel']}, PostgreSQL {place['postgres']}, Python {place['python']}; {rounds} rounds. "
+        f"Linux {place['kernel']}, PostgreSQL {place['postgres']}, Python {place['python']}; {_rounds(run)}. "
         f"Load average {place['load_before']} before the run{load}. Numbers are medians, with their ranges behind them."
     )
+
+
+def _rounds(run: Run) -> str:
+    """Say how often everything was measured, and what less or more often."""
+    by_rounds: dict[int, list[str]] = {}
+    for measure in MEASURES:
+        rounds = max((result.round for result in run.results if result.measure == measure), default=0)
+        by_rounds.setdefault(rounds, []).append(measure)
+    by_rounds.pop(0, None)
+    usual = max(by_rounds, key=lambda rounds: len(by_rounds[rounds]), default=0)
+    others = [f"{rounds} of {', '.join(names)}" for rounds, names in by_rounds.items() if rounds != usual]
+    return f"{usual} round{'s' * (usual != 1)}" + "".join(f", {other}" for other in others)
 
 
 def _musts(run: Run) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent / "results"
+_SAME = ("cpu", "cores", "postgres", "python")
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,36 @@ class Run:
 class Journal:
     """The file of a run that is under way: each line is written when it is known."""
 
-    def __init__(self, file: Path, place: Mapping[str, Any]) -> None:
-        self.run = Run(place)
+    def __init__(self, file: Path, run: Run) -> None:
+        self.run = run
         self._file = file
+        self._rounds = Counter((result.measure, result.system) for result in run.results)
+
+    @classmethod
+    def begin(cls, file: Path, place: Mapping[str, Any]) -> Self:
+        """Return the journal of a new run."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"place": place}) + "\n", encoding="utf-8")
+        return cls(file, Run(place))
+
+    @classmethod
+    def reopen(cls, file: Path, place: Mapping[str, Any]) -> Self:
+        """Return the journal of an earlier run, for more rounds.
+
+        Raises:
+            ValueError: it was made on another machine, or with other versions.
+        """
+        run = read(file)
+        differ = [name for name in _SAME if run.place[name] != place[name]]
+        differ += [name for name, said in place["versions"].items() if run.place["versions"].get(name) != said]
+        if differ:
+            raise ValueError(f"{file.name} was measured with another {', '.join(differ)}: nothing can be added to it")
+        return cls(file, run)
 
     def add(self, result: Result) -> None:
-        """Add a cell."""
+        """Add a cell, as a round of its own."""
+        self._rounds[result.measure, result.system] += 1
+        result = replace(result, round=self._rounds[result.measure, result.system])
         self.run.results.append(result)
         with self._file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(result)) + "\n")

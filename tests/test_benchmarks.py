@@ -282,12 +282,33 @@ def test_writing_the_page_again_changes_only_what_lies_between_the_marks(tmp_pat
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "2026.jsonl", PLACE)
+    journal = Journal.begin(tmp_path / "2026.jsonl", PLACE)
     for result in (*rates("bulk", outbox=[1.5]), Result("bulk", "celery", 1, absent="no broker", load=0.5)):
         journal.add(result)
     assert results.read(tmp_path / "2026.jsonl") == journal.run
     assert results.newest(tmp_path) == tmp_path / "2026.jsonl"
     assert all(json.loads(line) for line in (tmp_path / "2026.jsonl").read_text(encoding="utf-8").splitlines())
+
+
+def test_cells_are_added_to_an_earlier_run_as_further_rounds(tmp_path: Path) -> None:
+    file = tmp_path / "2026.jsonl"
+    for result in rates("bulk", outbox=[1.0, 2.0], pgqueuer=[3.0]):
+        Journal.begin(file, PLACE).add(result) if not file.exists() else Journal.reopen(file, PLACE).add(result)
+    Journal.reopen(file, PLACE).add(Result("bulk", "pgqueuer", 1, {"rate": 5.0}))
+    run = results.read(file)
+    assert [(one.system, one.round) for one in run.results] == [
+        ("outbox", 1), ("outbox", 2), ("pgqueuer", 1), ("pgqueuer", 2),
+    ]  # fmt: skip
+    assert run.values("bulk", "pgqueuer", "rate") == [3.0, 5.0]
+    with pytest.raises(ValueError, match="another python"):
+        Journal.reopen(file, {**PLACE, "python": "9.9"})
+
+
+def test_the_page_says_what_was_measured_more_or_less_often() -> None:
+    run = run_of(*(Result(measure, OUTBOX, 1, {"rate": 1.0}) for measure in ("enqueue-1", "bulk", "email")))
+    assert "; 1 round. " in page.render(run, "picture.svg")
+    run.results.append(Result("bulk", OUTBOX, 2, {"rate": 1.0}))
+    assert "; 1 round, 2 of bulk. " in page.render(run, "picture.svg")
 
 
 def test_the_picture_shows_every_system_the_fastest_first_and_no_date() -> None:
