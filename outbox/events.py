@@ -163,6 +163,24 @@ class DatabaseBack:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopBlocked:
+    """The event loop stood still for `seconds`: something that delivers blocks it. Leases are renewed all the same."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonHeld:
+    """The session `pid` has had a transaction open for `seconds`: nothing that was settled since can be removed."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ListenUnheard:
     """LISTEN was accepted, but a NOTIFY of our own never came back (a pooler swallows it): polling alone."""
 
@@ -200,6 +218,8 @@ Event: TypeAlias = (
     | LeaseLost
     | DatabaseLost
     | DatabaseBack
+    | LoopBlocked
+    | HorizonHeld
     | ListenUnheard
     | ChoreFailed
     | Retained

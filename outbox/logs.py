@@ -29,6 +29,8 @@ _LEVELS: dict[type[Any], int] = {
     events.ChoreFailed: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
     events.LeaseLost: logging.WARNING,
+    events.LoopBlocked: logging.WARNING,
+    events.HorizonHeld: logging.WARNING,
     events.ListenUnheard: logging.WARNING,
     events.FailedOver: logging.WARNING,
 }
@@ -112,6 +114,16 @@ def _about_the_worker(event: Event) -> str:
 
 def _about_the_rest(event: Event) -> str:
     match event:
+        case events.LoopBlocked(seconds):
+            return (
+                f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
+            )
+        case events.HorizonHeld(pid, user, application, state, seconds):
+            who = f"pid {pid} ({', '.join(filter(None, (user, application, state)))})"
+            return (
+                f"{who} has had a transaction open for {seconds:.0f} s: PostgreSQL can remove nothing that was settled "
+                f"since; to end it: SELECT pg_terminate_backend({pid})"
+            )
         case events.Retained(dropped, deleted):
             rows = [f"deleted {count:,} {kind}" for kind, count in deleted.items()]
             return f"retention: {'; '.join([*(f'dropped {name}' for name in dropped), *rows])}"

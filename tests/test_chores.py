@@ -17,8 +17,9 @@ import pytest
 
 from outbox import events
 from outbox.queue import turn
-from outbox.worker import chores
+from outbox.worker import chores, horizon
 from outbox.worker.chores import Chore, run_chores
+from outbox.worker.horizon import Horizon
 from tests.fleet import ROOT
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, route
@@ -288,3 +289,22 @@ async def test_a_worker_does_the_chores_that_are_due_and_no_others(database_url:
     async with running(database_url, route(Recorder())):
         await await_until(lambda: rows(database_url, done, "sweep_workers") == [(True,)])
     assert rows(database_url, "SELECT host FROM outbox.workers") == []
+
+
+async def test_who_keeps_a_transaction_open_is_named_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(horizon, "LONG", 0.3)
+    seen: list[events.Event] = []
+    look = Horizon(seen.append).step
+    with psycopg.connect(database_url, application_name="a forgotten psql") as forgotten:
+        enqueue(database_url)
+        async with at_it(database_url, Chore("look_at_horizon", 0.05, look)):
+            await asyncio.sleep(0.4)
+            assert seen == [], "it is idle, and in no transaction"
+            forgotten.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            forgotten.execute("SELECT count(*) FROM outbox.queue")
+            await await_until(lambda: bool(seen))
+            await asyncio.sleep(0.3)
+        (told,) = seen
+    assert isinstance(told, events.HorizonHeld)
+    assert (told.pid, told.application) == (forgotten.info.backend_pid, "a forgotten psql")
+    assert (told.state, told.seconds > 0.3) == ("idle in transaction", True)

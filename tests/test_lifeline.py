@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from outbox import events
+from outbox.worker import lifeline
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
 from tests.hands import claim, enqueue, rows
@@ -107,3 +108,16 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
     with psycopg.connect(database_url, autocommit=True) as conn:
         lifeline._renew(conn)  # noqa: SLF001 - as above
     assert leases.tokens() == {identity: 1}
+
+
+async def test_an_event_loop_that_stood_still_is_told_of(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifeline, "_BLOCKED", 0.5)
+
+    async def behave(_: Notification) -> None:
+        time.sleep(1.5)  # noqa: ASYNC251 - this is what must not be done
+
+    enqueue(database_url)
+    seen: list[events.Event] = []
+    async with running(database_url, route(Recorder(behave), events=seen), lease=1.0):
+        await await_until(lambda: any(isinstance(event, events.LoopBlocked) for event in seen))
+    assert not any(isinstance(event, events.LeaseLost) for event in seen)

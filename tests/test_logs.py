@@ -34,6 +34,8 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.LeaseLost(3),
     events.DatabaseLost("claim", "OperationalError: gone", 0.5),
     events.DatabaseBack("claim", 12.3),
+    events.LoopBlocked(4.2),
+    events.HorizonHeld(4711, "ada", "psql", "idle in transaction", 45.0),
     events.ListenUnheard(),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
     events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),

@@ -13,6 +13,7 @@ import psycopg
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
 from outbox.queue import attend, turn
+from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
 
@@ -59,11 +60,16 @@ CHORES = (
     Chore("sweep_workers", 60.0, sweep_workers),
 )
 _UNBLOCK_EVERY = 5.0
+_LOOK_AT_HORIZON_EVERY = 20.0
 
 
 def chores_with(retention: RetentionConfig | None, listener: Listener) -> tuple[Chore, ...]:
     """Return every chore: where there is a policy of retention, with the one that follows it."""
-    chores = (*CHORES, Chore("unblock", _UNBLOCK_EVERY, Unblocking().step))
+    chores = (
+        *CHORES,
+        Chore("unblock", _UNBLOCK_EVERY, Unblocking().step),
+        Chore("look_at_horizon", _LOOK_AT_HORIZON_EVERY, Horizon(listener).step),
+    )
     if retention is None:
         return chores
     return (*chores, Chore("retention", 3_600.0, Retention(retention, listener).step))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from outbox.database import KEEPALIVE, describe, pauses
-from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard
+from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked
 from outbox.queue import attend
 from outbox.queue.renew import renew
 from outbox.silence import cut
@@ -33,6 +33,7 @@ _LONGEST_HEARTBEAT = 15.0
 _SELF_TEST = 1.0
 _SHORTEST_LIMIT = 1.0
 _LONGEST_LIMIT = 4.0
+_BLOCKED = 1.0  # seconds between asking the event loop for something and its doing so
 
 
 class Lifeline:
@@ -146,7 +147,8 @@ class Lifeline:
             limit.cancel()
 
     def _keep(self, conn: psycopg.Connection[Any]) -> None:
-        """Renew the leases, then say that we are alive."""
+        """Renew the leases, then say that we are alive; ask the event loop whether it is, too."""
+        self._call(self._answer, time.monotonic())
         try:
             self._renew(conn)
             with self._limited(conn):
@@ -185,6 +187,11 @@ class Lifeline:
         count = self._leases.expire(held)
         if count:
             self._listener(LeaseLost(count))
+
+    def _answer(self, asked_at: float) -> None:
+        seconds = time.monotonic() - asked_at
+        if seconds > _BLOCKED:
+            self._listener(LoopBlocked(seconds))
 
     def _hint(self, channel: str) -> None:
         wakeup = self._wakeups.get(channel)

@@ -12,6 +12,7 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from tests.chaos.stage import Stage
 
+_WARNING = "the event loop stood still for "
 _LOST = "SELECT count(*) FROM outbox.attempts WHERE outcome = 'lost'"
 
 
@@ -30,7 +31,10 @@ def blocked_loop(stage: Stage) -> None:
         recipient = f"block@{3 * lease}"
         stage.ledger.acknowledge(enqueue(stage.url, channel="push", recipient=recipient, priority="urgent"))
         wait_until(lambda: stage.unsettled() == 0, timeout=20 * lease)
+    logs = [child.log for child in fleet.live]
     stage.exactly([0, 0], "exit codes", fleet.stop())
+    warnings = sum(log.read_text().count(_WARNING) for log in logs)
+    stage.at_least(blocks, "warnings that the loop stood still", warnings)
     audit = stage.account()
     stage.exactly(0, "leases lost", rows(stage.url, _LOST)[0][0])
     stage.exactly(0, "copies", audit.copies)

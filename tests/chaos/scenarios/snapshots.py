@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 from psycopg import IsolationLevel
 
-from outbox.events import Claimed
+from outbox.events import Claimed, HorizonHeld
 from tests.chaos.scenario import scenario
 from tests.recorder import Recorder, route, worker
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.chaos.stage import Stage
 
 _READERS = 3
+_WARNED_WITHIN = 60.0
 _LOOK_EVERY = 0.05
 # In no order, so that each of them costs a visit to another page, as those that were claimed and settled do.
 _LITTER = """
@@ -36,12 +38,12 @@ _MARGIN = 0.2  # seconds around the moment when the snapshot was taken
 
 
 @contextmanager
-def held_snapshot(url: str) -> Iterator[None]:
-    """Hold a REPEATABLE READ transaction open, as a backup does."""
+def held_snapshot(url: str) -> Iterator[int]:
+    """Hold a REPEATABLE READ transaction open, as a backup does; gives its process id."""
     with psycopg.connect(url) as reader:
         reader.isolation_level = IsolationLevel.REPEATABLE_READ
         reader.execute("SELECT count(*) FROM outbox.workers")
-        yield
+        yield reader.info.backend_pid
 
 
 def litter(url: str, count: int) -> None:
@@ -66,6 +68,8 @@ class Consumer:
         self._thread = threading.Thread(target=self._run, name="consumer")
         self.claims: list[tuple[float, float]] = []
         """When each claim that brought something ended (`time.monotonic()`), and the seconds that it took."""
+        self.warned: dict[int, float] = {}
+        """When the worker first said that this process holds a transaction open."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -92,6 +96,8 @@ class Consumer:
     def _listen(self, event: Event) -> None:
         if isinstance(event, Claimed):
             self.claims.append((time.monotonic(), event.seconds))
+        elif isinstance(event, HorizonHeld):
+            self.warned.setdefault(event.pid, time.monotonic())
 
 
 @scenario(7, "snapshots are held open for minutes")
@@ -106,7 +112,7 @@ def held_snapshots(stage: Stage) -> None:
         stage.say("without a snapshot")
         warm = time.monotonic() + alone / 3
         time.sleep(alone)
-        with held_snapshot(stage.url), _readers(stage.url, held, read):
+        with held_snapshot(stage.url) as holder, _readers(stage.url, held, read):
             litter(stage.url, dead)
             began = time.monotonic()
             before = application.enqueued, len(stage.ledger.deliveries)
@@ -122,6 +128,8 @@ def held_snapshots(stage: Stage) -> None:
     usual = max(consumer.slowest(warm, began - _MARGIN, share), stage.pick(reduced=0.01, full=0.0))
     slow = consumer.slowest(began, ended, share)
     stage.at_most(3, f"claim p{100 - 100 * share:.0f} against that without", slow / usual, " times")
+    if held > _WARNED_WITHIN:
+        stage.at_most(_WARNED_WITHIN, "seconds until it is named", consumer.warned.get(holder, math.inf) - began)
     stage.note(f"claim p{100 - 100 * share:.0f}: {usual * 1_000:.1f} ms without, {slow * 1_000:.1f} ms with a snapshot")
     stage.account(orders=True)
     stage.ran(
