@@ -115,9 +115,7 @@ def _about_the_worker(event: Event) -> str:
 def _about_the_rest(event: Event) -> str:
     match event:
         case events.LoopBlocked(seconds):
-            return (
-                f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
-            )
+            return f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
         case events.HorizonHeld(pid, user, application, state, seconds):
             who = f"pid {pid} ({', '.join(filter(None, (user, application, state)))})"
             return (

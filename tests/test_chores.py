@@ -296,7 +296,7 @@ async def test_who_keeps_a_transaction_open_is_named_once(database_url: str, mon
     seen: list[events.Event] = []
     look = Horizon(seen.append).step
     with psycopg.connect(database_url, application_name="a forgotten psql") as forgotten:
-        enqueue(database_url)
+        pid = forgotten.info.backend_pid
         async with at_it(database_url, Chore("look_at_horizon", 0.05, look)):
             await asyncio.sleep(0.4)
             assert seen == [], "it is idle, and in no transaction"
@@ -306,5 +306,5 @@ async def test_who_keeps_a_transaction_open_is_named_once(database_url: str, mon
             await asyncio.sleep(0.3)
         (told,) = seen
     assert isinstance(told, events.HorizonHeld)
-    assert (told.pid, told.application) == (forgotten.info.backend_pid, "a forgotten psql")
+    assert (told.pid, told.application) == (pid, "a forgotten psql")
     assert (told.state, told.seconds > 0.3) == ("idle in transaction", True)

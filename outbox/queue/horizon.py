@@ -9,10 +9,11 @@ from psycopg.rows import tuple_row
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-# Of this database alone: a snapshot of another one holds up nothing here, and VACUUM holds up nobody. Whoever may not see
-# other users' sessions (that takes pg_read_all_stats) finds those of its own.
+# Of this database alone: a snapshot of another one holds up nothing here, and VACUUM holds up nobody. Whoever may not
+# see other users' sessions (that takes pg_read_all_stats) finds those of its own.
 OLDEST = """
-SELECT a.pid, a.usename, a.application_name, a.state, date_part('epoch', clock_timestamp() - a.xact_start) AS seconds
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesce(a.state, ''),
+       date_part('epoch', clock_timestamp() - a.xact_start)
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
   AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid)
@@ -37,4 +38,4 @@ async def find_oldest(conn: AsyncConnection[Any], *, longer_than: float) -> Hold
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(OLDEST, {"longer_than": longer_than})
         row = await cursor.fetchone()
-    return None if row is None else Holder(row[0], *(value or "" for value in row[1:4]), row[4])
+    return None if row is None else Holder(*row)
