@@ -6,6 +6,7 @@ can never hold a transaction open.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 import traceback
@@ -17,7 +18,7 @@ from outbox import errors
 from outbox.consent import refusal
 from outbox.errors import clean
 from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
-from outbox.holds import Holds
+from outbox.holds import HOLD, Holds
 from outbox.outcomes import Dead, Failure, Sent
 from outbox.retry import defer, judge, told
 from outbox.timeouts import Timeouts
@@ -65,6 +66,9 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
         message = route.compose(claimed.notification(route.channel))
     except errors.DeliveryError as error:
         return judge(error, claimed, route.policy, None, route.chance)
+    except MemoryError:  # it may be the others' doing
+        failure = Failure("temporary", None, "there was not enough memory to render it")
+        return defer(failure, claimed, route.policy, seconds=HOLD, provider=None, chance=route.chance)
     except Exception as error:  # noqa: BLE001 - a defect in a template or in compose: this content, not the others
         return Dead(failure=Failure("rejected", None, f"it could not be rendered: {_place(error)}"), reason="rejected")
     return await _send(message, claimed, route)
@@ -79,7 +83,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
-            receipt = await _attempt(provider, message, claimed.key, name, route)
+            sent = await _attempt(provider, message, claimed.key, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             _count(name, claimed, error, route)
@@ -88,7 +92,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         else:
             if route.holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
-            return _sent(name, receipt)
+            return sent
     return _unsent(claimed, refused, route)
 
 
@@ -121,7 +125,7 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
 
 def _sent(name: str, receipt: Receipt) -> Sent:
     identity = receipt.provider_message_id
-    return Sent(provider=name, provider_message_id=clean(identity, 255)) if identity else _sent_without_id(name)
+    return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
 
 
 @cache
@@ -130,13 +134,21 @@ def _sent_without_id(name: str) -> Sent:
     return Sent(provider=name)
 
 
-async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Receipt:
+async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Sent:
     """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
     try:
         with route.timeouts:
-            return await provider.send(message, key)
+            receipt = await provider.send(message, key)
+        return _sent(name, receipt)
     except errors.DeliveryError:
         raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
+        route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
+        raise errors.Ambiguous(f"the provider's module failed: {_place(error)}") from None
     except TimeoutError:
         raise errors.Ambiguous(f"no answer within {route.policy.timeout:g} s") from None
     except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker

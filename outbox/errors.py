@@ -89,7 +89,7 @@ class DeliveryError(OutboxError):
 
     def __init__(self, detail: str, *, code: str | None = None) -> None:
         self.detail = clean(detail)
-        self.code = clean(code, 64) if code else None
+        self.code = clean(str(code), 64) if code else None
         super().__init__(f"{self.code}: {self.detail}" if self.code else self.detail)
 
 

@@ -73,7 +73,8 @@ def defer(
 
 def told(error: errors.DeliveryError) -> float | None:
     """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
-    seconds = getattr(error, "retry_after", None)
-    if seconds is None or math.isnan(seconds):
+    try:
+        seconds = float(getattr(error, "retry_after", None) or math.nan)  # a header's value is a text
+    except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(float(seconds), 0.0), LONGEST_TOLD)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_TOLD)

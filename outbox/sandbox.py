@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
@@ -29,7 +28,6 @@ LARGEST = 1_048_576  # characters of a text, 1 MiB
 WIDEST = 200  # a width, an indentation, a fill; 200 a line is 50 MB for the largest payload, all of it newlines
 LONGEST = 10_000  # items of a range or of a repeated list
 _MOST_BITS = 4_096
-_AT_ONCE = 16  # parts of a text, each of which may be as large as a payload
 _WIDE_PERCENT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(?:\*|\d{4}|\d*\.(?:\*|\d{4}))")
 _WIDE_BRACES = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
 _WIDTHS = ("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "batch", "slice", "wordwrap", "tojson")
@@ -103,11 +101,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
         """Join the parts of a template, a block or a macro, up to the limit."""
-        parts, kept, size = iter(parts), [], 0
-        while some := list(islice(parts, _AT_ONCE)):
-            size += sum(map(len, some))
-            _refuse_over(LARGEST, size, "text of {} characters")
-            kept += some
+        kept, size = [], 0
+        for part in parts:
+            size += len(part)
+            if size > LARGEST:
+                _refuse_over(LARGEST, size, "text of {} characters")
+            kept.append(part)
         return "".join(kept)
 
     @staticmethod

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from outbox import errors, events, holds
 from outbox.deliver import Route, deliver
+from outbox.messages import Receipt
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
 from outbox.queue.claim import Claimed
 from tests.recorder import Recorder, route
@@ -201,6 +202,52 @@ async def test_a_defect_in_a_provider_is_ambiguous_and_never_quotes_the_message(
     assert isinstance(outcome, Ambiguous)
     assert "KeyError at test_deliver.py:" in str(outcome)
     assert "123456" not in str(outcome) + str(seen)
+
+
+@pytest.mark.parametrize("answer", [None, "accepted", 7])
+async def test_what_is_no_receipt_is_a_defect_and_no_end_of_the_worker(answer: Any) -> None:
+    class Careless(Recorder):
+        async def send(self, message: Notification, key: str) -> Receipt:
+            await super().send(message, key)
+            return answer  # type: ignore[no-any-return]
+
+    seen: list[Event] = []
+    outcome = await attempt(route(Careless(), events=seen))
+    assert isinstance(outcome, Ambiguous), "it may well have been accepted"
+    assert [event.kind for event in seen if isinstance(event, events.ProviderFailed)] == ["AttributeError"]
+
+
+async def test_an_id_that_is_a_number_is_kept_as_its_text() -> None:
+    class Numbering(Recorder):
+        async def send(self, message: Notification, key: str) -> Receipt:
+            await super().send(message, key)
+            return Receipt(12_345)  # type: ignore[arg-type]
+
+    assert await attempt(route(Numbering())) == Sent(provider="recorder0", provider_message_id="12345")
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_the_provider_s_defect() -> None:
+    """As where the sends of a provider wait for one refresh of its token, and the first to give up cancels it."""
+    refresh: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def behave(_: Notification) -> None:
+        await refresh
+
+    seen: list[Event] = []
+    both = [asyncio.create_task(attempt(route(Recorder(behave), events=seen))) for _ in range(2)]
+    await asyncio.sleep(0)
+    refresh.cancel()
+    assert [type(outcome) for outcome in await asyncio.gather(*both)] == [Ambiguous, Ambiguous]
+    assert [event.kind for event in seen if isinstance(event, events.ProviderFailed)] == ["CancelledError"] * 2
+
+
+async def test_a_moment_without_memory_costs_no_message_its_delivery() -> None:
+    def compose(_: Notification) -> object:
+        raise MemoryError
+
+    to = route(Recorder())
+    to.compose = compose
+    assert isinstance(await attempt(to), Deferred)
 
 
 async def test_a_defect_in_composing_is_a_dead_letter_and_never_quotes_the_message() -> None:

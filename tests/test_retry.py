@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -114,3 +115,8 @@ def test_every_judgement_ends_the_notification_or_gives_it_a_time(  # noqa: PLR0
     assert outcome.delay is None or 0 <= outcome.delay <= LONGEST_TOLD
     assert outcome.failure is not None
     assert outcome.failure.error_class == error.name
+
+
+@pytest.mark.parametrize(("told", "waited"), [("300", 300), ("soon", 1), (object(), 1), (10**400, 1)])
+def test_a_hint_may_be_a_header_s_text_or_nonsense(told: Any, waited: float) -> None:
+    assert judged(errors.Temporary("greylisted", retry_after=told)).delay == waited

@@ -16,6 +16,7 @@ FLOODS = [
     Raw(b"250 " + b"x" * 10 * MEGABYTE + b"\r\n"),
     Raw(b"250-" + b"x" * 10 * MEGABYTE),
     Endless(b"250-and another thing\r\n"),
+    Endless(b"250-\r\n" * 1_000),
     Endless(b"x" * 4096),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Unreachable
+from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from tests.smtp_client import KEY, email, provider
 from tests.smtp_server import Act, Drop, Hang, Raw, SmtpServer
 
@@ -61,6 +61,20 @@ async def test_the_first_refusal_decides_and_the_connection_goes_on(
         await smtp.send(email("grace@example.com"), KEY)
     assert [message.recipients for message in server.accepted] == [["grace@example.com"]]
     assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ({"RCPT": "421 4.7.0 rate exceeded, try again in 300 s"}, Throttled),
+        ({"MAIL": "421 4.7.0 rate exceeded"}, Throttled),
+        ({"RCPT": "550 5.1.1 no such user", "DATA": Drop()}, Unreachable),
+    ],
+)
+async def test_who_hangs_up_after_a_refusal_has_said_why(script: dict[str, Act], error: type[DeliveryError]) -> None:
+    async with SmtpServer(script, extensions=OFFERS) as server, provider(server.port) as smtp:
+        with pytest.raises(error):
+            await smtp.send(email(), KEY)
 
 
 async def test_a_server_that_takes_data_for_nobody_is_given_an_empty_message() -> None:

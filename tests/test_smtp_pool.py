@@ -74,6 +74,15 @@ async def test_a_connection_gone_stale_costs_nothing(ending: Act) -> None:
     assert [message.connection for message in server.accepted] == [1, 2]
 
 
+async def test_a_connection_that_has_only_seen_refusals_may_be_stale_too() -> None:
+    script: dict[str, list[Act]] = {"RCPT": ["550 5.1.1 no such user"], "MAIL": ["250 ok", Drop()]}
+    async with SmtpServer(script) as server, provider(server.port) as smtp:
+        with pytest.raises(Unreachable):
+            await smtp.send(email(), KEY)
+        await smtp.send(email("grace@example.com"), KEY)
+    assert [message.connection for message in server.accepted] == [2]
+
+
 async def test_a_stale_connection_is_replaced_once_and_not_for_ever() -> None:
     async with SmtpServer({"MAIL": ["250 ok", Drop(), Drop(), Drop()]}) as server, provider(server.port) as smtp:
         await smtp.send(email(), KEY)

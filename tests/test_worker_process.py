@@ -72,6 +72,14 @@ def test_the_grace_is_an_option(fleet: Fleet, cloned_url: str) -> None:
     assert process.wait(timeout=5) == 0, fleet.log()
 
 
+def test_a_provider_that_waits_in_a_thread_does_not_keep_the_process_from_ending(fleet: Fleet, cloned_url: str) -> None:
+    enqueue(cloned_url, recipient="thread@example.org")
+    process = fleet.start("--grace", "200ms")
+    wait_until(lambda: fleet.lines("begun"))
+    process.terminate()
+    assert process.wait(timeout=20) == 0, fleet.log()
+
+
 @pytest.mark.parametrize("fleet", [0.05], indirect=True)
 def test_what_a_killed_worker_held_is_delivered_by_another_and_no_more_than_that_twice(
     fleet: Fleet, cloned_url: str

@@ -285,6 +285,13 @@ async def test_a_retry_that_is_due_before_we_hear_that_it_is_settled_is_a_new_le
     assert leases.tokens() == {first.id: 3}
 
 
+def test_a_lease_that_is_gone_counts_once_however_often_it_is_found_gone() -> None:
+    leases = Leases(30.0)
+    one = claimed_once(claim=1, lost_by=None)
+    leases.take([one], 0.0)
+    assert [leases.expire({one.id: 1}) for _ in range(3)] == [1, 0, 0]
+
+
 def claimed_once(*, claim: int, lost_by: int | None) -> Claimed:
     identity = UUID("01980000-0000-7000-8000-000000000000")
     return Claimed(identity, str(identity), claim=claim, lost_by=lost_by)

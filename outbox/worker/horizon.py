@@ -20,7 +20,7 @@ _AGAIN = 600.0
 
 
 class Horizon:
-    """Tells of each holder once in ten minutes, with the chores' `step`."""
+    """Tells of each holder once in ten minutes, with the chores' `step`; each process for itself."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -34,5 +34,5 @@ class Horizon:
         now = time.monotonic()
         if self._told is None or self._told[0] != holder.pid or now > self._told[1] + _AGAIN:
             self._told = holder.pid, now
-            application = clean(holder.application, 64)
-            self._listener(HorizonHeld(holder.pid, holder.user, application, holder.state, holder.seconds))
+            user, application = clean(holder.user, 64), clean(holder.application, 64)
+            self._listener(HorizonHeld(holder.pid, user, application, holder.state, holder.seconds))

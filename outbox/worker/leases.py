@@ -85,8 +85,11 @@ class Leases:
             lease.place = None  # an update moves a row
 
     def expire(self, held: Mapping[UUID, int]) -> int:
-        """Trust these leases (id → claim) no more: what was not sent yet will not be sent by us. Returns how many."""
-        leases = self._of(held)
+        """Trust these leases (id → claim) no more: what was not sent yet will not be sent by us. Returns how many.
+
+        One whose send goes on stays in hand, and is found gone again by each heartbeat; it counts once.
+        """
+        leases = [lease for lease in self._of(held) if lease.deadline]
         for lease in leases:
             lease.deadline = 0.0
         return len(leases)

@@ -56,6 +56,7 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._stopping = threading.Event()
+        self._asked = False  # the loop, whether it is alive; it has not answered yet
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
         self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
         self._limit = self._patience = min(max(self._every, _SHORTEST_LIMIT), _LONGEST_LIMIT)
@@ -148,7 +149,9 @@ class Lifeline:
 
     def _keep(self, conn: psycopg.Connection[Any]) -> None:
         """Renew the leases, then say that we are alive; ask the event loop whether it is, too."""
-        self._call(self._answer, time.monotonic())
+        if not self._asked:
+            self._asked = True
+            self._call(self._answer, time.monotonic())
         try:
             self._renew(conn)
             with self._limited(conn):
@@ -189,6 +192,7 @@ class Lifeline:
             self._listener(LeaseLost(count))
 
     def _answer(self, asked_at: float) -> None:
+        self._asked = False
         seconds = time.monotonic() - asked_at
         if seconds > _BLOCKED:
             self._listener(LoopBlocked(seconds))

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from outbox import channels
@@ -14,6 +15,7 @@ from outbox.deliver import Route
 from outbox.errors import ConfigError
 from outbox.events import WorkerStarted
 from outbox.render import Templates
+from outbox.worker.slots import CUT_OFF
 from outbox.worker.supervisor import Supervisor, again
 from outbox.worker.tether import DONE, SERVING
 from outbox.worker.worker import Worker
@@ -82,7 +84,13 @@ def run(
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(config, names, listener, levels, tether, drain=drain))
+        code = runner.run(_run(config, names, listener, levels, tether, drain=drain))
+        # A provider that refuses to be cancelled, or waits in a thread, would be waited for without end.
+        end = threading.Timer(CUT_OFF, os._exit, [code])
+        end.daemon = True
+        end.start()
+    end.cancel()
+    return code
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -65,7 +65,8 @@ class Connection:
         self._limits = limits
         self._extensions = extensions
         self._busy = False
-        self.sent = 0
+        self.handled = 0
+        """Messages that were sent over it, or refused, the one on its way included."""
         self.idle_since = 0.0
 
     @property
@@ -82,6 +83,7 @@ class Connection:
         """
         commands = self._commands(envelope)
         self._busy = True
+        self.handled += 1
         if "pipelining" in self._extensions:
             await self._together(commands)
         else:
@@ -90,7 +92,6 @@ class Connection:
                 if error := await self._refusal(phase):
                     await self._forget(error)
         text = await self._content(envelope.content)
-        self.sent += 1
         self._busy = False
         return text
 
@@ -134,7 +135,12 @@ class Connection:
         self._say(b"".join(command for _, command in commands), Phase.MAIL, replies=len(commands))
         refused, error = None, None
         for phase, _ in commands:
-            error = await self._refusal(phase)
+            try:
+                error = await self._refusal(phase)
+            except DeliveryError:
+                if refused is None:
+                    raise
+                break  # it hung up after it had refused; what it said first says why
             refused = refused or error
         if refused is not None:
             if error is None:  # DATA was accepted all the same: an empty message for nobody ends it
@@ -169,7 +175,7 @@ class Connection:
         return Stale() if isinstance(meaning, Temporary) and self._is_stale(phase) else meaning
 
     def _is_stale(self, phase: Phase) -> bool:
-        return phase is Phase.MAIL and self.sent > 0
+        return phase is Phase.MAIL and self.handled > 1
 
     async def _forget(self, refused: DeliveryError) -> NoReturn:
         """Raise, after the server has forgotten a refused message, so that the connection can take the next one."""

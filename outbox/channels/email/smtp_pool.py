@@ -122,7 +122,7 @@ class Pool:
         return None
 
     def _give_back(self, connection: Connection) -> None:
-        if self._closed or not connection.usable or connection.sent >= self._message_limit:
+        if self._closed or not connection.usable or connection.handled >= self._message_limit:
             connection.retire()
             return
         connection.idle_since = time.monotonic()

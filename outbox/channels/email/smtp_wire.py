@@ -33,6 +33,7 @@ class Wire(asyncio.Protocol):
         self.transport = transport
         self._rest = b""  # the beginning of a line
         self._lines: list[str] = []
+        self._heard = 0  # octets of the reply that these lines begin
         self._owed = 0
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -105,12 +106,13 @@ class Wire(asyncio.Protocol):
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
         self._lines.append(line[4:].strip().decode(errors="surrogateescape"))
-        if sum(map(len, self._lines)) > _LONGEST_REPLY:
+        self._heard += len(line) + 1
+        if self._heard > _LONGEST_REPLY:
             self._garbled("a reply without end")
             return False
         if line[3:4] != b"-":
             self._answer(Reply(int(code), "\n".join(self._lines)))
-            self._lines = []
+            self._lines, self._heard = [], 0
         return True
 
     def _garbled(self, words: str) -> None:
