@@ -201,20 +201,26 @@ class Machine(RuleBasedStateMachine):
         assert (claimed.lost_by is not None) == said.lapsed
         self.taken.append(Taken(worker, one, claimed))
 
-    @rule(number=ANY)
+    def _one_taken(self, number: int, *, again: bool) -> Taken:
+        """Choose one of those taken; with `again`, one whose row the same worker has claimed again since, if any."""
+        stale = [each for each in self.taken if not each.is_valid()]
+        since = [each for each in stale if each.one.tables.row is not None and each.one.row.worker == each.worker]
+        return (chosen(since, number) if again else None) or self.taken[-1 - number % len(self.taken)]
+
+    @rule(number=ANY, again=st.booleans())
     @precondition(lambda self: self.taken)
-    def renew(self, number: int) -> None:
-        taken = self.taken[-1 - number % len(self.taken)]
+    def renew(self, number: int, *, again: bool) -> None:
+        taken = self._one_taken(number, again=again)
         held = {taken.one.id: taken.claimed.claim}
         renewed, gone = renew(self.engine.renewals, held=held, lease=LONG, worker=taken.worker)
         taken.one.tables, said = database.renew(taken.one.tables, taken.worker, taken.claimed.claim, MISSING)
         assert (len(renewed), len(gone)) == (said == "renewed", said == "gone")
         taken.trusted = said == "renewed" or (taken.trusted and said == "locked")
 
-    @rule(number=ANY)
+    @rule(number=ANY, again=st.booleans())
     @precondition(lambda self: self.taken)
-    def release(self, number: int) -> None:
-        taken = self.taken[-1 - number % len(self.taken)]
+    def release(self, number: int, *, again: bool) -> None:
+        taken = self._one_taken(number, again=again)
         before = taken.one.tables
         held = {taken.one.id: taken.claimed.claim}
         count = self.engine.run(release(self.engine.work, held=held, worker=taken.worker))

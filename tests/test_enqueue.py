@@ -172,6 +172,18 @@ def test_whatever_is_accepted_is_stored_as_it_was(conn: psycopg.Connection, payl
     assert row[0] == payload
 
 
+@pytest.mark.parametrize("many", [1, 400])
+def test_a_day_from_now_has_24_hours_in_every_time_zone(conn: psycopg.Connection, many: int) -> None:
+    conn.execute("SET TimeZone = 'Europe/Berlin'")
+    delays = [timedelta(days=90), timedelta(days=180), timedelta(days=270)]  # one at least ends in other clocks' time
+    for delay in delays:
+        outbox.enqueue_many(conn, [ADA | {"run_at": delay}] * many)
+    spans = conn.execute(
+        "SELECT DISTINCT round(extract(epoch FROM run_at - created_at)) FROM outbox.notifications ORDER BY 1"
+    ).fetchall()
+    assert [int(span) for (span,) in spans] == [int(delay.total_seconds()) for delay in delays]
+
+
 def test_importing_outbox_imports_no_library_that_enqueue_does_not_need() -> None:
     code = "import sys, outbox; print(*{name.partition('.')[0] for name in sys.modules})"
     names = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

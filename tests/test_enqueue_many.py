@@ -109,6 +109,8 @@ def test_a_key_that_stands_for_other_content_is_an_error(conn: psycopg.Connectio
     outbox.enqueue(conn, **ADA | {"payload": {"text": "Bye"}}, idempotency_key="k3")
     with pytest.raises(outbox.IdempotencyConflict, match="k3"):
         outbox.enqueue_many(conn, [ADA | {"idempotency_key": f"k{n}"} for n in range(MANY)])
+    conn.commit()
+    assert conn.execute("SELECT count(*) FROM outbox.queue").fetchone() == (MANY,), "all the others are enqueued"
     assert not outbox.enqueue(conn, **ADA | {"payload": {"text": "Bye"}}, idempotency_key="k3").created
 
 

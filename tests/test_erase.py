@@ -261,6 +261,25 @@ def test_an_erasure_waits_for_a_replay_and_erases_what_it_put_back(database_url:
     assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
 
 
+def test_an_erasure_finds_the_dead_letter_that_was_written_while_it_looked(database_url: str) -> None:
+    (identity,) = put(database_url, 1, recipient=ADA)
+    found: list[Erased] = []
+    with psycopg.connect(database_url) as settling:
+        settling.execute("DELETE FROM outbox.queue WHERE id = %s", [identity])
+        settling.execute(
+            "INSERT INTO outbox.dead_letters (notification_id, enqueued_at, attempts, priority, channel, recipient, "
+            "payload, reason) SELECT id, created_at, 1, priority, channel, recipient, payload, 'rejected' "
+            "FROM outbox.notifications WHERE id = %s",
+            [identity],
+        )
+        thread = threading.Thread(target=lambda: found.append(erase(database_url)))
+        thread.start()
+        wait_until(lambda: rows(database_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+    thread.join()
+    assert (found[0].notifications, found[0].cancelled, found[0].dead_letters) == (1, 0, 1)
+    assert rows(database_url, "SELECT 1 FROM outbox.dead_letters") == []
+
+
 def test_keys_that_have_outlived_their_notifications_are_found_by_the_address_in_them(database_url: str) -> None:
     put(database_url, 1, SENT, recipient=ADA, idempotency_key="welcome:ADA@example.org:1")
     put(database_url, 1, SENT, recipient=EVE, idempotency_key="ada@example.org invited eve")  # still on record

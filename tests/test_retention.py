@@ -84,6 +84,15 @@ def test_days_past_their_time_are_dropped_and_no_others(cloned_url: str) -> None
     assert rows(cloned_url, "SELECT * FROM outbox.status WHERE state = 'unaccounted'") == []
 
 
+def test_a_hundred_years_keep_everything(cloned_url: str) -> None:
+    """The moment from which on things are kept lies before 1970, where the time of no id does."""
+    put_days_ago(cloned_url, 40, 3, SENT)
+    sweep(cloned_url, days=36_500, dead_letter_days=36_500)
+    assert (count(cloned_url, "notifications"), count(cloned_url, "attempts")) == (3, 3)
+    floor = "SELECT outbox.uuid7_floor('1950-01-01 00:00+00')::text"
+    assert rows(cloned_url, floor) == [("00000000-0000-0000-0000-000000000000",)]
+
+
 def test_a_day_of_which_something_is_still_in_the_queue_stays_with_its_attempts(cloned_url: str) -> None:
     put_days_ago(cloned_url, 41, 2, SENT)
     put_days_ago(cloned_url, 40, 2, SENT)

@@ -56,6 +56,18 @@ def test_a_chore_that_failed_more_often_than_32_bits_can_count_survives_a_step_d
         assert conn.execute(failures + " WHERE failures + 1 > 2147483647").fetchall() == [(2_147_483_647,)]
 
 
+def test_leases_are_not_moved_while_workers_of_an_earlier_version_are_at_work(cloned_url: str) -> None:
+    migrate.downgrade(cloned_url, "0006")
+    with psycopg.connect(cloned_url) as conn:
+        conn.execute("INSERT INTO outbox.workers (pid, host, version, channels) VALUES (1, 'here', '0', '{email}')")
+    with pytest.raises(sa.exc.DBAPIError, match="workers of an earlier version are at work"):
+        migrate.upgrade(cloned_url)
+    with psycopg.connect(cloned_url) as conn:
+        conn.execute("DELETE FROM outbox.workers")
+    migrate.upgrade(cloned_url)
+    assert migrate.is_current(cloned_url)
+
+
 def test_several_migrations_at_once_wait_for_each_other(empty_url: str) -> None:
     errors: list[Exception] = []
 

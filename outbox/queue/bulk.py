@@ -87,6 +87,5 @@ def _moment(now: int, interval: str | None) -> str:
     """Return the moment that lies `interval` (in the words of a draft) after `now`."""
     moment = _EPOCH + timedelta(microseconds=now)
     if interval is not None:
-        days, _, seconds, _ = interval.split()
-        moment += timedelta(days=int(days), seconds=float(seconds))
+        moment += timedelta(seconds=float(interval.partition(" ")[0]))
     return moment.isoformat()

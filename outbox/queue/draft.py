@@ -194,7 +194,8 @@ def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
             raise InvalidNotification(field, f"is {-value} in the past")
         if value > _FARTHEST:
             raise InvalidNotification(field, "is more than a hundred years away")
-        return None, f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
+        # In seconds alone: PostgreSQL counts days by the session's time zone, where one may have 23 hours.
+        return None, f"{value.days * 86_400 + value.seconds}.{value.microseconds:06} seconds"
     if not isinstance(value, datetime):
         raise InvalidNotification(
             field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from outbox import connections
+from outbox.errors import IdempotencyConflict
 from outbox.messages import Enqueued
 from outbox.queue import bulk
 from outbox.queue.draft import Draft, enqueued
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from outbox.connections import Parameters
 
     Given: TypeAlias = Mapping[str, Any]
-    Work: TypeAlias = Generator[tuple[str, Parameters | Iterator[str]], Any, list[Enqueued]]
+    Answers: TypeAlias = list[Enqueued | IdempotencyConflict]
+    Work: TypeAlias = Generator[tuple[str, Parameters | Iterator[str]], Any, Answers]
 
 ENQUEUE_MANY = """
 SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
@@ -45,20 +47,22 @@ def enqueue_many(
 ) -> list[Enqueued]:
     """Enqueue many, by COPY where the connection rests on psycopg, else in statements of 5,000; results in order.
 
-    Each notification is a mapping of the arguments of `enqueue`. If one is refused, none is enqueued, and the
+    Each notification is a mapping of the arguments of `enqueue`. If one is invalid, none is enqueued, and the
     transaction stays usable.
 
     Raises:
         InvalidNotification: as `enqueue` does; the field names the position, such as `[3].recipient`.
-        IdempotencyConflict: for the first conflict; roll back (or to a savepoint) to be rid of the others of the call.
+        IdempotencyConflict: for the first conflict. All that are in no conflict are enqueued: roll back (or to a
+            savepoint) to be rid of them.
     """
     given = list(notifications)
     below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
     if below is None:
-        return _run(conn, _in_statements(given), allow_autocommit=allow_autocommit)
+        return _enqueued(_run(conn, _in_statements(given), allow_autocommit=allow_autocommit))
     ((now,),) = connections.run(conn, NOW, {})
     with below.transaction():  # a savepoint: the caller's transaction has begun
-        return _run(conn, _by_copy(given, int(now)), below)
+        answers = _run(conn, _by_copy(given, int(now)), below)
+    return _enqueued(answers)  # out here: a conflict of one leaves the others enqueued, as it does without a COPY
 
 
 async def aenqueue_many(
@@ -68,13 +72,14 @@ async def aenqueue_many(
     given = list(notifications)
     below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
     if below is None:
-        return await _arun(conn, _in_statements(given), allow_autocommit=allow_autocommit)
+        return _enqueued(await _arun(conn, _in_statements(given), allow_autocommit=allow_autocommit))
     ((now,),) = await connections.arun(conn, NOW, {})
     async with below.transaction():
-        return await _arun(conn, _by_copy(given, int(now)), below)
+        answers = await _arun(conn, _by_copy(given, int(now)), below)
+    return _enqueued(answers)
 
 
-def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> list[Enqueued]:
+def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> Answers:
     rows = None
     try:
         while True:
@@ -84,11 +89,11 @@ def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = F
             else:
                 rows = connections.copy(below, sql, what)
     except StopIteration as done:
-        results: list[Enqueued] = done.value
-        return results
+        answers: Answers = done.value
+        return answers
 
 
-async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> list[Enqueued]:
+async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> Answers:
     rows = None
     try:
         while True:
@@ -98,25 +103,40 @@ async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: b
             else:
                 rows = await connections.acopy(below, sql, what)
     except StopIteration as done:
-        results: list[Enqueued] = done.value
-        return results
+        answers: Answers = done.value
+        return answers
+
+
+def _enqueued(answers: Answers) -> list[Enqueued]:
+    """Raise the first conflict, if there is one."""
+    for answer in answers:
+        if isinstance(answer, IdempotencyConflict):
+            raise answer
+    return answers  # type: ignore[return-value]
 
 
 def _in_statements(given: Sequence[Given]) -> Work:
-    """Yield statements with their parameters; return the results."""
+    """Yield statements with their parameters; return the answers."""
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
-    results: dict[int, Enqueued] = {}
+    answers: dict[int, Enqueued | IdempotencyConflict] = {}
     for chunk in _chunks(given, set().union(*given)):
         columns = zip(*(drafts[position] for position in chunk), strict=True)
         rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
-        results |= {position: enqueued(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
-    return [results[position] for position in range(len(drafts))]
+        answers |= {position: _answer(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
+    return [answers[position] for position in range(len(drafts))]
+
+
+def _answer(draft: Draft, row: Sequence[Any]) -> Enqueued | IdempotencyConflict:
+    try:
+        return enqueued(draft, row)
+    except IdempotencyConflict as conflict:
+        return conflict
 
 
 def _by_copy(given: Sequence[Given], now: int) -> Work:
-    """Yield statements and COPYs; return the results. Each row is checked while the server works on those before it."""
+    """Yield statements and COPYs; return the answers. Each row is checked while the server works on those before it."""
     identities = bulk.ids(len(given), now)
-    results = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
+    answers: Answers = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
     refused: set[str] = set()
     yield BEGIN_COPY, {}
     used: set[str] = set().union(*given)
@@ -130,9 +150,9 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     if refused:
         again = [position for position, identity in enumerate(identities) if str(identity) in refused]
         found = yield from _in_statements([given[position] for position in again])
-        for position, result in zip(again, found, strict=True):
-            results[position] = result
-    return results
+        for position, answer in zip(again, found, strict=True):
+            answers[position] = answer
+    return answers
 
 
 def _chunks(given: Sequence[Given], used: Container[str]) -> Iterator[Sequence[int]]:

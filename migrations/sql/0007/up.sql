@@ -1,3 +1,13 @@
+-- A worker of an earlier version would not see the leases of a newer one, and send at once what that one has in hand.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM outbox.workers w WHERE w.seen_at > clock_timestamp() - interval '1 minute') THEN
+        RAISE object_in_use USING MESSAGE = 'workers of an earlier version are at work',
+            HINT = 'Stop them, and migrate a minute later: this migration changes where leases are kept.';
+    END IF;
+END
+$$;
+
 -- A lease has a column of its own. A claim then changes no column of an index, so that the new version of its row lies
 -- beside the old one (a HOT update), where there is room: half of each page is left free for that. No index is touched, which
 -- makes a claim cheaper by a third, and a renewal's row stays within its page too. See docs/decisions/0014.

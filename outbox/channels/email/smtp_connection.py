@@ -137,13 +137,11 @@ class Connection:
         for phase, _ in commands:
             try:
                 error = await self._refusal(phase)
-            except DeliveryError:
-                if refused is None:
-                    raise
-                break  # it hung up after it had refused; what it said first says why
+            except DeliveryError as lost:
+                raise refused or lost from None  # it hung up: if it had refused before, that is why
             refused = refused or error
         if refused is not None:
-            if error is None:  # DATA was accepted all the same: an empty message for nobody ends it
+            if error is None and self._wire.is_open:  # DATA was accepted all the same: an empty message for nobody ends it
                 self._say(b".\r\n", Phase.DATA)
                 await self._refusal(Phase.DATA)
             await self._forget(refused)
