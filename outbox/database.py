@@ -32,10 +32,13 @@ _CONNECT_TIMEOUT = 5
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
+# Where an application has made another isolation level the database's default, a claim would fail on each row that
+# another worker has just claimed, instead of skipping it.
+_READ_COMMITTED = "SET default_transaction_isolation = 'read committed'"
 # A plan is kept for as long as a connection lives, and one that was made while a table was empty reads all of it: after
 # 50,000 enqueues, 500 rows took half a second to claim, and as long to settle. Not through a pooler, where it would
 # stay with the next client, and where nothing is prepared: there, each plan is made for the tables as they are.
-_LOOKUPS_ONLY = "SET enable_seqscan = off; SET jit = off"
+_LOOKUPS_ONLY = f"{_READ_COMMITTED}; SET enable_seqscan = off; SET jit = off"
 
 # What a new connection may cure: the network, a restart, a failover (the old primary turns read-only), a full disk,
 # deadlocks and serialization failures. Anything else is a defect, and is raised.
@@ -155,8 +158,8 @@ class Link:
                     self._watch.can_ask = not await is_pooled(self._conn)
                     if not self._watch.can_ask:
                         self._conn.prepare_threshold = self._prepare_after = None
-                    elif self._lookups_only:
-                        await self._conn.execute(_LOOKUPS_ONLY)
+                    else:
+                        await self._conn.execute(_LOOKUPS_ONLY if self._lookups_only else _READ_COMMITTED)
                 return await work(self._conn)
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.

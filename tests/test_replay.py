@@ -13,8 +13,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from outbox import connections
 from outbox.errors import NotInTransaction, NotMigrated
 from outbox.outcomes import Retry, Sent
+from outbox.queue import replay as replaying
 from outbox.queue.dead_letters import Selection, find_dead_letters
 from outbox.queue.discard import discard
 from outbox.queue.enqueue import enqueue
@@ -189,6 +191,26 @@ def test_a_key_that_stands_for_another_notification_by_now_is_respected(
 
     assert replay(conn, [old]).skipped == {old: "key_taken"}
     assert conn.execute("SELECT count(*) FROM outbox.queue").fetchone() == (1,)
+
+
+def test_a_key_that_is_taken_meanwhile_costs_the_others_nothing(
+    database_url: str, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, free = put_dead(database_url, 1, idempotency_key="a")[0], put_dead(database_url, 1)[0]
+    for old in (taken, free):
+        drop_by_retention(database_url, old)
+    rows(database_url, "DELETE FROM outbox.idempotency_keys")
+    run = connections.run
+
+    def overtaken(on: Any, sql: str, *given: Any, **more: Any) -> Any:
+        if sql == replaying.ENQUEUE_ANEW:
+            with psycopg.connect(database_url) as other:
+                enqueue(other, channel="email", recipient="eve@example.org", idempotency_key="a")
+        return run(on, sql, *given, **more)
+
+    monkeypatch.setattr(connections, "run", overtaken)
+    done = replay(conn, [taken, free])
+    assert (set(done.anew), done.skipped) == ({free}, {taken: "key_taken"})
 
 
 def test_judging_tells_what_a_replay_would_do_and_writes_nothing(database_url: str, conn: psycopg.Connection) -> None:

@@ -49,6 +49,18 @@ async def test_everything_due_is_delivered_once_by_several_workers(database_url:
     assert rows(database_url, "SELECT count(*) FROM outbox.queue") == [(0,)]
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_a_stricter_isolation_by_default_gets_in_no_worker_s_way(cloned_url: str, level: str) -> None:
+    ((name,),) = rows(cloned_url, "SELECT current_database()")
+    rows(cloned_url, f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    enqueue(cloned_url, 1_000)
+    seen: list[events.Event] = []
+    recorders = [Recorder() for _ in range(3)]
+    await asyncio.gather(*(drain(cloned_url, route(recorder, events=seen), concurrency=20) for recorder in recorders))
+    assert sum(len(recorder.sent) for recorder in recorders) == 1_000
+    assert [event for event in seen if isinstance(event, events.DatabaseLost) and event.purpose != "lifeline"] == []
+
+
 async def test_no_more_than_the_concurrency_are_sent_at_once(database_url: str) -> None:
     now = most = 0
 

@@ -83,6 +83,10 @@ WITH held AS MATERIALIZED (
 DELETE FROM outbox.idempotency_keys k USING held h WHERE k.key = h.key AND k.channel = h.channel RETURNING k.key
 """
 
+# Who took a key since we judged is reported as any other who was overtaken, and undoes nothing.
+REPORT_CONFLICTS = "SELECT set_config('outbox.on_conflict', 'report', true)"
+RAISE_CONFLICTS = "SELECT set_config('outbox.on_conflict', '', true)"
+
 ENQUEUE_ANEW = """
 WITH copied AS MATERIALIZED (
     SELECT letter.*, outbox.uuid7() AS new_id
@@ -198,7 +202,10 @@ def _enqueue_anew(conn: Any, parameters: dict[str, list[str | None]]) -> dict[UU
     if not parameters["ids"]:
         return {}
     connections.run(conn, FREE_KEYS, {"ids": parameters["ids"]})
-    return {UUID(str(old)): UUID(str(new)) for old, new in connections.run(conn, ENQUEUE_ANEW, parameters)}
+    connections.run(conn, REPORT_CONFLICTS, {})
+    made = connections.run(conn, ENQUEUE_ANEW, parameters)
+    connections.run(conn, RAISE_CONFLICTS, {})
+    return {UUID(str(old)): UUID(str(new)) for old, new in made}
 
 
 def _parameters(

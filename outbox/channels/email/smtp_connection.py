@@ -141,7 +141,7 @@ class Connection:
                 raise refused or lost from None  # it hung up: if it had refused before, that is why
             refused = refused or error
         if refused is not None:
-            if error is None and self._wire.is_open:  # DATA was accepted all the same: an empty message for nobody ends it
+            if error is None and self._wire.is_open:  # DATA was accepted all the same: an empty message ends it
                 self._say(b".\r\n", Phase.DATA)
                 await self._refusal(Phase.DATA)
             await self._forget(refused)
