@@ -114,7 +114,7 @@ def _cases(settings: Iterable[str]) -> Iterator[_Case]:
 
 
 def _usual(url: str, off: Iterable[str]) -> int:
-    with psycopg.connect(_with_settings(url, dict.fromkeys(off, "off"))) as conn:
+    with psycopg.connect(_with_settings(url, {"jit": "off", **dict.fromkeys(off, "off")})) as conn:
         taken = conn.execute(_USUAL).rowcount
         conn.rollback()
         return taken
@@ -126,7 +126,8 @@ async def _claim_all(url: str, cases: Iterable[_Case]) -> list[int]:
 
 async def _claim_once(url: str, case: _Case) -> int:
     """Return how many rows a claim takes, by the count of the rows themselves; it is rolled back."""
-    url = _with_settings(url, {"plan_cache_mode": case.mode, **dict.fromkeys(case.off, "off")})
+    # Without the compiler, as workers are: what is switched off costs so much that each plan would be compiled first.
+    url = _with_settings(url, {"plan_cache_mode": case.mode, "jit": "off", **dict.fromkeys(case.off, "off")})
     async with await psycopg.AsyncConnection.connect(url, prepare_threshold=0) as conn:
         returned = await claim(conn, channel="email", levels=EVERY_LEVEL, limit=case.limit, lease=30.0, worker=1)
         taken = await _count_taken(conn)
