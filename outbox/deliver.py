@@ -147,13 +147,17 @@ async def _attempt(provider: Provider, message: Any, key: str, name: str, route:
         if task is None or task.cancelling():
             raise
         # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
-        route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
-        raise errors.Ambiguous(f"the provider's module failed: {_place(error)}") from None
+        raise _defect(error, name, route) from None
     except TimeoutError:
         raise errors.Ambiguous(f"no answer within {route.policy.timeout:g} s") from None
     except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
-        route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
-        raise errors.Ambiguous(f"the provider's module failed: {_place(error)}") from None
+        raise _defect(error, name, route) from None
+
+
+def _defect(error: BaseException, name: str, route: Route) -> errors.Ambiguous:
+    """Tell of a defect in a provider's module, and return what it means for the message."""
+    route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
+    return errors.Ambiguous(f"the provider's module failed: {_place(error)}")
 
 
 def _place(error: BaseException) -> str:

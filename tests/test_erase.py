@@ -38,6 +38,18 @@ def erase(url: str, recipient: str = "ada@example.org", **given: Any) -> Erased:
         return outbox.erase(conn, recipient=recipient, **given)
 
 
+def erase_behind(url: str, do: Callable[[psycopg.Connection[Any]], None]) -> Erased:
+    """Erase Ada while a transaction that did this is open, and commit that once the erasure waits for it."""
+    found: list[Erased] = []
+    with psycopg.connect(url) as conn:
+        do(conn)
+        thread = threading.Thread(target=lambda: found.append(erase(url)))
+        thread.start()
+        wait_until(lambda: rows(url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+    thread.join()
+    return found[0]
+
+
 def put_everything(url: str, recipient: str) -> None:
     """Leave data of a person in every table that has any: sent, dead, retrying, waiting, and in the inbox."""
     name = recipient.partition("@")[0].lower()
@@ -250,33 +262,25 @@ def test_an_enqueue_that_waits_for_an_erasure_sends_nothing(cloned_url: str) -> 
 
 def test_an_erasure_waits_for_a_replay_and_erases_what_it_put_back(database_url: str) -> None:
     (identity,) = put_dead(database_url, 1, refused(ADA), recipient=ADA)
-    found: list[Erased] = []
-    with psycopg.connect(database_url) as conn:
-        put_back(conn, identity)
-        thread = threading.Thread(target=lambda: found.append(erase(database_url)))
-        thread.start()
-        wait_until(lambda: rows(database_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
-    thread.join()
-    assert (found[0].notifications, found[0].cancelled, found[0].dead_letters) == (1, 1, 1)
+    found = erase_behind(database_url, lambda conn: put_back(conn, identity))
+    assert (found.notifications, found.cancelled, found.dead_letters) == (1, 1, 1)
     assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
 
 
 def test_an_erasure_finds_the_dead_letter_that_was_written_while_it_looked(database_url: str) -> None:
     (identity,) = put(database_url, 1, recipient=ADA)
-    found: list[Erased] = []
-    with psycopg.connect(database_url) as settling:
-        settling.execute("DELETE FROM outbox.queue WHERE id = %s", [identity])
-        settling.execute(
+
+    def settle(conn: psycopg.Connection[Any]) -> None:
+        conn.execute("DELETE FROM outbox.queue WHERE id = %s", [identity])
+        conn.execute(
             "INSERT INTO outbox.dead_letters (notification_id, enqueued_at, attempts, priority, channel, recipient, "
             "payload, reason) SELECT id, created_at, 1, priority, channel, recipient, payload, 'rejected' "
             "FROM outbox.notifications WHERE id = %s",
             [identity],
         )
-        thread = threading.Thread(target=lambda: found.append(erase(database_url)))
-        thread.start()
-        wait_until(lambda: rows(database_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
-    thread.join()
-    assert (found[0].notifications, found[0].cancelled, found[0].dead_letters) == (1, 0, 1)
+
+    found = erase_behind(database_url, settle)
+    assert (found.notifications, found.cancelled, found.dead_letters) == (1, 0, 1)
     assert rows(database_url, "SELECT 1 FROM outbox.dead_letters") == []
 
 
