@@ -17,11 +17,16 @@ def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome 
 
     `in_hand` is how many seconds ago it was claimed. The suppression was looked up by the claim itself.
     """
+    if claimed.sent_by is not None:
+        return Suppressed(failure=Failure("suppressed", None, f"it was sent already, by claim {claimed.sent_by}"))
     if claimed.lost >= policy.max_lost:
         words = (
             f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"
         )
         return Dead(failure=Failure("rejected", None, words), reason="poison")
+    if claimed.attempt >= policy.max_attempts:  # fewer than before, or one that was settled twice
+        words = f"{claimed.attempt} attempts were made, and max_attempts is {policy.max_attempts}"
+        return Dead(failure=Failure("temporary", None, words), reason="exhausted")
     if claimed.expires_in is not None and claimed.expires_in <= in_hand:
         late = in_hand - claimed.expires_in
         return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when its turn came"))

@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         one.tables, said = expected
         one.claims = claimed.claim
         assert (claimed.claim, claimed.attempt, claimed.lost) == (said.claim, said.attempt, said.lost)
-        assert (claimed.lost_by is not None) == said.lapsed
+        assert (claimed.lost_by is not None, claimed.sent_by is not None) == (said.lapsed, said.delivered)
         self.taken.append(Taken(worker, one, claimed))
 
     def _one_taken(self, number: int, *, again: bool) -> Taken:

@@ -22,18 +22,10 @@ if TYPE_CHECKING:
 SECRET = "your code is 123456"
 
 
-def claimed(*, lost: int = 0, suppression: str | None = None, expires_in: float | None = None) -> Claimed:
+def claimed(**given: Any) -> Claimed:
     identity = uuid4()
-    return Claimed(
-        identity,
-        str(identity),
-        lost=lost,
-        suppression=suppression,
-        age=1.0,
-        expires_in=expires_in,
-        recipient="ada@example.org",
-        payload=json.dumps({"text": SECRET}),
-    )
+    known = {"age": 1.0, "recipient": "ada@example.org", "payload": json.dumps({"text": SECRET})}
+    return Claimed(identity, str(identity), **{**known, **given})
 
 
 def failing(*raised: BaseException) -> Recorder:
@@ -64,11 +56,13 @@ async def test_an_accepted_message_is_sent_with_its_receipt_and_the_id_as_key() 
         ({"suppression": "unsubscribed, since 2026-01-01"}, Suppressed),
         ({"expires_in": -0.1}, Expired),
         ({"lost": 5}, Dead),
+        ({"attempt": 5}, Dead),
+        ({"claim": 3, "sent_by": 1}, Suppressed),
     ],
 )
 async def test_what_must_not_be_sent_reaches_no_provider(situation: dict[str, object], kind: type[Outcome]) -> None:
     recorder = Recorder()
-    outcome = await attempt(route(recorder), claimed(**situation))  # type: ignore[arg-type]
+    outcome = await attempt(route(recorder), claimed(**situation))
     assert isinstance(outcome, kind)
     assert not outcome.used
     assert recorder.keys == []

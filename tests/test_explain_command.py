@@ -159,6 +159,24 @@ class TestDue:
         following = "the next claim takes it, for the last attempt; if it fails, it becomes a dead letter."
         assert told(database_url, identity, *config)[2] == following
 
+    def test_after_the_last_attempt_was_taken_away(self, database_url: str, config: list[str]) -> None:
+        enter(database_url, "email")
+        [identity] = put(database_url)
+        for _ in range(3):
+            end(database_url, Retry(provider="smtp", failure=LATER, delay=0.0))
+        following = "the next claim takes it, and makes it a dead letter, unsent: it has had all of its attempts."
+        assert told(database_url, identity, *config)[2] == following
+
+    def test_once_it_was_sent_by_a_claim_that_had_lapsed(self, database_url: str) -> None:
+        enter(database_url, "email")
+        [identity] = put(database_url)
+        late = claim_due(database_url, lease=0)
+        fresh = claim_due(database_url)
+        settle_as(database_url, late, Sent(provider="smtp"))
+        settle_as(database_url, fresh, Retry(provider="smtp", failure=LATER, delay=0.0))
+        following = "the next claim takes it, and ends it, unsent: it was sent already, by claim 1."
+        assert told(database_url, identity)[2] == following
+
     def test_to_somebody_who_must_not_be_contacted(self, database_url: str, conn: psycopg.Connection) -> None:
         conn.execute(
             "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('email', %s, 'complaint')",

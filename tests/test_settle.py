@@ -104,6 +104,20 @@ async def test_a_late_success_is_recorded_while_a_newer_claim_is_sending(databas
     assert rows(database_url, "SELECT state FROM outbox.status") == [("sent",)]
 
 
+async def test_what_is_recorded_as_sent_is_told_to_the_next_claim(database_url: str) -> None:
+    enqueue(database_url)
+    (stale,) = await claim(database_url, worker=1)
+    expire_leases(database_url)
+    (fresh,) = await claim(database_url, worker=2)
+    await settle(database_url, stale, Sent(provider="smtp"), worker=1)
+    assert await settle(database_url, fresh, Retry(provider="smtp", failure=TROUBLE, delay=0), worker=2)
+    (next_one,) = await claim(database_url, worker=2)
+    assert [one.sent_by for one in (stale, fresh, next_one)] == [None, None, 1]
+    assert await settle(database_url, next_one, Suppressed(failure=TROUBLE), worker=2)
+    assert rows(database_url, "SELECT state, attempts FROM outbox.status") == [("sent", 1)]
+    assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
+
+
 @pytest.mark.parametrize("how", ["expired", "given back", "to be retried"])
 async def test_a_late_success_ends_the_notification_when_nobody_is_sending_it(database_url: str, how: str) -> None:
     enqueue(database_url)

@@ -65,6 +65,9 @@ WITH due AS MATERIALIZED (
 SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.reason,
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at),
+       CASE WHEN c.claim > 1 THEN (  -- a late success that did not end it, because a newer claim was sending it
+           SELECT a.claim FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'sent' LIMIT 1
+       ) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at
 FROM taken c
@@ -113,6 +116,8 @@ class Claimed(NamedTuple):
     """Seconds until it is too late, at the time of the claim."""
     waited: float = 0.0
     """Seconds since it was due."""
+    sent_by: int | None = None
+    """The earlier claim that is recorded as sent, if one is."""
     recipient: str | None = None
     template: str | None = None
     locale: str | None = None

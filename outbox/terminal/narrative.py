@@ -146,6 +146,8 @@ def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
     when = "the next claim takes it" if place.state == "due" else f"it is taken when it is due ({_due(story)})"
     if not place.live_workers:
         when = f"start a worker, for none is live: outbox worker --channel {facts.channel}. Then {when}"
+    if story.last is not None and story.last.outcome == "sent":
+        return f"{when}, and ends it, unsent: it was sent already, by claim {story.last.claim}."
     if policy is not None and (place.lost or 0) >= policy.max_lost:
         return f"{when}, and makes it a dead letter: its workers vanished {place.lost} times."
     if facts.expires_at is not None and facts.expires_at <= max(place.due_at or story.now, story.now):
@@ -154,7 +156,9 @@ def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
         return f"{when}, and ends it as suppressed, unsent: {story.suppression}."
     if policy is None:
         return f"{when}, for attempt {place.attempts + 1}."
-    if place.attempts + 1 >= policy.max_attempts:
+    if place.attempts >= policy.max_attempts:
+        return f"{when}, and makes it a dead letter, unsent: it has had all of its attempts."
+    if place.attempts + 1 == policy.max_attempts:
         return f"{when}, for the last attempt; if it fails, it becomes a dead letter."
     return f"{when}; if it fails, it is tried again, until attempt {policy.max_attempts} makes it a dead letter."
 

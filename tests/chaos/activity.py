@@ -14,7 +14,8 @@ _IDLE_LIMIT = 0.1  # seconds: between two statements of one transaction every se
 
 _SESSIONS = """
 SELECT pid, xact_start::text, date_part('epoch', now() - xact_start),
-       state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s)
+       state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s),
+       concat(coalesce(wait_event_type || ' ' || wait_event, 'on the CPU'), ', ', left(query, 80))
 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'outbox %%' AND backend_type = 'client backend'
 """
@@ -33,6 +34,8 @@ class Activity:
         """The most that were connected at once."""
         self.longest = 0.0
         """Seconds that the oldest transaction had been open when it was last seen."""
+        self.longest_did = ""
+        """What that one waited for when it was last seen, and the beginning of its statement."""
         self.idle = 0
         """How often a session was seen that kept a transaction open and did nothing."""
 
@@ -60,9 +63,9 @@ class Activity:
                 found = conn.execute(_SESSIONS, [_IDLE_LIMIT]).fetchall()
                 self.samples += 1
                 self.most_sessions = max(self.most_sessions, len(found))
-                for pid, transaction, age, idle in found:
+                for pid, transaction, age, idle, does in found:
                     self.idle += bool(idle)
                     if transaction is not None:
-                        self.longest = max(self.longest, age)
+                        self.longest, self.longest_did = max((self.longest, self.longest_did), (age, does))
                         opened, _ = self._transactions.get((pid, transaction), (asked_at - age, 0.0))
                         self._transactions[pid, transaction] = opened, asked_at

@@ -231,6 +231,8 @@ class Stage:
             yield
         self.at_most(1, "the longest transaction", activity.longest, " s")
         self.exactly(0, "idle in a transaction", activity.idle)
+        if activity.longest > 1:
+            self.note(f"the longest transaction was seen last: {' '.join(activity.longest_did.split())}")
 
     def at_most(self, limit: float, name: str, measured: float, unit: str = "") -> None:
         """Check that no more than `limit` was measured."""

@@ -80,12 +80,10 @@ INSTEAD = {
 
 MISSING = frozenset(
     {
-        Guard.CLAIM_SEES_LATE_SUCCESSES,
         Guard.SETTLE_RECORDS_THE_CLAIM_IT_ENDS,
         Guard.SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM,
         Guard.SETTLE_ANSWERS_TWICE_ALIKE,
         Guard.SETTLER_DELIVERS_ANEW,
-        Guard.DELIVER_REFUSES_THE_EXHAUSTED,
     }
 )
 """Guards that the engine has not got yet: the model found that it needs them."""

@@ -21,7 +21,7 @@ def killed_workers(stage: Stage) -> None:
     rate = stage.pick(reduced=300, full=1_000)
     seconds = stage.pick(reduced=3.0, full=300.0)
     every = stage.pick(reduced=0.7, full=2.0)
-    lease = stage.pick(reduced=1.0, full=5.0)
+    lease = stage.pick(reduced=2.0, full=5.0)
     http, mail = stage.http_sink(), stage.mail_sink()
     fleet = stage.fleet(
         http=http,
@@ -38,7 +38,7 @@ def killed_workers(stage: Stage) -> None:
         while time.monotonic() < ends:
             time.sleep(every)
             fleet.kill(stage.random.choice(fleet.live))
-            fleet.start()
+            fleet.start(ready=not stage.full)  # or, with so little time between, nobody but beginners would be left
             kills += 1
             stage.say(f"{application.enqueued:,} orders, {kills} kills")
         application.finish()
