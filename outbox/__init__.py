@@ -19,7 +19,19 @@ from outbox.errors import (
     Throttled,
     Unreachable,
 )
-from outbox.messages import PRIORITIES, Cancelled, Email, Enqueued, Erased, Notification, Receipt
+from outbox.messages import (
+    PRIORITIES,
+    Cancelled,
+    Chat,
+    Email,
+    Enqueued,
+    Erased,
+    Notification,
+    Push,
+    Receipt,
+    Sms,
+    Webhook,
+)
 from outbox.queue.cancel import acancel, cancel
 from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
@@ -29,6 +41,7 @@ __all__ = [
     "PRIORITIES",
     "Ambiguous",
     "Cancelled",
+    "Chat",
     "ConfigError",
     "DeliveryError",
     "Email",
@@ -41,11 +54,14 @@ __all__ = [
     "NotMigrated",
     "Notification",
     "OutboxError",
+    "Push",
     "Receipt",
     "Rejected",
+    "Sms",
     "Temporary",
     "Throttled",
     "Unreachable",
+    "Webhook",
     "acancel",
     "aenqueue",
     "aenqueue_many",

@@ -1,7 +1,7 @@
 """Every error of the package: those `enqueue` raises, and those a provider raises, named by consequence.
 
-The delivery errors are the six things that an attempt can teach the engine. A provider maps each
-code of its own to one of them; nothing else in the program interprets a provider's codes.
+The delivery errors are the six things that an attempt can teach the engine, and one for what nobody has taught it. A
+provider maps each code of its own to one of the six; nothing else in the program interprets a provider's codes.
 """
 
 from __future__ import annotations
@@ -132,6 +132,12 @@ class Temporary(DeliveryError):
     def __init__(self, detail: str, *, code: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class Unrecognised(Temporary):
+    """A refusal with a code that its provider's table does not have: tried once more, then taken for `Rejected`."""
+
+    name = "unrecognised"
 
 
 class Ambiguous(DeliveryError):

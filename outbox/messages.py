@@ -70,6 +70,8 @@ class Notification(NamedTuple):
     group_key: str | None = None
     headers: Mapping[str, Any] | None = None
     created_at: datetime | None = None
+    expires_in: float | None = None
+    """Seconds that were left when it was claimed, if it expires."""
 
     def __repr__(self) -> str:
         """Show all but what it says."""
@@ -89,6 +91,64 @@ class Email(NamedTuple):
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
         return f"Email({self.recipient!r}, headers={self.headers!r})"
+
+
+class Sms(NamedTuple):
+    """A text message. `recipient` is in E.164, such as +447700900001."""
+
+    recipient: str
+    text: str
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Sms({self.recipient!r})"
+
+
+class Push(NamedTuple):
+    """A notification for one device: `recipient` is its token, or its subscription as JSON.
+
+    `data` is for the application, not for the eye. One with the `collapse_key` of an earlier one takes its place.
+    """
+
+    recipient: str
+    title: str | None = None
+    body: str | None = None
+    data: Mapping[str, str] = _NOTHING
+    badge: int | None = None
+    sound: str | None = None
+    image: str | None = None
+    collapse_key: str | None = None
+    expires_in: float | None = None
+    """Seconds after which it is worth nothing any more."""
+    urgent: bool = False
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Push({self.recipient!r})"
+
+
+class Webhook(NamedTuple):
+    """An event for an endpoint of somebody else's: `recipient` is its URL, `data` goes out as JSON."""
+
+    recipient: str
+    event: str
+    data: Mapping[str, Any]
+    created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Webhook({self.recipient!r}, {self.event!r})"
+
+
+class Chat(NamedTuple):
+    """A message in a chat. What `recipient` is, the provider knows: a channel, a chat's id."""
+
+    recipient: str
+    text: str
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Chat({self.recipient!r})"
 
 
 class Receipt(NamedTuple):

@@ -39,6 +39,8 @@ def judge(
             return Ambiguous(provider=provider, failure=failure, reason="ambiguous")
         case errors.Ambiguous():
             return Ambiguous(provider=provider, failure=failure, delay=backoff(attempt, policy, chance))
+        case errors.Unrecognised() if claimed.attempt:
+            return Dead(provider=provider, failure=failure, reason="rejected")
         case _ if attempt >= policy.max_attempts:
             return Dead(provider=provider, failure=failure, reason="exhausted")
         case _:

@@ -70,6 +70,7 @@ async def test_a_claim_carries_everything_that_delivery_needs(database_url: str)
     assert (claimed.claim, claimed.attempt, claimed.lost, claimed.suppression) == (1, 0, 0, None)
     assert claimed.expires_in is not None
     assert 590 < claimed.expires_in <= 600
+    assert notification.expires_in == claimed.expires_in
     assert 0 <= claimed.waited < 10
     assert 0 <= claimed.age < 10
 

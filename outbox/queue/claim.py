@@ -149,6 +149,7 @@ class Claimed(NamedTuple):
             self.group_key,
             headers or None,
             self.created_at,
+            self.expires_in,
         )
 
     def __repr__(self) -> str:

@@ -1,0 +1,91 @@
+"""What all web APIs for email need: the parts of one message, each checked as for SMTP, ready for their JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import Field, field_validator
+
+from outbox.channels.email import headers
+from outbox.channels.email.mailbox import Mailbox, parse_mailbox, wire_address
+from outbox.channels.settings import HttpSettings
+from outbox.errors import Rejected
+
+if TYPE_CHECKING:
+    from outbox.messages import Email
+
+
+class EmailSettings(HttpSettings):
+    """The base for the settings of email providers: `sender` is who the mail is from."""
+
+    sender: str = Field(description="Name <address>, or an address")
+
+    @field_validator("sender")
+    @classmethod
+    def _sender_is_a_mailbox(cls, sender: str) -> str:
+        try:
+            headers.sender(sender)
+        except Rejected as error:
+            raise ValueError(error.detail) from None
+        return sender
+
+
+class Parts(NamedTuple):
+    """One email, as an API takes it: `reply_to` apart from the other `headers`, which are as the notification has them.
+
+    `message_id` is the one that every attempt has, without angle brackets.
+    """
+
+    sender: Mailbox
+    recipient: str
+    subject: str
+    text: str | None
+    html: str | None
+    reply_to: Mailbox | None
+    headers: dict[str, str]
+    message_id: str
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"Parts({self.recipient!r}, headers={self.headers!r})"
+
+
+def parts(message: Email, key: str, sender: str) -> Parts:
+    """Take an email apart. `key` is the notification's id, `sender` a mailbox that was checked before.
+
+    Raises:
+        Rejected: the recipient, the subject or a header cannot be sent; says which.
+    """
+    headers.check_text("Subject", message.subject)
+    headers.extra_fields(message.headers)  # raises if one may not be there
+    mailbox = parse_mailbox(sender)
+    reply_to = next((parse_mailbox(value) for name, value in message.headers.items() if _is_reply_to(name)), None)
+    return Parts(
+        mailbox,
+        _recipient(message.recipient),
+        message.subject,
+        message.text,
+        message.html,
+        reply_to,
+        {name: value.strip() for name, value in message.headers.items() if not _is_reply_to(name)},
+        f"{key}@{mailbox.domain}",
+    )
+
+
+def shown(mailbox: Mailbox) -> str:
+    """Return `"Name" <address>`, or the address alone, for an API that takes a sender in one text."""
+    if not mailbox.name:
+        return mailbox.address
+    quoted = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{mailbox.address}>'
+
+
+def _is_reply_to(name: str) -> bool:
+    return name.lower() == "reply-to"
+
+
+def _recipient(recipient: str) -> str:
+    try:
+        return wire_address(recipient)
+    except ValueError as error:
+        raise Rejected(f"recipient: {error}") from None

@@ -1,0 +1,106 @@
+"""Email over Postmark's API: the provider named `postmark`. https://postmarkapp.com/developer/api/email-api."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, SecretStr
+
+from outbox.channels.email.api import EmailSettings, Parts, parts, shown
+from outbox.channels.http import Answer, Client, error
+from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
+from outbox.messages import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox.messages import Email
+
+__all__ = ["ERRORS", "Provider", "Settings"]
+
+# https://postmarkapp.com/developer/api/overview#error-codes
+ERRORS: Mapping[str, type[DeliveryError]] = {
+    "10": Misconfigured,  # the token is missing or wrong
+    "100": Temporary,  # maintenance
+    "300": Rejected,  # an invalid request: a field is not as it should be
+    "400": Misconfigured,  # the sender signature was not found
+    "401": Misconfigured,  # the sender signature was not confirmed
+    "402": Rejected,  # invalid JSON
+    "403": Rejected,  # incompatible JSON
+    "405": Misconfigured,  # not allowed to send: no credits are left
+    "406": Unreachable,  # inactive: it bounced before, complained, or was deactivated by hand
+    "409": Rejected,  # JSON is required
+    "410": Rejected,  # too many messages in a batch
+    "411": Rejected,  # a kind of attachment that is forbidden
+    "412": Misconfigured,  # the account is pending
+    "413": Misconfigured,  # the account may not send
+    "429": Throttled,  # over the rate of the API
+    "1235": Misconfigured,  # the message stream does not exist
+}
+_SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
+
+
+class Settings(EmailSettings):
+    """A server at Postmark, `[providers.postmark]`: `token` is that of the server, `stream` a message stream of it.
+
+    With `sandbox`, messages are checked by Postmark and go nowhere.
+    """
+
+    url: str = "https://api.postmarkapp.com"
+    token: SecretStr = Field(min_length=1, description="the server's API token")
+    stream: str = Field(default="outbound", min_length=1, description="a message stream's id, such as outbound")
+    sandbox: bool = False
+
+
+class Provider:
+    """Sends email through one server at Postmark. It takes no idempotency key: what is in doubt stays so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        token = _SANDBOX_TOKEN if settings.sandbox else settings.token.get_secret_value()
+        self._client = Client(settings, headers={"x-postmark-server-token": token})
+
+    async def send(self, message: Email, key: str) -> Receipt:
+        """Send one email; `key` is its Message-ID, and goes along as metadata, by which callbacks can be told apart.
+
+        Raises:
+            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+        """
+        answer = await self._client.post("/email", json=self._body(parts(message, key, self._settings.sender), key))
+        if not answer.is_accepted:
+            raise _refusal(answer)
+        return Receipt(answer.text("MessageID") or None)
+
+    async def probe(self) -> None:
+        """Check the token, and send nothing.
+
+        Raises:
+            DeliveryError: it is refused, or Postmark cannot be reached.
+        """
+        answer = await self._client.get("/server")
+        if not answer.is_accepted and not self._settings.sandbox:
+            raise _refusal(answer)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _body(self, email: Parts, key: str) -> dict[str, Any]:
+        # X-PM-KeepID: https://postmarkapp.com/support/article/1106-can-i-specify-my-own-message-id-header-when-sending
+        fields = {**email.headers, "Message-ID": f"<{email.message_id}>", "X-PM-KeepID": "true"}
+        body = {
+            "From": shown(email.sender),
+            "To": email.recipient,
+            "Subject": email.subject,
+            "TextBody": email.text,
+            "HtmlBody": email.html,
+            "ReplyTo": shown(email.reply_to) if email.reply_to else None,
+            "Headers": [{"Name": name, "Value": value} for name, value in fields.items()],
+            "Metadata": {"outbox-id": key},
+            "MessageStream": self._settings.stream,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+
+def _refusal(answer: Answer) -> DeliveryError:
+    return error(answer, code=answer.text("ErrorCode"), detail=answer.text("Message"), codes=ERRORS)

@@ -1,0 +1,246 @@
+"""The contract that every provider with a web API keeps, tried against its counterpart; both are found by name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+import tomllib
+import traceback
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules, walk_packages
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from outbox import channels, errors
+from outbox.channels import load_provider
+from outbox.channels.settings import HttpSettings
+from tests import providers as far_sides
+from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
+from tests.providers.server import Act, HangUp, HttpServer, Reply, Silence, Stall
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from outbox.channels import Provider
+
+
+def _over_http() -> Iterator[str]:
+    for found in walk_packages(channels.__path__, channels.__name__ + "."):
+        module = import_module(found.name)
+        settings = getattr(module, "Settings", None)
+        if hasattr(module, "Provider") and settings is not None and issubclass(settings, HttpSettings):
+            yield ".".join(found.name.split(".")[-2:])
+
+
+NAMES = sorted(_over_http())
+PAGES = Path(__file__).parents[2] / "docs" / "providers"
+
+
+class Case:
+    """One provider and its counterpart."""
+
+    def __init__(self, name: str) -> None:
+        self.channel, self.provider = name.split(".")
+        self.module = import_module(f"{channels.__name__}.{name}")
+        self.far: Counterpart = import_module(f"tests.providers.{self.channel}_{self.provider}").COUNTERPART
+
+    @asynccontextmanager
+    async def at(self, url: str, **settings: Any) -> AsyncIterator[Provider]:
+        """Open the provider with its API at `url`."""
+        given = {**self.far.settings, "url": url, "timeout": 10, **settings}
+        provider = load_provider(self.channel, self.provider, given)
+        try:
+            yield provider
+        finally:
+            await provider.aclose()
+
+    async def failure(self, url: str, **settings: Any) -> errors.DeliveryError:
+        """Return what sending to `url` raises, which must not tell what the message says, nor a secret."""
+        async with self.at(url, **settings) as provider:
+            with pytest.raises(errors.DeliveryError) as caught:
+                await provider.send(self.far.message, KEY)
+        told = "".join(traceback.format_exception(caught.value))
+        for secret in (CANARY, *self.far.secrets):
+            assert secret not in told
+        return caught.value
+
+    async def failure_after(self, *acts: Act, **settings: Any) -> errors.DeliveryError:
+        """Return what sending raises when the API does this."""
+        async with HttpServer(self.far.accept) as server:
+            server.script.extend(acts)
+            return await self.failure(server.url, **settings)
+
+
+@pytest.fixture(params=NAMES)
+def case(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[Case]:
+    """Every provider in turn; nothing that is logged meanwhile, at any level, may hold a secret."""
+    caplog.set_level(logging.DEBUG)
+    it = Case(request.param)
+    yield it
+    for secret in (CANARY, *it.far.secrets):
+        assert secret not in caplog.text
+
+
+def test_there_are_providers_and_no_counterpart_without_one() -> None:
+    known = {found.name for found in iter_modules(far_sides.__path__) if "_" in found.name}
+    assert {name.replace(".", "_") for name in NAMES} == known - {"test_contract"}
+
+
+async def test_a_message_arrives_as_the_documentation_wants_it(case: Case) -> None:
+    async with HttpServer(case.far.accept) as server, case.at(server.url) as provider:
+        receipts = [await provider.send(case.far.message, KEY) for _ in range(2)]
+    assert [receipt.provider_message_id for receipt in receipts] == [case.far.receipt] * 2
+    assert server.requests[0].body == server.requests[1].body, "every attempt is the same"
+
+
+def test_every_row_of_the_table_is_tried(case: Case) -> None:
+    assert set(case.module.ERRORS) <= {refusal.row for refusal in case.far.refusals}
+
+
+async def test_a_refusal_means_what_the_table_says(case: Case) -> None:
+    for refusal in case.far.refusals:
+        await _check(case, refusal)
+
+
+async def _check(case: Case, refusal: Refusal) -> None:
+    error = await case.failure_after(refusal.reply)
+    assert type(error) is refusal.means, f"{refusal.row or refusal.reply}: {error!r}"
+    assert error.code
+    if refusal.retry_after is not None:
+        assert getattr(error, "retry_after", None) == pytest.approx(refusal.retry_after, abs=2)
+
+
+async def test_what_a_status_means_without_a_code_that_is_known(case: Case) -> None:
+    known = {302: errors.Misconfigured, 401: errors.Misconfigured, 503: errors.Temporary, 418: errors.Unrecognised}
+    for status, means in {**known, 500: errors.Ambiguous, 502: errors.Ambiguous, 504: errors.Ambiguous}.items():
+        assert type(await case.failure_after(Reply(status, b"<h1>oh</h1>"))) is means, status
+
+
+async def test_a_wrong_secret_is_misconfigured(case: Case) -> None:
+    assert type(await case.failure_after(case.far.refused)) is errors.Misconfigured
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["in seconds", "as a date"])
+async def test_a_rate_limit_is_throttled_for_as_long_as_it_says(case: Case, *, as_date: bool) -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    error = await case.failure_after(Reply(429, case.far.too_many, {"Retry-After": until if as_date else "90"}))
+    assert isinstance(error, errors.Throttled)
+    assert error.retry_after == pytest.approx(90, abs=5)
+
+
+async def test_nobody_there_is_temporary(case: Case) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        error = await case.failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert type(error) is errors.Temporary
+    assert "no connection" in error.detail
+
+
+async def test_silence_before_anything_was_sent_is_temporary(case: Case) -> None:
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    error = await case.failure(f"https://127.0.0.1:{port}", connect_timeout=0.2)
+    ended.set()
+    server.close()
+    assert type(error) is errors.Temporary
+
+
+async def test_a_certificate_that_nobody_trusts_is_temporary_and_nothing_is_sent(case: Case) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with HttpServer(case.far.accept, tls=context) as server:
+        error = await case.failure(server.url)
+    assert type(error) is errors.Temporary
+    assert "CERTIFICATE_VERIFY_FAILED" in error.detail
+    assert server.requests == []
+
+
+async def test_a_certificate_of_ones_own_authority_is_taken(case: Case, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with (
+        HttpServer(case.far.accept, tls=context) as server,
+        case.at(server.url, ca_file=tmp_path / "ca.pem") as provider,
+    ):
+        assert (await provider.send(case.far.message, KEY)).provider_message_id == case.far.receipt
+
+
+@pytest.mark.parametrize(
+    "act", [Silence(), HangUp(), HangUp(b"HTTP/1.1 20"), HangUp(b"220 smtp.example.org ready\r\n")], ids=str
+)
+async def test_no_answer_after_it_went_out_is_ambiguous(case: Case, act: Act) -> None:
+    assert type(await case.failure_after(act, timeout=0.5 if act == Silence() else 10)) is errors.Ambiguous
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Reply(200, b"\x00\xff<html>junk"),
+        Reply(200, b"[" * 100_000),
+        Reply(200, b"x" * 10_000_000),
+        Reply(200, b"\x1f\x8b junk", {"content-encoding": "gzip"}),
+        Reply(204),
+        HangUp(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half'),
+        Stall(),
+    ],
+    ids=["junk", "deep", "10 MB", "not gzip", "empty", "half", "stalled"],
+)
+async def test_whatever_follows_a_2xx_it_is_accepted(case: Case, act: Act) -> None:
+    async with HttpServer(case.far.accept) as server, case.at(server.url, timeout=0.5) as provider:
+        server.script.append(act)
+        assert (await provider.send(case.far.message, KEY)).provider_message_id is None
+
+
+@pytest.mark.parametrize("act", [Reply(401, b"x" * 10_000_000), Stall(401)], ids=["10 MB", "stalled"])
+async def test_whatever_follows_a_refusal_it_is_refused(case: Case, act: Act) -> None:
+    assert type(await case.failure_after(act, timeout=0.5)) is errors.Misconfigured
+
+
+async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
+    if case.far.probed is None:
+        assert not hasattr(case.module.Provider, "probe")
+        return
+    async with HttpServer(case.far.probed) as server, case.at(server.url) as provider:
+        probe: Any = provider
+        await probe.probe()
+        server.script.append(case.far.refused)
+        with pytest.raises(errors.Misconfigured):
+            await probe.probe()
+
+
+def test_its_settings_never_print_a_secret(case: Case) -> None:
+    settings = case.module.Settings.model_validate(dict(case.far.settings))
+    for secret in case.far.secrets:
+        assert secret not in f"{settings!r} {settings}"
+    with pytest.raises(errors.ConfigError) as caught:
+        load_provider(case.channel, case.provider, {**case.far.settings, "no_such_key": 1})
+    assert "no_such_key" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_page_with_every_key_and_code_and_an_example_that_is_right(name: str) -> None:
+    page = (PAGES / f"{name.partition('.')[2]}.md").read_text(encoding="utf-8")
+    module = import_module(f"{channels.__name__}.{name}")
+    for code in module.ERRORS:
+        assert f"`{code}`" in page, f"{code} is missing"
+    for key in module.Settings.model_fields:
+        assert f"`{key}`" in page, f"{key} is missing"
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    channel, provider = name.split(".")
+    assert provider in tomllib.loads(example)["channels"][channel]["providers"]
+    load_provider(channel, provider, tomllib.loads(example)["providers"][provider])
