@@ -46,10 +46,14 @@ class Route:
     chance: random.Random = field(default_factory=random.Random)
     holds: Holds = field(init=False)
     timeouts: Timeouts = field(init=False)
+    senders: tuple[str, ...] = field(init=False)
+    """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
     def __post_init__(self) -> None:
         self.holds = Holds(self.providers)
         self.timeouts = Timeouts(self.policy.timeout)
+        senders = (getattr(provider, "sender", "") for provider in self.providers.values())
+        self.senders = tuple(sender for sender in senders if sender)
 
     async def aclose(self) -> None:
         """Close the providers' connections."""

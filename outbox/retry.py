@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from outbox import errors
+from outbox.errors import clean
 from outbox.holds import HOLD
-from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry
+from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
 
 if TYPE_CHECKING:
     from random import Random
@@ -25,7 +26,10 @@ def judge(
     failure = Failure.of(error)
     attempt = claimed.attempt + 1
     match error:
-        case errors.Unreachable() | errors.Rejected():
+        case errors.Unreachable(sender=sender, because=because):
+            suppression = Suppression(clean(because, 100), sender)
+            return Dead(provider=provider, failure=failure, reason=error.name, suppression=suppression)
+        case errors.Rejected():
             return Dead(provider=provider, failure=failure, reason=error.name)
         case errors.Misconfigured():
             return defer(failure, claimed, policy, seconds=HOLD, provider=provider, chance=chance)

@@ -219,7 +219,10 @@ inbox = Table(
     _need("title", Text, "Its title"),
     _need("body", Text, "Its text", server_default=text("''::text")),
     _need("data", JSONB, "Anything the application wants back", server_default=_EMPTY),
-    Index("inbox_of_recipient", "recipient", text("notification_id DESC")),
+    _may("url", Text, "Where it leads"),
+    _need("category", Text, "What kind it is, for the application", server_default=text("''::text")),
+    Index("inbox_of_recipient", "recipient", text("created_at DESC"), text("notification_id DESC")),
+    Index("inbox_unread", "recipient", postgresql_where=text("read_at IS NULL")),
     comment="In-app notifications, written in the transaction that settles them",
 )
 
@@ -231,6 +234,7 @@ suppressions = Table(
     _key("channel", Text, "The channel"),
     _key("recipient", Text, "The address; lower case on the channel email"),
     _key("topic", Text, "Only this topic; empty means every topic", server_default=text("''::text")),
+    _key("sender", Text, "Only from this sender of ours; empty means from any", server_default=text("''::text")),
     _need("reason", Text, "Why, such as hard_bounce, complaint, unsubscribed"),
     _need("source", Text, "Who said so, such as manual, smtp", server_default=text("'manual'::text")),
     comment="Who must not be contacted; looked up by the claim itself",

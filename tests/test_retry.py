@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outbox import errors
 from outbox.config import ChannelConfig
-from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry
+from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry, Suppression
 from outbox.queue.claim import Claimed
 from outbox.retry import LONGEST_TOLD, backoff, judge
 
@@ -73,6 +73,20 @@ def test_a_throttle_is_obeyed_within_reason(told: float, waited: float) -> None:
 def test_throttles_without_a_hint_back_off_by_the_claims_that_came_to_nothing() -> None:
     delays = [judged(errors.Throttled("slow down"), attempt=1, claim=claim).delay for claim in (2, 3, 4, 9)]
     assert delays == [1, 10, 120, 120]
+
+
+def test_whom_an_error_is_about_is_suppressed_and_nobody_else() -> None:
+    assert judged(errors.Unreachable("no such user")).suppression == Suppression("unreachable")
+    stop = errors.Unreachable("STOP", sender="+447700900999", because="opted out")
+    assert judged(stop).suppression == Suppression("opted out", "+447700900999")
+    assert judged(errors.Rejected("spam")).suppression is None
+
+
+def test_a_code_that_nobody_knows_is_tried_once_more_and_then_taken_for_a_rejection() -> None:
+    error = errors.Unrecognised("what?", code="418 99")
+    assert isinstance(judged(error), Retry)
+    again = judged(error, attempt=1)
+    assert (type(again), again.reason, again.suppression) == (Dead, "rejected", None)
 
 
 def test_an_ambiguous_error_is_retried_or_stopped_by_policy() -> None:

@@ -81,7 +81,8 @@ LEFT JOIN LATERAL (
     WHERE (SELECT EXISTS (SELECT FROM outbox.suppressions WHERE channel = %(channel)s))  -- asked once, not once a row
       AND s.channel = %(channel)s
       AND s.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
-      AND s.topic IN ('', coalesce(n.topic, '')) AND (s.until IS NULL OR s.until > now())
+      AND s.topic IN ('', coalesce(n.topic, '')) AND (s.sender = '' OR s.sender = ANY (%(senders)s::text[]))
+      AND (s.until IS NULL OR s.until > now())
     LIMIT 1
 ) s ON true
 WHERE c.id IS NOT NULL
@@ -167,15 +168,24 @@ async def claim(
     worker: int,
     suspects: bool = True,
     ages: Sequence[float | None] = (),
+    senders: Sequence[str] = (),
 ) -> list[Claimed]:
     """Claim at most `limit` due notifications of one channel for `lease` seconds, first by level, then by due time.
 
     `levels` are the priorities to look at, in the order to look at them, each as many seconds back as `ages` says (None
     or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
-    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`.
+    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`. `senders` are ours on
+    this channel, for suppressions that bind one of them.
     """
     asked = parameters(
-        channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, suspects=suspects, ages=ages
+        channel=channel,
+        levels=levels,
+        limit=limit,
+        lease=lease,
+        worker=worker,
+        suspects=suspects,
+        ages=ages,
+        senders=senders,
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
@@ -191,6 +201,7 @@ def parameters(
     worker: int,
     suspects: bool = True,
     ages: Sequence[float | None] = (),
+    senders: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the parameters of `CLAIM`, as `claim` takes them."""
     return {
@@ -202,4 +213,5 @@ def parameters(
         "worker": worker,
         "suspects": suspects,
         "suspicious": SUSPICIOUS,
+        "senders": list(senders),
     }

@@ -64,9 +64,10 @@ WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[],
         %(reason)s::text[], %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[],
-        %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[])
+        %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[],
+        %(suppressed)s::text[], %(sender)s::text[])
         AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error,
-              started, finished)
+              started, finished, suppressed, sender)
 ), held AS MATERIALIZED (
     SELECT e.*
     FROM (SELECT * FROM ended ORDER BY id) e
@@ -122,6 +123,20 @@ WITH ended AS MATERIALIZED (
     SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason,
         provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
         error = excluded.error, resolution = NULL, resolved_at = NULL
+), suppressed AS (
+    INSERT INTO outbox.suppressions AS s (channel, recipient, sender, reason, source)
+    SELECT DISTINCT ON (n.channel, n.recipient, h.sender)
+           n.channel, n.recipient, h.sender, h.suppressed, concat_ws(' ', h.provider, h.error_code)
+    FROM held h
+    CROSS JOIN LATERAL (
+        SELECT f.channel, CASE WHEN f.channel = 'email' THEN lower(f.recipient) ELSE f.recipient END AS recipient
+        FROM outbox.notifications f WHERE f.id = h.id LIMIT 1
+    ) n
+    WHERE h.suppressed IS NOT NULL
+    ORDER BY n.channel, n.recipient, h.sender
+    ON CONFLICT (channel, recipient, topic, sender) DO UPDATE
+    SET created_at = excluded.created_at, until = NULL, reason = excluded.reason, source = excluded.source
+    WHERE s.until <= now()
 )
 SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS settled
 FROM ended e
@@ -186,6 +201,7 @@ def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str,
 def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[Any]]:
     outcomes = [settlement.outcome for settlement in settlements]
     failures = [outcome.failure for outcome in outcomes]
+    suppressions = [outcome.suppression for outcome in outcomes]
     return {
         "id": [settlement.key for settlement in settlements],
         "claim": [settlement.claim for settlement in settlements],
@@ -200,4 +216,6 @@ def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[An
         "error": [failure and failure.detail for failure in failures],
         "started": [now - settlement.started for settlement in settlements],
         "finished": [now - settlement.finished for settlement in settlements],
+        "suppressed": [suppression and suppression.reason for suppression in suppressions],
+        "sender": [suppression.sender if suppression else None for suppression in suppressions],
     }
