@@ -37,7 +37,7 @@ ENDS: list[Outcome] = [
     Dead(provider="smtp", failure=REFUSED, reason="rejected"),
     Expired(failure=Failure("expired", None, "late")),
     Suppressed(failure=Failure("suppressed", None, "unsubscribed")),
-    Ambiguous(provider="smtp", failure=TROUBLE, reason="ambiguous"),
+    Ambiguous(provider="smtp", failure=TROUBLE, reason="in_doubt"),
 ]
 DELAYS: list[Outcome] = [
     Retry(provider="smtp", failure=TROUBLE, delay=60),

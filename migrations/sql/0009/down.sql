@@ -11,3 +11,5 @@ WHERE EXISTS (
 ALTER TABLE outbox.suppressions DROP CONSTRAINT suppressions_pkey;
 ALTER TABLE outbox.suppressions ADD CONSTRAINT suppressions_pkey PRIMARY KEY (channel, recipient, topic);
 ALTER TABLE outbox.suppressions DROP COLUMN sender;
+
+UPDATE outbox.dead_letters SET reason = 'ambiguous' WHERE reason = 'in_doubt';

@@ -12,3 +12,7 @@ COMMENT ON COLUMN outbox.inbox.category IS 'What kind it is, for the application
 DROP INDEX outbox.inbox_of_recipient;
 CREATE INDEX inbox_of_recipient ON outbox.inbox (recipient, created_at DESC, notification_id DESC);
 CREATE INDEX inbox_unread ON outbox.inbox (recipient) WHERE read_at IS NULL;
+
+COMMENT ON COLUMN outbox.attempts.error_class IS 'unreachable, rejected, misconfigured, throttled, temporary, unrecognised or ambiguous';
+COMMENT ON COLUMN outbox.dead_letters.reason IS 'Why it ended here: rejected, unreachable, exhausted, too_old, in_doubt or poison';
+UPDATE outbox.dead_letters SET reason = 'in_doubt' WHERE reason = 'ambiguous';
