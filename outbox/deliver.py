@@ -152,6 +152,8 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
 
 def _sent(name: str, receipt: Receipt) -> Sent:
     identity = receipt.provider_message_id
+    if receipt.inbox is not None:
+        return Sent(provider=name, inbox=receipt.inbox)
     return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
 
 

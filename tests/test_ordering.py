@@ -16,8 +16,8 @@ from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Retry, 
 from outbox.queue import enqueue_many
 from outbox.queue.release import release
 from outbox.queue.replay import replay
-from outbox.queue.settle import Settlement
 from outbox.queue.settle import settle as settle_statement
+from outbox.queue.settlement import Settlement
 from outbox.queue.unblock import START, unblock
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.recorder import Recorder, drain, route

@@ -1,3 +1,5 @@
+DROP TRIGGER tell_of_arrivals ON outbox.inbox;
+DROP FUNCTION outbox.tell_of_arrivals;
 DROP INDEX outbox.inbox_unread;
 DROP INDEX outbox.inbox_of_recipient;
 CREATE INDEX inbox_of_recipient ON outbox.inbox (recipient, notification_id DESC);
