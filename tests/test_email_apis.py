@@ -75,3 +75,24 @@ async def test_a_key_of_sendgrid_that_may_not_send_is_misconfigured() -> None:
     async with provider_at("sendgrid", Reply(200, {"scopes": ["stats.read"]})) as (provider, _):
         with pytest.raises(errors.Misconfigured, match=r"lacks the scope mail\.send"):
             await provider.probe()
+
+
+async def test_mailgun_in_the_sandbox_is_told_so() -> None:
+    async with provider_at("mailgun", sandbox=True) as (provider, server):
+        await provider.send(HELLO, KEY)
+    assert server.requests[0].form()["o:testmode"] == "yes"
+
+
+async def test_a_probe_of_mailgun_fails_where_the_url_or_the_domain_is_wrong() -> None:
+    greeting, unknown = Reply(200, b"Mailgun Magnificent API"), Reply(404, {"message": "Domain not found: mg"})
+    async with provider_at("mailgun", greeting, unknown) as (provider, _):
+        with pytest.raises(errors.Misconfigured, match="the url leads to no endpoint"):
+            await provider.probe()
+        with pytest.raises(errors.Temporary, match="Domain not found"):
+            await provider.probe()
+
+
+def test_the_domain_of_mailgun_is_no_way_to_another_path() -> None:
+    given = {"api_key": "key-1", "sender": "shop@example.org", "domain": "mg.example.org/../x"}
+    with pytest.raises(errors.ConfigError, match="domain"):
+        load_provider("email", "mailgun", given)
