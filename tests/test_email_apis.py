@@ -96,3 +96,25 @@ def test_the_domain_of_mailgun_is_no_way_to_another_path() -> None:
     given = {"api_key": "key-1", "sender": "shop@example.org", "domain": "mg.example.org/../x"}
     with pytest.raises(errors.ConfigError, match="domain"):
         load_provider("email", "mailgun", given)
+
+
+async def test_a_key_of_resend_that_may_only_send_is_a_good_one() -> None:
+    restricted = Reply(401, {"statusCode": 401, "name": "restricted_api_key", "message": "only to send emails"})
+    async with provider_at("resend", restricted) as (provider, _):
+        await provider.probe()
+
+
+async def test_a_key_of_resend_that_is_none_fails_the_probe_though_it_looks_like_a_wrong_field() -> None:
+    invalid = Reply(400, {"statusCode": 400, "name": "validation_error", "message": "API key is invalid"})
+    async with provider_at("resend", invalid) as (provider, _):
+        with pytest.raises(errors.Misconfigured):
+            await provider.probe()
+
+
+async def test_resend_gets_the_same_key_with_every_attempt_and_remembers_it_for_a_day() -> None:
+    async with provider_at("resend", Reply(500)) as (provider, server):
+        with pytest.raises(errors.Ambiguous):
+            await provider.send(HELLO, KEY)
+        await provider.send(HELLO, KEY)
+        assert provider.key_lifetime == 24 * 3600
+    assert [request.headers["idempotency-key"] for request in server.requests] == [KEY, KEY]
