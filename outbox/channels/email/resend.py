@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.http import Answer, Client, error
-from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary, Throttled
+from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ __all__ = ["ERRORS", "Provider", "Settings"]
 # https://resend.com/docs/api-reference/errors
 ERRORS: Mapping[str, type[DeliveryError]] = {
     "application_error": Ambiguous,  # something failed at Resend; the idempotency key makes another try harmless
-    "concurrent_idempotent_requests": Temporary,  # an earlier attempt is still under way there
+    "concurrent_idempotent_requests": Ambiguous,  # an earlier attempt is still under way there
     "daily_quota_exceeded": Misconfigured,  # with the 429 of a rate, but slower does not help
     "internal_server_error": Ambiguous,  # as application_error
     "invalid_api_key": Misconfigured,
     "invalid_attachment": Rejected,
     "invalid_from_address": Misconfigured,  # the sender is no address
     "invalid_idempotency_key": Rejected,  # not of 1 to 256 characters; a notification's id always is
-    "invalid_idempotent_request": Rejected,  # the notification's id was used for a message that was another
+    "invalid_idempotent_request": Ambiguous,  # an earlier attempt was another message, and may have gone out
     "invalid_parameter": Rejected,
     "method_not_allowed": Misconfigured,  # the url is wrong
     "missing_api_key": Misconfigured,
