@@ -36,6 +36,18 @@ def test_a_full_claim_says_nothing_of_the_levels_behind_the_one_it_reached() -> 
     assert bulk is None
 
 
+def test_a_full_sweep_is_finished_by_the_claims_that_get_behind_the_level_it_reached() -> None:
+    marks = after_a_sweep()
+    marks.sweep_next()
+    marks.ages(LEVELS, 200.0)
+    marks.found([row(5, 2.0)], LEVELS, 1, 200.0, 200.5)
+    assert marks.ages(LEVELS, 201.0)[2] is None, "of bulk that came late it has seen nothing"
+    marks.found([row(5, 1.0)], LEVELS, 1, 201.0, 201.1)
+    assert marks.ages(LEVELS, 202.0)[2] is None, "nor has a claim that came no further"
+    marks.found([row(8, 90.0)], LEVELS, 10, 202.0, 202.1)
+    assert marks.ages(LEVELS, 203.0)[2] == pytest.approx(1.0 + SLACK)
+
+
 def test_a_claim_from_the_bottom_up_says_nothing_of_the_levels_above() -> None:
     marks = Marks()
     marks.ages(LEVELS[::-1], 100.0)

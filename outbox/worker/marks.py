@@ -51,7 +51,9 @@ class Marks:
         """Note what a claim of `levels` brought that was asked for at `asked_at`: nothing older than that is left.
 
         If it brought as many as it might, that holds for the levels before the last one it reached; there, what is
-        older than the last row is gone.
+        older than the last row is gone. Of the levels behind it, a sweep that came no further has seen nothing: the
+        next claim that comes so far looks all the way back there, or what is old in them would wait for a sweep that
+        is not full.
         """
         took = now - asked_at
         if self.was_sweep:
@@ -60,9 +62,11 @@ class Marks:
             self._usual += (took - self._usual) / _MEMORY
         reached = {row.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
         ahead = set(reached)
-        for level in levels:
+        for position, level in enumerate(levels, 1):
             ahead.discard(level)
             if level in reached and not ahead:
                 self._marks[level] = reached[level]
+                for behind in levels[position:] if self.was_sweep else ():
+                    self._marks.pop(behind, None)
                 return
             self._marks[level] = asked_at
