@@ -179,6 +179,13 @@ class LoopBlocked:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopStuck:
+    """The event loop has stood still for `seconds`, longer than any attempt may take: the process ends itself."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class HorizonHeld:
     """The session `pid` has had a transaction open for `seconds`: nothing that was settled since can be removed."""
 
@@ -229,6 +236,7 @@ Event: TypeAlias = (
     | DatabaseLost
     | DatabaseBack
     | LoopBlocked
+    | LoopStuck
     | HorizonHeld
     | ListenUnheard
     | ChoreFailed

@@ -31,6 +31,7 @@ _LEVELS: dict[type[Any], int] = {
     events.DatabaseLost: logging.WARNING,
     events.LeaseLost: logging.WARNING,
     events.LoopBlocked: logging.WARNING,
+    events.LoopStuck: logging.ERROR,
     events.HorizonHeld: logging.WARNING,
     events.ListenUnheard: logging.WARNING,
     events.FailedOver: logging.WARNING,
@@ -119,6 +120,8 @@ def _about_the_rest(event: Event) -> str:
     match event:
         case events.LoopBlocked(seconds):
             return f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
+        case events.LoopStuck(seconds):
+            return f"the event loop has stood still for {seconds:.0f} s: the process ends; below is where it stands"
         case events.HorizonHeld(pid, user, application, state, seconds):
             who = f"pid {pid} ({', '.join(filter(None, (user, application, state)))})"
             return (

@@ -28,6 +28,8 @@ class Provider:
         await asyncio.sleep(self._settings.took)
         if message.recipient == self._settings.dies_of:
             os._exit(1)
+        while message.recipient == "loop@example.org":
+            pass
         if message.recipient == "thread@example.org":
             await asyncio.to_thread(time.sleep, 3_600)
         os.write(self._file, f"sent {key} {message.recipient}\n".encode())

@@ -93,6 +93,7 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
         wakeups={},
         loop=asyncio.get_running_loop(),
         listener=lambda _: None,
+        longest_attempt=60.0,
     )
 
     def renewal() -> float:

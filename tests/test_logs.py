@@ -36,6 +36,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.DatabaseLost("claim", "OperationalError: gone", 0.5),
     events.DatabaseBack("claim", 12.3),
     events.LoopBlocked(4.2),
+    events.LoopStuck(903.0),
     events.HorizonHeld(4711, "ada", "psql", "idle in transaction", 45.0),
     events.ListenUnheard(),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),

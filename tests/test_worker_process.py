@@ -52,6 +52,24 @@ def test_a_signal_finishes_what_is_being_sent_and_exits_0(
     assert rows(cloned_url, "SELECT 1 FROM outbox.workers") == []
 
 
+def test_one_whose_loop_never_comes_back_ends_itself_and_says_where_it_stood(
+    fleet: Fleet, cloned_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTBOX_CHANNELS_EMAIL_TIMEOUT", "1s")
+    monkeypatch.setenv("OUTBOX_CHANNELS_EMAIL_MAX_LOST", "3")
+    enqueue(cloned_url, recipient="loop@example.org", priority="urgent")
+    enqueue(cloned_url, 20)
+    for _ in range(3):
+        process = fleet.start()
+        assert process.wait(timeout=30) == 1
+    assert "the event loop has stood still for " in fleet.log()
+    assert "tests/ledger.py" in fleet.log()
+    assert fleet.start("--drain").wait(timeout=30) == 0
+    ends = rows(cloned_url, "SELECT state, count(*) FROM outbox.status GROUP BY state")
+    assert dict(ends) == {"sent": 20, "dead": 1}
+    assert rows(cloned_url, "SELECT recipient, reason FROM outbox.dead_letters") == [("loop@example.org", "poison")]
+
+
 @pytest.mark.parametrize("fleet", [60.0], indirect=True)
 def test_a_second_signal_stops_at_once(fleet: Fleet, cloned_url: str) -> None:
     enqueue(cloned_url)

@@ -6,6 +6,8 @@ It renews the leases of what is in hand, says that the worker is alive, and hear
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import os
 import selectors
 import socket
 import threading
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from outbox.database import KEEPALIVE, describe, pauses
-from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked
+from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
 from outbox.queue import attend
 from outbox.queue.renew import renew
 from outbox.silence import cut
@@ -48,15 +50,18 @@ class Lifeline:
         wakeups: Mapping[str, Wakeup],
         loop: asyncio.AbstractEventLoop,
         listener: Listener,
+        longest_attempt: float,
     ) -> None:
+        """`longest_attempt` is how many seconds any delivery may take: a loop that stands still for longer is stuck."""
         self._url = url
         self._worker = worker
         self._leases = leases
         self._wakeups = wakeups
         self._loop = loop
         self._listener = listener
+        self._longest_attempt = longest_attempt
         self._stopping = threading.Event()
-        self._asked = False  # the loop, whether it is alive; it has not answered yet
+        self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
         self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
         self._limit = self._patience = min(max(self._every, _SHORTEST_LIMIT), _LONGEST_LIMIT)
@@ -149,9 +154,7 @@ class Lifeline:
 
     def _keep(self, conn: psycopg.Connection[Any]) -> None:
         """Renew the leases, then say that we are alive; ask the event loop whether it is, too."""
-        if not self._asked:
-            self._asked = True
-            self._call(self._answer, time.monotonic())
+        self._ask_the_loop()
         try:
             self._renew(conn)
             with self._limited(conn):
@@ -191,8 +194,26 @@ class Lifeline:
         if count:
             self._listener(LeaseLost(count))
 
+    def _ask_the_loop(self) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            self._call(self._answer, now)
+        elif now - self._asked_at > self._longest_attempt:
+            self._give_up(now - self._asked_at)
+
+    def _give_up(self, seconds: float) -> None:
+        """End the process: its leases, which this thread renews, would keep from others what it never delivers.
+
+        Once they lapse, others send it, and after `max_lost` workers it is a dead letter.
+        """
+        with contextlib.suppress(Exception):  # nothing may keep it from ending
+            self._listener(LoopStuck(seconds))
+            faulthandler.dump_traceback()
+        os._exit(1)
+
     def _answer(self, asked_at: float) -> None:
-        self._asked = False
+        self._asked_at = None
         seconds = time.monotonic() - asked_at
         if seconds > _BLOCKED:
             self._listener(LoopBlocked(seconds))

@@ -77,6 +77,7 @@ class Shift:
             wakeups=self._wakeups,
             loop=asyncio.get_running_loop(),
             listener=listener,
+            longest_attempt=max(route.policy.timeout for route in routes),
         )
 
     async def run(self, stop: asyncio.Future[str]) -> int:

@@ -28,7 +28,7 @@ GROUP BY n.id, n.recipient
 @scenario(12, "some messages kill their worker")
 def poison(stage: Stage) -> None:
     good = stage.pick(reduced=200, full=10_000)
-    kinds = stage.pick(reduced=("segfault",), full=("exit", "segfault", "oom", "memory", "loop") * 2)
+    kinds = stage.pick(reduced=("segfault", "loop"), full=("exit", "segfault", "oom", "memory", "loop") * 2)
     lease = stage.pick(reduced=1.0, full=2.0)
     sink = stage.http_sink(idempotent=False)
     stage.ledger.acknowledge(enqueue(stage.url, good, channel="push"))
@@ -37,7 +37,12 @@ def poison(stage: Stage) -> None:
     fleet = stage.fleet(
         http=sink,
         worker={"lease": lease, "concurrency": 20},
-        policy={"max_lost": _DEATHS, "max_attempts": _DEATHS, "backoff": ["100ms"], "timeout": "5s"},
+        policy={
+            "max_lost": _DEATHS,
+            "max_attempts": _DEATHS,
+            "backoff": ["100ms"],
+            "timeout": stage.pick(reduced="1s", full="5s"),
+        },
         provider={"memory": _MEMORY, "took": 0.005},
     )
     fleet.start(2)
