@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from outbox.render import Templates
 
 GROUP = "outbox.channels"
+EXTRAS = {"botocore": "aws"}
+"""Modules that only some channels need, and the extra of ours that installs each."""
 
 
 class Provider(Protocol):
@@ -112,7 +114,9 @@ def _imported(path: str, name: str) -> ModuleType:
             return import_module(path)
         except ImportError as error:
             missing = error.name or path
-    raise ConfigError([f"providers.{name}: the module {missing} cannot be imported: is it spelt right, and installed?"])
+    extra = EXTRAS.get(missing)
+    advice = f"install outbox[{extra}]" if extra else "is it spelt right, and installed?"
+    raise ConfigError([f"providers.{name}: the module {missing} cannot be imported: {advice}"])
 
 
 def _offers(module: ModuleType) -> bool:
