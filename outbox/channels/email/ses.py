@@ -29,19 +29,23 @@ __all__ = ["ERRORS", "Provider", "Settings"]
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
 ERRORS: Mapping[str, type[DeliveryError]] = {
     **aws.ERRORS,
-    "TooManyRequestsException": Throttled,  # over the sending rate; for the daily quota see below
+    "TooManyRequestsException": Throttled,  # over the sending rate; or the daily quota, see below
     "LimitExceededException": Misconfigured,  # a quota of the account
     "AccountSuspendedException": Misconfigured,  # for good
     "SendingPausedException": Misconfigured,  # of the account, or of the configuration set
     "MailFromDomainNotVerifiedException": Misconfigured,  # the custom MAIL FROM domain of the sender
     "NotFoundException": Misconfigured,  # the configuration set
-    "MessageRejected": Rejected,  # for unverified identities see below
+    "MessageRejected": Rejected,  # or an identity is not verified, see below
     "BadRequestException": Rejected,  # a field is not as it should be
 }
-# https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html, and
-# https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html: one code for two things, told by words
-_QUOTA_IS_USED_UP = "daily message quota exceeded"
-_NOT_VERIFIED = "not verified"
+# One code for two things: with these words it means our account, not this message or moment.
+# https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html and troubleshoot-error-messages.html there
+_OURS_WITH: Mapping[str, str] = {
+    "TooManyRequestsException": "daily message quota exceeded",
+    "ThrottlingException": "daily message quota exceeded",
+    "Throttling": "daily message quota exceeded",
+    "MessageRejected": "not verified",
+}
 
 
 class Settings(aws.AwsSettings, EmailSettings):
@@ -109,6 +113,5 @@ def _refusal(answer: Answer) -> DeliveryError:
     kind = answer.headers.get("x-amzn-errortype") or answer.text("__type") or answer.text("code")
     code = kind.partition(":")[0].rpartition("#")[2]  # as com.amazonaws.sesv2#MessageRejected:http://...
     message = answer.text("message") or answer.text("Message")
-    if any(words in message.lower() for words in (_QUOTA_IS_USED_UP, _NOT_VERIFIED)):
-        return aws.refusal(answer, code, message, {code: Misconfigured})
-    return aws.refusal(answer, code, message, ERRORS)
+    is_ours = code in _OURS_WITH and _OURS_WITH[code] in message.lower()
+    return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else ERRORS)
