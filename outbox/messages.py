@@ -98,6 +98,8 @@ class Sms(NamedTuple):
 
     recipient: str
     text: str
+    expires_in: float | None = None
+    """Seconds after which it is worth nothing any more."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, field_validator
 
 from outbox import durations
 
@@ -27,7 +28,15 @@ class HttpSettings(ProviderSettings):
     - `ca_file` has certificates in PEM, instead of the system's.
     """
 
-    url: str = Field(pattern=r"^https?://[!-~]+$", description="a URL that begins with https://")
+    url: str
     timeout: Duration = 30.0
     connect_timeout: Duration = 10.0
     ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
+
+    # A pattern of the field would be lost where a subclass gives it a default.
+    @field_validator("url")
+    @classmethod
+    def _url_is_one(cls, url: str) -> str:
+        if re.fullmatch(r"https?://[!-~]+", url) is None:
+            raise ValueError("a URL begins with https://")
+        return url
