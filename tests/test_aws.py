@@ -18,6 +18,7 @@ from outbox import channels, errors
 from outbox.channels import load_provider
 from outbox.channels.aws import ERRORS, AwsSettings, SignedClient, refusal
 from outbox.channels.http import Answer
+from outbox.messages import Sms
 from tests.providers import aws
 from tests.providers.server import HttpServer, Reply, Request, Silence
 
@@ -303,3 +304,27 @@ async def test_a_paused_account_fails_the_probe() -> None:
         with pytest.raises(errors.Misconfigured, match="paused"):
             await provider.probe()
         await provider.aclose()
+
+
+@pytest.mark.parametrize("sender_id", ["0123456", "Ada's Shop", "TwelveLetter"])
+def test_a_sender_that_no_phone_could_show_is_refused(sender_id: str) -> None:
+    with pytest.raises(errors.ConfigError, match="sender_id"):
+        load_provider("sms", "sns", {"region": "eu-west-1", "sender_id": sender_id})
+
+
+async def test_half_a_character_is_no_text() -> None:
+    provider = load_provider("sms", "sns", {**aws.SETTINGS, "url": NOBODY})
+    with pytest.raises(errors.Rejected, match="surrogate"):
+        await provider.send(Sms("+447700900001", "\ud83d"), "key")
+    await provider.aclose()
+
+
+async def test_entities_in_an_answer_are_read_and_none_is_ever_expanded() -> None:
+    bomb = b"""<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>
+        <ErrorResponse><Error><Code>InvalidParameter</Code><Message>&lt;&b;&gt;</Message></Error></ErrorResponse>"""
+    async with HttpServer(lambda _: Reply(400, bomb)) as server:
+        provider = load_provider("sms", "sns", {**aws.SETTINGS, "url": server.url})
+        with pytest.raises(errors.Rejected) as caught:
+            await provider.send(Sms("+447700900001", "hello"), "key")
+        await provider.aclose()
+    assert caught.value.detail == "<&b;>"

@@ -113,12 +113,12 @@ class SignedClient:
     Use it in one event loop, and end with `aclose`.
     """
 
-    def __init__(self, settings: AwsSettings, service: str) -> None:
+    def __init__(self, settings: AwsSettings, service: str, *, accept: str = "application/json") -> None:
         """`service` is what the signature calls it, which may differ from its host."""
         self._url = settings.url.rstrip("/")
         self._scope = service, settings.region
         self._credentials = _CredentialSource(settings)
-        self._client = Client(settings)
+        self._client = Client(settings, headers={"accept": accept})
 
     async def aclose(self) -> None:
         """Close the connections."""
