@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from outbox.errors import DeliveryError
+    from outbox.messages import InApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Outcome:
     reason: str | None = None
     provider_message_id: str | None = None
     suppression: Suppression | None = None
+    inbox: InApp | None = None
+    """What the settlement is to write into the recipient's inbox."""
 
     @property
     def used(self) -> bool:

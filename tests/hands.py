@@ -10,8 +10,8 @@ import psycopg
 import outbox
 from outbox.outcomes import Failure
 from outbox.queue.claim import claim as claim_statement
-from outbox.queue.settle import Settlement
 from outbox.queue.settle import settle as settle_statement
+from outbox.queue.settlement import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

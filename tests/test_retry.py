@@ -93,9 +93,18 @@ def test_an_ambiguous_error_is_retried_or_stopped_by_policy() -> None:
     error = errors.Ambiguous("lost after the dot")
     assert judged(error) == Ambiguous(provider="smtp", failure=judged(error).failure, delay=1)
     last = judged(error, attempt=2)
-    assert (type(last), last.delay, last.reason) == (Ambiguous, None, "ambiguous")
+    assert (type(last), last.delay, last.reason) == (Ambiguous, None, "in_doubt")
     stopped = judged(error, POLICY.model_copy(update={"on_ambiguous": "stop"}))
-    assert (type(stopped), stopped.delay, stopped.reason) == (Ambiguous, None, "ambiguous")
+    assert (type(stopped), stopped.delay, stopped.reason) == (Ambiguous, None, "in_doubt")
+
+
+@pytest.mark.parametrize(("age", "delay"), [(0, 1), (DAY - 2, 1), (DAY - 1, None)])
+def test_what_is_stopped_in_doubt_is_retried_while_the_provider_knows_it_by_its_key(
+    age: float, delay: float | None
+) -> None:
+    policy = POLICY.model_copy(update={"on_ambiguous": "stop"})
+    outcome = judge(errors.Ambiguous("lost"), claimed(age=age), policy, "resend", Random(1), remembered=DAY)
+    assert (outcome.delay, outcome.reason) == (delay, None if delay else "in_doubt")
 
 
 @given(

@@ -30,7 +30,7 @@ REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
         (Suppressed(failure=Failure("suppressed", None, "unsubscribed")), "suppressed", 0),
         (Expired(failure=Failure("expired", None, "1.0 s late")), "expired", 0),
         (Ambiguous(provider="smtp", failure=TROUBLE, delay=60), "retrying", 1),
-        (Ambiguous(provider="smtp", failure=TROUBLE, reason="ambiguous"), "dead", 1),
+        (Ambiguous(provider="smtp", failure=TROUBLE, reason="in_doubt"), "dead", 1),
     ],
     ids=lambda value: value.name if isinstance(value, Outcome) else None,
 )
@@ -89,6 +89,14 @@ async def test_a_dead_letter_is_a_copy_that_stands_alone(database_url: str) -> N
         identity, "email", "user0@example.org", "welcome", {"subject": "Hello", "text": "Hi"}, "news", "g", "de", "k",
         {"a": "b"}, 1, "unreachable", "smtp", "unreachable", "550 5.1.1", "no such user", None,
     )  # fmt: skip
+
+
+async def test_who_may_have_accepted_it_is_told_to_the_next_claim(database_url: str) -> None:
+    enqueue(database_url)
+    for provider in ("smtp", "resend", None):
+        (one,) = await claim(database_url)
+        await settle(database_url, one, Ambiguous(provider=provider or "smtp", failure=TROUBLE, delay=0))
+    assert one.in_doubt == "resend"
 
 
 UNTIL_YESTERDAY = "INSERT INTO outbox.suppressions (channel, recipient, reason, until) VALUES ('email', %s, 'x', now())"
@@ -165,6 +173,7 @@ async def test_what_is_recorded_as_sent_is_told_to_the_next_claim(database_url: 
     assert await settle(database_url, fresh, Retry(provider="smtp", failure=TROUBLE, delay=0), worker=2)
     (next_one,) = await claim(database_url, worker=2)
     assert [one.sent_by for one in (stale, fresh, next_one)] == [None, None, 1]
+    assert next_one.in_doubt is None
     assert await settle(database_url, next_one, Suppressed(failure=TROUBLE), worker=2)
     assert rows(database_url, "SELECT state, attempts FROM outbox.status") == [("sent", 1)]
     assert rows(database_url, "SELECT 1 FROM outbox.queue") == []

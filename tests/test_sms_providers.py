@@ -128,3 +128,17 @@ async def test_what_vonage_took_in_part_is_accepted_for_another_attempt_would_re
 async def test_an_answer_of_vonage_that_refuses_no_part_is_an_acceptance(messages: object) -> None:
     async with answering("vonage", Reply(200, {"messages": messages}), VONAGE) as (provider, _):
         assert await provider.send(Sms("+447700900001", "Hello"), KEY) == Receipt(None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sender"),
+    [({}, "Acme"), ({"sender": None, "messaging_service_sid": SERVICE}, SERVICE)],
+    ids=["a number", "a service"],
+)
+async def test_stop_binds_the_sender_that_it_was_said_to(settings: dict[str, Any], sender: str) -> None:
+    stop = Reply(400, {"code": 21610, "message": "Attempt to send to unsubscribed recipient", "status": 400})
+    async with answering("twilio", stop, {**TWILIO, **settings}) as (provider, _):
+        with pytest.raises(errors.Unreachable) as caught:
+            await provider.send(Sms("+447700900001", "hello"), KEY)
+        assert (caught.value.sender, caught.value.because) == (provider.sender, "opted out")
+        assert provider.sender == sender

@@ -68,6 +68,10 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.
        CASE WHEN c.claim > 1 THEN (  -- a late success that did not end it, because a newer claim was sending it
            SELECT a.claim FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'sent' LIMIT 1
        ) END,
+       CASE WHEN c.claim > 1 THEN (
+           SELECT a.provider FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'ambiguous'
+           ORDER BY a.claim DESC LIMIT 1
+       ) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at
 FROM taken c
@@ -119,6 +123,8 @@ class Claimed(NamedTuple):
     """Seconds since it was due."""
     sent_by: int | None = None
     """The earlier claim that is recorded as sent, if one is."""
+    in_doubt: str | None = None
+    """The provider that may have accepted it in an earlier attempt, if nobody could know."""
     recipient: str | None = None
     template: str | None = None
     locale: str | None = None

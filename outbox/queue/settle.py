@@ -8,7 +8,7 @@ already sending.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from outbox.outcomes import Outcome
+    from outbox.queue.settlement import Settlement
 
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
 # primary key, and without ON CONFLICT, which would cost 50 B of WAL a row. A row that moved (its lease was renewed, the
@@ -143,21 +143,6 @@ FROM ended e
 WHERE (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
    OR (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
 """
-
-
-class Settlement(NamedTuple):
-    """What is to be written about one claim. Times are `time.monotonic()` of this process."""
-
-    key: str
-    """The notification's id, as text."""
-    claim: int
-    attempt: int
-    """Deliveries tried before this claim."""
-    outcome: Outcome
-    started: float
-    finished: float
-    place: str | None = None
-    """Where its row lay when it was claimed, if nothing of ours moved it since."""
 
 
 async def settle(

@@ -1,3 +1,5 @@
+DROP TRIGGER tell_of_arrivals ON outbox.inbox;
+DROP FUNCTION outbox.tell_of_arrivals;
 DROP INDEX outbox.inbox_unread;
 DROP INDEX outbox.inbox_of_recipient;
 CREATE INDEX inbox_of_recipient ON outbox.inbox (recipient, notification_id DESC);
@@ -11,3 +13,5 @@ WHERE EXISTS (
 ALTER TABLE outbox.suppressions DROP CONSTRAINT suppressions_pkey;
 ALTER TABLE outbox.suppressions ADD CONSTRAINT suppressions_pkey PRIMARY KEY (channel, recipient, topic);
 ALTER TABLE outbox.suppressions DROP COLUMN sender;
+
+UPDATE outbox.dead_letters SET reason = 'ambiguous' WHERE reason = 'in_doubt';

@@ -12,3 +12,23 @@ COMMENT ON COLUMN outbox.inbox.category IS 'What kind it is, for the application
 DROP INDEX outbox.inbox_of_recipient;
 CREATE INDEX inbox_of_recipient ON outbox.inbox (recipient, created_at DESC, notification_id DESC);
 CREATE INDEX inbox_unread ON outbox.inbox (recipient) WHERE read_at IS NULL;
+
+-- An application that shows inboxes listens on one name, and is told whose has something new; a recipient has 4,096
+-- bytes at most, and a notification 7,999.
+CREATE FUNCTION outbox.tell_of_arrivals() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify('outbox_inbox', arrived.recipient) FROM (SELECT DISTINCT recipient FROM arrivals) arrived;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION outbox.tell_of_arrivals IS 'Notifies outbox_inbox of the recipients of what was just put into inboxes';
+REVOKE EXECUTE ON FUNCTION outbox.tell_of_arrivals FROM PUBLIC;
+CREATE TRIGGER tell_of_arrivals AFTER INSERT ON outbox.inbox
+    REFERENCING NEW TABLE AS arrivals FOR EACH STATEMENT EXECUTE FUNCTION outbox.tell_of_arrivals();
+
+COMMENT ON COLUMN outbox.attempts.error_class IS 'unreachable, rejected, misconfigured, throttled, temporary, unrecognised or ambiguous';
+COMMENT ON COLUMN outbox.dead_letters.reason IS 'Why it ended here: rejected, unreachable, exhausted, too_old, in_doubt or poison';
+UPDATE outbox.dead_letters SET reason = 'in_doubt' WHERE reason = 'ambiguous';

@@ -30,17 +30,17 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "21211": Unreachable,  # the recipient is no telephone number
     "21212": Misconfigured,  # the sender is no number that can send
     "21266": Rejected,  # the recipient is the sender
-    "21408": Misconfigured,  # the account may not send to that country
+    "21408": Rejected,  # the account may not send to that country
     "21601": Misconfigured,  # the sender is no number of the account
     "21602": Rejected,  # no text
     "21603": Misconfigured,  # no sender
-    "21606": Misconfigured,  # the sender cannot send to this destination
+    "21606": Rejected,  # the sender cannot send to this destination
     "21607": Misconfigured,  # a trial account sends from its trial number only
-    "21608": Misconfigured,  # a trial account sends to verified numbers only
+    "21608": Rejected,  # a trial account sends to verified numbers only
     "21609": Misconfigured,  # the callback's URL is not valid
     "21610": Unreachable,  # the recipient answered STOP to this sender
     "21611": Throttled,  # the sender's queue is full
-    "21612": Misconfigured,  # this sender cannot reach this recipient; another may
+    "21612": Rejected,  # this sender cannot reach this recipient; another may
     "21614": Unreachable,  # the recipient is not a mobile number
     "21617": Rejected,  # longer than 1,600 characters
     "21619": Rejected,  # no text
@@ -55,6 +55,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "70051": Misconfigured,  # the key may not do this, or the account is suspended
     "90010": Misconfigured,  # the account is not active
 }
+_STOP = "21610"
 _TEST_CREDENTIALS = "20008"
 _LONGEST_WAIT = 36_000  # seconds; https://www.twilio.com/docs/api/errors/90007
 
@@ -103,6 +104,8 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.sender = settings.sender or settings.messaging_service_sid or ""
+        """Whom a recipient refuses who answers STOP: nobody else of ours."""
         self._messages = f"/2010-04-01/Accounts/{settings.account_sid}/Messages.json"
         self._client = Client(settings, auth=settings.credentials)
 
@@ -118,7 +121,7 @@ class Provider:
         measured(message.text, self._settings)
         answer = await self._client.post(self._messages, form=self._form(message, key))
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, self.sender)
         return Receipt(answer.text("sid") or None)
 
     async def probe(self) -> None:
@@ -161,5 +164,8 @@ def _validity(expires_in: float | None) -> str | None:
     return None if expires_in is None else str(min(max(int(expires_in), 1), _LONGEST_WAIT))
 
 
-def _refusal(answer: Answer) -> DeliveryError:
-    return error(answer, code=answer.text("code"), detail=answer.text("message"), codes=ERRORS)
+def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
+    code, detail = answer.text("code"), answer.text("message")
+    if code == _STOP:
+        return Unreachable(detail, code=f"{answer.status} {code}", sender=sender, because="opted out")
+    return error(answer, code=code, detail=detail, codes=ERRORS)

@@ -35,8 +35,8 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "11": Misconfigured,  # the account is not made for this API
     "12": Rejected,  # the message is too long
     "14": Misconfigured,  # a wrong signature
-    "15": Misconfigured,  # the sender may not be used
-    "29": Misconfigured,  # an account in demo mode sends to numbers on its list only
+    "15": Rejected,  # the sender may not be used for this recipient
+    "29": Rejected,  # an account in demo mode sends to numbers on its list only
     "32": Misconfigured,  # a signature beside a secret
     "33": Unreachable,  # the number is de-activated
 }
