@@ -21,6 +21,7 @@ from outbox.channels.http import Answer
 from outbox.messages import Sms
 from tests.providers import aws
 from tests.providers.server import HttpServer, Reply, Request, Silence
+from tests.providers.sms_sns import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -310,6 +311,15 @@ async def test_a_paused_account_fails_the_probe() -> None:
 def test_a_sender_that_no_phone_could_show_is_refused(sender_id: str) -> None:
     with pytest.raises(errors.ConfigError, match="sender_id"):
         load_provider("sms", "sns", {"region": "eu-west-1", "sender_id": sender_id})
+
+
+async def test_who_opts_out_refuses_the_account_in_its_region_and_nobody_else() -> None:
+    async with HttpServer(lambda _: refused(400, "OptedOut", "opted out")) as server:
+        provider = load_provider("sms", "sns", {**aws.SETTINGS, "url": server.url})
+        with pytest.raises(errors.Unreachable) as caught:
+            await provider.send(Sms("+447700900001", "hello"), "key")
+        await provider.aclose()
+    assert (caught.value.sender, caught.value.because) == ("sns eu-west-1", "opted out")
 
 
 async def test_half_a_character_is_no_text() -> None:

@@ -12,6 +12,7 @@ from tests.providers import aws
 from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
 from tests.providers.server import Reply, Request
 
+UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1:"
 ACCEPTED = "0102018f5d3c-7c1e-4d5b-000000"
 
 
@@ -90,11 +91,9 @@ COUNTERPART = Counterpart(
         _refusal("MailFromDomainNotVerifiedException", errors.Misconfigured),
         _refusal("NotFoundException", errors.Misconfigured, status=404),
         _refusal("MessageRejected", errors.Rejected),
-        _refusal(
-            "MessageRejected",
-            errors.Misconfigured,
-            "Email address is not verified. The following identities failed the check in region EU-WEST-1: a, b",
-        ),
+        _refusal("MessageRejected", errors.Misconfigured, f"{UNVERIFIED} shop@example.org"),
+        _refusal("MessageRejected", errors.Misconfigured, f"{UNVERIFIED} shop@example.org, grace@example.net"),
+        _refusal("MessageRejected", errors.Rejected, f"{UNVERIFIED} grace@example.net"),
         _refusal("BadRequestException", errors.Rejected),
         Refusal(
             Reply(400, {"__type": "com.amazonaws.sesv2#BadRequestException", "Message": "Illegal address"}),

@@ -51,6 +51,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "ThrottledException": Throttled,  # the same
     "InternalError": Ambiguous,
 }
+_OPTED_OUT = "OptedOut"
 _VERSION = "2010-03-31"
 
 
@@ -88,6 +89,8 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.sender = f"sns {settings.region}"
+        """Whom a recipient refuses who opts out: all numbers and names of the account in this region."""
         self._client = aws.SignedClient(
             settings, "sns", accept="*/*"
         )  # asked for JSON, it would answer so, unspecified
@@ -105,7 +108,7 @@ class Provider:
             {"Action": "Publish", "PhoneNumber": message.recipient, "Message": message.text, **self._attributes}
         )
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, self.sender)
         return Receipt(_element(answer, "MessageId") or None)
 
     async def probe(self) -> None:
@@ -147,8 +150,11 @@ def _attributes(settings: Settings) -> dict[str, str]:
     return fields
 
 
-def _refusal(answer: Answer) -> DeliveryError:
-    return aws.refusal(answer, _element(answer, "Code"), _element(answer, "Message"), ERRORS)
+def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
+    code, message = _element(answer, "Code"), _element(answer, "Message")
+    if code == _OPTED_OUT:
+        return Unreachable(message, code=f"{answer.status} {code}", sender=sender, because="opted out")
+    return aws.refusal(answer, code, message, ERRORS)
 
 
 def _element(answer: Answer, name: str) -> str:
