@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 GROUP = "outbox.channels"
 _EVERYWHERE = ("console", "recorder")
-EXTRAS = {"phonenumbers": "sms"}
+EXTRAS = {"botocore": "aws", "phonenumbers": "sms"}
 """Modules that only some channels need, and the extra of ours that installs each."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
+from datetime import UTC, datetime
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from outbox.channels.email.mailbox import wire_address
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from outbox.messages import Email
 
 _SEVEN_BIT = re.compile(r"(?:[\t\x20-\x7e]{0,998}\n)*")  # RFC 2045 section 2.7: no control characters, no long lines
@@ -53,6 +52,12 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     delimiter = f"\r\n--{boundary}".encode()
     pieces = [head.encode(), *(piece for body in bodies for piece in (delimiter, b"\r\n", body)), delimiter, b"--\r\n"]
     return b"".join(pieces)
+
+
+def moment(key: str) -> datetime:
+    """Return the second in which a notification was made, for its Date: its id `key` is a UUIDv7, which knows it."""
+    milliseconds = int(key[:8] + key[9:13], 16)
+    return datetime.fromtimestamp(milliseconds // 1000, UTC)
 
 
 def _recipient(recipient: str) -> str:

@@ -6,10 +6,9 @@ import asyncio
 import re
 import socket
 import ssl
-from datetime import UTC, datetime
 
 from outbox.channels.email.mailbox import parse_mailbox, wire_address
-from outbox.channels.email.mime import build
+from outbox.channels.email.mime import build, moment
 from outbox.channels.email.smtp_connection import Connection, Envelope, Limits, connect
 from outbox.channels.email.smtp_pool import Pool
 from outbox.channels.email.smtp_settings import Settings
@@ -58,12 +57,11 @@ class Provider:
             DeliveryError: one of the six, by the table in `smtp_replies`; `Ambiguous` if the connection ended, or
                 `data_timeout` passed, between the final dot and its answer.
         """
-        milliseconds = int(key[:8] + key[9:13], 16)
         content = build(
             message,
             sender=self._settings.sender,
             message_id=f"{key}@{self._sender.domain}",
-            date=datetime.fromtimestamp(milliseconds // 1000, UTC),
+            date=moment(key),
         )
         envelope = Envelope(self._sender.address, wire_address(message.recipient), content)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))

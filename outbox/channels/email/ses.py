@@ -1,0 +1,121 @@
+"""Email over Amazon SES: the provider named `ses`, of the extra `aws`.
+
+https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import b2a_base64
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from outbox.channels import aws
+from outbox.channels.email.api import EmailSettings
+from outbox.channels.email.mailbox import parse_mailbox, wire_address
+from outbox.channels.email.mime import build, moment
+from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
+from outbox.messages import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox.channels.http import Answer
+    from outbox.messages import Email
+
+__all__ = ["ERRORS", "Provider", "Settings"]
+
+# https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
+ERRORS: Mapping[str, type[DeliveryError]] = {
+    **aws.ERRORS,
+    "TooManyRequestsException": Throttled,  # over the sending rate; or the daily quota, see below
+    "LimitExceededException": Misconfigured,  # a quota of the account
+    "AccountSuspendedException": Misconfigured,  # for good
+    "SendingPausedException": Misconfigured,  # of the account, or of the configuration set
+    "MailFromDomainNotVerifiedException": Misconfigured,  # the custom MAIL FROM domain of the sender
+    "NotFoundException": Misconfigured,  # the configuration set
+    "MessageRejected": Rejected,  # or an identity is not verified, see below
+    "BadRequestException": Rejected,  # a field is not as it should be
+}
+# One code for two things: with these words it means the account, not this message or moment.
+# https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
+_QUOTA_IS_USED_UP = "daily message quota exceeded"
+_THROTTLED = ("TooManyRequestsException", "ThrottlingException", "Throttling")
+# https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html
+_NOT_VERIFIED = "not verified"
+
+
+class Settings(aws.AwsSettings, EmailSettings):
+    """An account at Amazon SES in one region, `[providers.ses]`: credentials and region as `AwsSettings` has them.
+
+    `configuration_set` names the set under which mail is sent, which says where its events are published.
+    """
+
+    host: ClassVar[str] = "email"
+
+    configuration_set: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a set's name")
+
+
+class Provider:
+    """Sends email through one account at Amazon SES. It takes no idempotency key: what is in doubt stays so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sender = parse_mailbox(settings.sender)
+        self._client = aws.SignedClient(settings, "ses")
+
+    async def send(self, message: Email, key: str) -> Receipt:
+        """Send one email; `key` goes along as the tag `outbox-id`, and as the Message-ID that SES was given.
+
+        Raises:
+            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+        """
+        content = self._body(message, key)
+        answer = await self._client.request("POST", "/v2/email/outbound-emails", content, "application/json")
+        if not answer.is_accepted:
+            raise self._refusal(answer, wire_address(message.recipient))
+        return Receipt(answer.text("MessageId") or None)
+
+    async def probe(self) -> None:
+        """Check the credentials and that the account may send, and send nothing. It needs `ses:GetAccount`.
+
+        Raises:
+            DeliveryError: they are refused, sending is paused, or SES cannot be reached.
+        """
+        answer = await self._client.request("GET", "/v2/email/account")
+        if not answer.is_accepted:
+            raise self._refusal(answer)
+        if answer.find("SendingEnabled") is False:
+            raise Misconfigured("sending is paused for this account in this region")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _body(self, message: Email, key: str) -> bytes:
+        # As MIME of ours (Raw), not as fields (Simple): those take 15 headers at most, and neither a Message-ID nor a
+        # Date. SES puts its own in place of both, but tells ours in its notifications. The sender is read from the
+        # MIME: FromEmailAddress would take the place of the whole From, with the name.
+        mime = build(message, sender=self._settings.sender, message_id=f"{key}@{self._sender.domain}", date=moment(key))
+        body = {
+            "Content": {"Raw": {"Data": b2a_base64(mime, newline=False).decode()}},
+            "Destination": {"ToAddresses": [wire_address(message.recipient)]},
+            "EmailTags": [{"Name": "outbox-id", "Value": key}],
+        }
+        name = self._settings.configuration_set
+        return json.dumps(body | {"ConfigurationSetName": name} if name else body).encode()
+
+    def _refusal(self, answer: Answer, recipient: str = "") -> DeliveryError:
+        kind = answer.headers.get("x-amzn-errortype") or answer.text("__type") or answer.text("code")
+        code = kind.partition(":")[0].rpartition("#")[2]  # as com.amazonaws.sesv2#MessageRejected:http://...
+        message = answer.text("message") or answer.text("Message")
+        is_ours = (code in _THROTTLED and _QUOTA_IS_USED_UP in message.lower()) or (
+            code == "MessageRejected" and _NOT_VERIFIED in message.lower() and not self._is_about(recipient, message)
+        )
+        return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else ERRORS)
+
+    def _is_about(self, recipient: str, message: str) -> bool:
+        """Tell whether the recipient alone is not verified, as in the sandbox: that holds up nobody else."""
+        said = message.lower()
+        return bool(recipient) and recipient.lower() in said and self._sender.address.lower() not in said
