@@ -37,9 +37,10 @@ class Counterpart:
     """
 
     settings: Mapping[str, Any]
-    """All but `url`."""
+    """All but `url`; files among them are those of `files`, by their names."""
     secrets: Sequence[str]
     message: Any
+    """What is sent, or a function that makes it, given the server's URL."""
     accept: Callable[[Request], Reply]
     refused: Reply
     """What a wrong secret is answered with."""
@@ -50,3 +51,7 @@ class Counterpart:
     probed: Callable[[Request], Reply] | None = None
     too_many: Mapping[str, Any] = field(default_factory=dict)
     """The body of a 429."""
+    files: Callable[[str], Mapping[str, str]] = lambda _url: {}
+    """The files that the settings and the page's example name, given the server's URL."""
+    aside: Callable[[Request], Reply | None] = lambda _request: None
+    """What is asked of the server besides, such as an access token: answered whatever else it is told to do."""

@@ -78,8 +78,16 @@ Act = Reply | Silence | HangUp | Stall
 class HttpServer:
     """Use it as an asynchronous context manager. Each request gets the next of `script`, else what `answer` says."""
 
-    def __init__(self, answer: Callable[[Request], Act], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Act],
+        *,
+        tls: ssl.SSLContext | None = None,
+        aside: Callable[[Request], Reply | None] = lambda _: None,
+    ) -> None:
+        """What `aside` answers uses up nothing of the script, and is not among `requests`."""
         self._answer = answer
+        self._aside = aside
         self._tls = tls
         self.script: deque[Act] = deque()
         self.requests: list[Request] = []
@@ -112,13 +120,17 @@ class HttpServer:
         finally:
             writer.close()
 
+    def _act(self, request: Request) -> Act:
+        if (reply := self._aside(request)) is not None:
+            return reply
+        self.requests.append(request)
+        return self.script.popleft() if self.script else self._answer(request)
+
     async def _converse(
         self, protocol: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while (request := await _read(protocol, reader)) is not None:
-            self.requests.append(request)
-            act = self.script.popleft() if self.script else self._answer(request)
-            match act:
+            match self._act(request):
                 case Silence():
                     await asyncio.Event().wait()
                 case HangUp(after):
@@ -129,8 +141,8 @@ class HttpServer:
                     head = f"HTTP/1.1 {status} \r\ncontent-length: 1000\r\n\r\n".encode()
                     writer.write(head + beginning)
                     await asyncio.Event().wait()
-                case Reply():
-                    writer.write(_written(protocol, act))
+                case Reply() as reply:
+                    writer.write(_written(protocol, reply))
                     await writer.drain()
             if protocol.our_state is h11.MUST_CLOSE:
                 return
