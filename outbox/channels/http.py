@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
+from outbox.channels.settings import HttpSettings
 from outbox.errors import (
     Ambiguous,
     DeliveryError,
@@ -30,7 +31,7 @@ from outbox.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.channels.settings import HttpSettings
+    from outbox.channels.settings import ConnectionSettings
 
 # They log URLs and headers, where APIs have their secrets. Whoever wants that all the same sets a level afterwards.
 for _chatty in ("httpx", "httpcore", "hpack"):
@@ -113,7 +114,7 @@ class Client:
 
     def __init__(
         self,
-        settings: HttpSettings,
+        settings: ConnectionSettings,
         *,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
@@ -122,7 +123,7 @@ class Client:
         """`headers` go with every request; `auth` is a user and password for Basic authentication."""
         self._timeout = settings.timeout
         self._client = httpx.AsyncClient(
-            base_url=settings.url,
+            base_url=settings.url if isinstance(settings, HttpSettings) else "",
             auth=auth,
             headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
             verify=ssl.create_default_context(cafile=settings.ca_file),

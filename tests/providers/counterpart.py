@@ -53,5 +53,9 @@ class Counterpart:
     """The body of a 429."""
     files: Callable[[str], Mapping[str, str]] = lambda _url: {}
     """The files that the settings and the page's example name, given the server's URL."""
+    tls: bool = False
+    """Whether it may only be spoken to over TLS."""
+    same: Callable[[Request], object] = lambda request: request.body
+    """What two attempts have in common: all of the body, unless the protocol wants something new in each."""
     aside: Callable[[Request], Reply | None] = lambda _request: None
     """What is asked of the server besides, such as an access token: answered whatever else it is told to do."""

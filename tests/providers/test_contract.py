@@ -22,22 +22,23 @@ import trustme
 
 from outbox import channels, errors
 from outbox.channels import load_provider
-from outbox.channels.settings import HttpSettings
+from outbox.channels.settings import ConnectionSettings
 from tests import providers as far_sides
 from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
 from tests.providers.server import Act, HangUp, HttpServer, Reply, Silence, Stall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from outbox.channels import Provider
+    from tests.providers.server import Request
 
 
 def _over_http() -> Iterator[str]:
     for found in walk_packages(channels.__path__, channels.__name__ + "."):
         module = import_module(found.name)
         settings = getattr(module, "Settings", None)
-        if hasattr(module, "Provider") and settings is not None and issubclass(settings, HttpSettings):
+        if hasattr(module, "Provider") and settings is not None and issubclass(settings, ConnectionSettings):
             yield ".".join(found.name.split(".")[-2:])
 
 
@@ -52,14 +53,21 @@ class Case:
         self.channel, self.provider = name.split(".")
         self.module = import_module(f"{channels.__name__}.{name}")
         self.far: Counterpart = import_module(f"tests.providers.{self.channel}_{self.provider}").COUNTERPART
+        self.scheme = "https" if self.far.tls else "http"
+        self._authority = trustme.CA()
 
-    def server(self, tls: ssl.SSLContext | None = None) -> HttpServer:
-        return HttpServer(self.far.accept, tls=tls, aside=self.far.aside)
+    def server(
+        self, tls: ssl.SSLContext | None = None, *, answer: Callable[[Request], Act] | None = None
+    ) -> HttpServer:
+        """Return the API as a server: over TLS if it needs that, or if given how."""
+        tls = tls or (context_of(self._authority) if self.far.tls else None)
+        return HttpServer(answer or self.far.accept, tls=tls, aside=self.far.aside)
 
     def message(self, url: str) -> Any:
         return self.far.message(url) if callable(self.far.message) else self.far.message
 
     def write_files(self, url: str) -> None:
+        self._authority.cert_pem.write_to_path("authority.pem")
         for file, content in self.far.files(url).items():
             Path(file).write_text(content, encoding="utf-8")
 
@@ -68,7 +76,8 @@ class Case:
         """Open the provider with its API at `url`."""
         self.write_files(url)
         where = {"url": url} if "url" in self.module.Settings.model_fields else {}
-        given = {**self.far.settings, **where, "timeout": 10, **settings}
+        trusted = {"ca_file": "authority.pem"} if self.far.tls else {}
+        given = {**self.far.settings, **where, **trusted, "timeout": 10, **settings}
         provider = load_provider(self.channel, self.provider, given)
         try:
             yield provider
@@ -90,6 +99,13 @@ class Case:
         async with self.server() as server:
             server.script.extend(acts)
             return await self.failure(server.url, **settings)
+
+
+def context_of(authority: trustme.CA) -> ssl.SSLContext:
+    """Return what a server on 127.0.0.1 needs to show a certificate of this authority's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 @pytest.fixture(params=NAMES)
@@ -114,7 +130,8 @@ async def test_a_message_arrives_as_the_documentation_wants_it(case: Case) -> No
     async with case.server() as server, case.at(server.url) as provider:
         receipts = [await provider.send(case.message(server.url), KEY) for _ in range(2)]
     assert [receipt.provider_message_id for receipt in receipts] == [case.far.receipt] * 2
-    assert server.requests[0].body == server.requests[1].body, "every attempt is the same"
+    first, second = map(case.far.same, server.requests)
+    assert first == second, "every attempt is the same"
 
 
 def test_every_row_of_the_table_is_tried(case: Case) -> None:
@@ -155,7 +172,7 @@ async def test_a_rate_limit_is_throttled_for_as_long_as_it_says(case: Case, *, a
 async def test_nobody_there_is_temporary(case: Case) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        error = await case.failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        error = await case.failure(f"{case.scheme}://127.0.0.1:{unused.getsockname()[1]}")
     assert type(error) is errors.Temporary
     assert "no connection" in error.detail
 
@@ -175,9 +192,7 @@ async def test_silence_before_anything_was_sent_is_temporary(case: Case) -> None
 
 
 async def test_a_certificate_that_nobody_trusts_is_temporary_and_nothing_is_sent(case: Case) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    async with case.server(context) as server:
+    async with case.server(context_of(trustme.CA())) as server:
         error = await case.failure(server.url)
     assert type(error) is errors.Temporary
     assert "CERTIFICATE_VERIFY_FAILED" in error.detail
@@ -185,11 +200,10 @@ async def test_a_certificate_that_nobody_trusts_is_temporary_and_nothing_is_sent
 
 
 async def test_a_certificate_of_ones_own_authority_is_taken(case: Case, tmp_path: Path) -> None:
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with (
-        case.server(context) as server,
+        case.server(context_of(authority)) as server,
         case.at(server.url, ca_file=tmp_path / "ca.pem") as provider,
     ):
         assert (await provider.send(case.message(server.url), KEY)).provider_message_id == case.far.receipt
@@ -230,7 +244,7 @@ async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
     if case.far.probed is None:
         assert not hasattr(case.module.Provider, "probe")
         return
-    async with HttpServer(case.far.probed, aside=case.far.aside) as server, case.at(server.url) as provider:
+    async with case.server(answer=case.far.probed) as server, case.at(server.url) as provider:
         probe: Any = provider
         await probe.probe()
         server.script.append(case.far.refused)
