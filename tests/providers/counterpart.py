@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.providers.server import HttpServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -53,6 +55,8 @@ class Counterpart:
     """The body of a 429."""
     files: Callable[[str], Mapping[str, str]] = lambda _url: {}
     """The files that the settings and the page's example name, given the server's URL."""
+    server: type[HttpServer] = HttpServer
+    """What it speaks."""
     tls: bool = False
     """Whether it may only be spoken to over TLS."""
     same: Callable[[Request], object] = lambda request: request.body

@@ -72,7 +72,27 @@ class Stall:
     beginning: bytes = b'{"'
 
 
-Act = Reply | Silence | HangUp | Stall
+@dataclass(frozen=True)
+class BreakOff:
+    """Answer with this status and the beginning of a body, and close the connection."""
+
+    status: int = 200
+    beginning: bytes = b'{"half'
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """Take no more requests, and close; those after the stream `last` were not looked at. HTTP/2 only."""
+
+    last: int
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Reset the request's stream, and nothing else. HTTP/2 only."""
+
+
+Act = Reply | Silence | HangUp | Stall | BreakOff | GoAway | Reset
 
 
 class HttpServer:
@@ -114,7 +134,7 @@ class HttpServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            await self._converse(h11.Connection(h11.SERVER), reader, writer)
+            await self._converse(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -126,9 +146,8 @@ class HttpServer:
         self.requests.append(request)
         return self.script.popleft() if self.script else self._answer(request)
 
-    async def _converse(
-        self, protocol: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocol = h11.Connection(h11.SERVER)
         while (request := await _read(protocol, reader)) is not None:
             match self._act(request):
                 case Silence():
@@ -138,15 +157,22 @@ class HttpServer:
                     await writer.drain()
                     return
                 case Stall(status, beginning):
-                    head = f"HTTP/1.1 {status} \r\ncontent-length: 1000\r\n\r\n".encode()
-                    writer.write(head + beginning)
+                    writer.write(_half(status, beginning))
                     await asyncio.Event().wait()
+                case BreakOff(status, beginning):
+                    writer.write(_half(status, beginning))
+                    await writer.drain()
+                    return
                 case Reply() as reply:
                     writer.write(_written(protocol, reply))
                     await writer.drain()
             if protocol.our_state is h11.MUST_CLOSE:
                 return
             protocol.start_next_cycle()
+
+
+def _half(status: int, beginning: bytes) -> bytes:
+    return f"HTTP/1.1 {status} \r\ncontent-length: 1000\r\n\r\n".encode() + beginning
 
 
 def _written(protocol: h11.Connection, reply: Reply) -> bytes:

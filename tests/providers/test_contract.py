@@ -25,13 +25,13 @@ from outbox.channels import load_provider
 from outbox.channels.settings import ConnectionSettings
 from tests import providers as far_sides
 from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
-from tests.providers.server import Act, HangUp, HttpServer, Reply, Silence, Stall
+from tests.providers.server import Act, BreakOff, HangUp, Reply, Silence, Stall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from outbox.channels import Provider
-    from tests.providers.server import Request
+    from tests.providers.server import HttpServer, Request
 
 
 def _over_http() -> Iterator[str]:
@@ -61,7 +61,7 @@ class Case:
     ) -> HttpServer:
         """Return the API as a server: over TLS if it needs that, or if given how."""
         tls = tls or (context_of(self._authority) if self.far.tls else None)
-        return HttpServer(answer or self.far.accept, tls=tls, aside=self.far.aside)
+        return self.far.server(answer or self.far.accept, tls=tls, aside=self.far.aside)
 
     def message(self, url: str) -> Any:
         return self.far.message(url) if callable(self.far.message) else self.far.message
@@ -224,7 +224,7 @@ async def test_no_answer_after_it_went_out_is_ambiguous(case: Case, act: Act) ->
         Reply(200, b"x" * 10_000_000),
         Reply(200, b"\x1f\x8b junk", {"content-encoding": "gzip"}),
         Reply(204),
-        HangUp(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half'),
+        BreakOff(),
         Stall(),
     ],
     ids=["junk", "deep", "10 MB", "not gzip", "empty", "half", "stalled"],

@@ -57,7 +57,7 @@ def read(path: Path) -> ServiceAccount:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"{path}: its private_key is not an RSA key in PEM")  # noqa: TRY004 - all that pydantic takes
+        raise ValueError(f"{path}: its private_key is not an RSA key in PEM")  # noqa: TRY004 - as pydantic wants it
     return ServiceAccount(given["project_id"], given["client_email"], given["private_key_id"], key, given["token_uri"])
 
 
