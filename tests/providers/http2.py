@@ -101,9 +101,10 @@ class _Connection:
                 case Stall(status, beginning):
                     self._begin(stream, status)
                     await self._send(stream, beginning)
-                case BreakOff(status, beginning):
+                case BreakOff(status, beginning, after):
                     self._begin(stream, status)
                     await self._send(stream, beginning)
+                    self._writer.write(after)
                     self._writer.close()
                 case GoAway(last):
                     self._protocol.close_connection(last_stream_id=last)

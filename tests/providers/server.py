@@ -74,10 +74,11 @@ class Stall:
 
 @dataclass(frozen=True)
 class BreakOff:
-    """Answer with this status and the beginning of a body, and close the connection."""
+    """Answer with this status and the beginning of a body, say these bytes, and close the connection."""
 
     status: int = 200
     beginning: bytes = b'{"half'
+    after: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ class HttpServer:
                 case Stall(status, beginning):
                     writer.write(_half(status, beginning))
                     await asyncio.Event().wait()
-                case BreakOff(status, beginning):
-                    writer.write(_half(status, beginning))
+                case BreakOff(status, beginning, after):
+                    writer.write(_half(status, beginning) + after)
                     await writer.drain()
                     return
                 case Reply() as reply:
