@@ -23,7 +23,7 @@ from tests.providers.server import HangUp, HttpServer, Reply, Request
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.providers.server import Act
@@ -34,14 +34,15 @@ HELLO = Push("a-token", body="Hello")
 class Google:
     """FCM and the token endpoint in one server; `tokens` counts what the latter gave out."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Sequence[Reply] = ()) -> None:
+        self.answers = list(answers)
         self.tokens = self.refused = 0
         self.refuse: Act | None = None
 
     def __call__(self, request: Request) -> Act:
         if request.path != "/token":
             assert request.headers["authorization"].startswith("Bearer token ")
-            return push_fcm.SENT
+            return self.answers.pop(0) if self.answers else push_fcm.SENT
         if self.refuse is not None:
             self.refused += 1
             return self.refuse
@@ -158,6 +159,19 @@ async def test_an_access_token_that_is_refused_is_not_used_again(tmp_path: Path)
             await provider.send(HELLO, KEY)
         await provider.send(HELLO, KEY)
     assert google.tokens == 2
+
+
+async def test_a_token_of_another_project_holds_nobody_up_once_ours_is_known_to_be_right(tmp_path: Path) -> None:
+    mismatch = push_fcm.refusal(403, "PERMISSION_DENIED", error_code="SENDER_ID_MISMATCH")
+    answers = [mismatch, push_fcm.SENT, mismatch, push_fcm.UNAUTHENTICATED]
+    async with connected(tmp_path, Google(answers)) as (_, provider):
+        for means in (errors.Misconfigured, None, errors.Rejected, errors.Misconfigured):
+            if means is None:
+                await provider.send(HELLO, KEY)
+                continue
+            with pytest.raises(errors.DeliveryError) as caught:
+                await provider.send(HELLO, KEY)
+            assert type(caught.value) is means
 
 
 async def test_what_expires_says_so_to_each_platform(tmp_path: Path) -> None:

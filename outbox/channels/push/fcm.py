@@ -27,7 +27,7 @@ __all__ = ["ERRORS", "Provider", "Settings"]
 ERRORS: Mapping[str, type[DeliveryError]] = {
     "UNREGISTERED": Unreachable,  # the application was removed, or has another token by now
     "INVALID_ARGUMENT": Rejected,  # anything in the message; of the token only if it names the field, see _refusal
-    "SENDER_ID_MISMATCH": Misconfigured,  # the token is of another project
+    "SENDER_ID_MISMATCH": Misconfigured,  # the token is of another project, or ours is the wrong one: see `Provider.send`
     "QUOTA_EXCEEDED": Throttled,  # of the project, or of one device
     "UNAVAILABLE": Temporary,  # overloaded
     "INTERNAL": Ambiguous,  # an error of theirs, at a point that they do not tell
@@ -71,15 +71,20 @@ class Provider:
         self._tokens = service_account.AccessTokens(account, _SCOPE, self._client)
         self._path = f"/v1/projects/{settings.project or account.project}/messages:send"
         self._sandbox = settings.sandbox
+        self._accepted = False
 
     async def send(self, message: Push, key: str) -> Receipt:
         """Send to one device; `key` goes along in the data as `outbox_id`, by which an application can tell copies.
+
+        Once Firebase has accepted something, the project is known to be right, and SENDER_ID_MISMATCH is a matter of
+        the one token: Rejected, so that it holds nobody up.
 
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
                 if title, body and data are larger than `PAYLOAD_LIMIT`.
         """
         answer = await self._post({"message": _message(message, key), "validate_only": self._sandbox})
+        self._accepted = True
         return Receipt(answer.text("name") or None)
 
     async def probe(self) -> None:
@@ -102,7 +107,10 @@ class Provider:
             return answer
         if answer.status == 401:  # noqa: PLR2004 - the next attempt asks for another
             self._tokens.forget(token)
-        raise _refusal(answer)
+        refused = _refusal(answer)
+        if self._accepted and _code(answer) == "SENDER_ID_MISMATCH":
+            raise Rejected(refused.detail, code=refused.code)
+        raise refused
 
 
 def _message(push: Push, key: str) -> dict[str, Any]:
@@ -172,17 +180,21 @@ def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refusal(answer: Answer) -> DeliveryError:
-    code = next(_details(answer, "FcmError", "errorCode"), None) or answer.text("error", "status")
+    code = _code(answer)
     violations = next(_details(answer, "BadRequest", "fieldViolations"), None)
     fields = [str(each.get("field")) for each in violations or () if isinstance(each, dict)]
     if code == "INVALID_ARGUMENT" and "message.token" in fields:
         return Unreachable("it is not a registration token", code=f"{answer.status} {code}")
     # Where it names fields, its words quote their values.
     words = f"in {', '.join(fields)}" if fields else answer.text("error", "message")
-    refused = error(answer, code=str(code), detail=words, codes=ERRORS)
+    refused = error(answer, code=code, detail=words, codes=ERRORS)
     if isinstance(refused, Throttled) and refused.retry_after is None:
         refused.retry_after = _QUOTA_PAUSE
     return refused
+
+
+def _code(answer: Answer) -> str:
+    return str(next(_details(answer, "FcmError", "errorCode"), None) or answer.text("error", "status"))
 
 
 def _details(answer: Answer, kind: str, name: str) -> Iterator[Any]:
