@@ -27,7 +27,7 @@ __all__ = ["ERRORS", "Provider", "Settings"]
 ERRORS: Mapping[str, type[DeliveryError]] = {
     "UNREGISTERED": Unreachable,  # the application was removed, or has another token by now
     "INVALID_ARGUMENT": Rejected,  # anything in the message; of the token only if it names the field, see _refusal
-    "SENDER_ID_MISMATCH": Misconfigured,  # the token is of another project, or ours is the wrong one: see `Provider.send`
+    "SENDER_ID_MISMATCH": Misconfigured,  # the token is another project's, or ours is wrong; see `Provider.send`
     "QUOTA_EXCEEDED": Throttled,  # of the project, or of one device
     "UNAVAILABLE": Temporary,  # overloaded
     "INTERNAL": Ambiguous,  # an error of theirs, at a point that they do not tell
