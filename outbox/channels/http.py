@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
+from outbox.channels.settings import HttpSettings
 from outbox.errors import (
     Ambiguous,
     DeliveryError,
@@ -30,7 +31,7 @@ from outbox.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.channels.settings import HttpSettings
+    from outbox.channels.settings import ConnectionSettings
 
 # They log URLs and headers, where APIs have their secrets. Whoever wants that all the same sets a level afterwards.
 for _chatty in ("httpx", "httpcore", "hpack"):
@@ -40,6 +41,9 @@ BODY_LIMIT = 65_536
 """Bytes of an answer that are read; the rest is left on the wire, and the connection closed."""
 _KEPT = 100  # connections that are kept open while they are idle; how many there may be is bounded by the slots
 _KEPT_FOR = 15.0  # seconds; a load balancer closes an idle one after 60 at the earliest
+# Of the timeout, for which a connection that is shared may be silent. Only such a silence closes it, so that it has to
+# be noticed before the requests give up: or else all that follow would be sent into a connection that is dead.
+_SHARED_PATIENCE = 0.9
 _NEVER_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 _RETRY_HEADERS = ("retry-after", "x-ratelimit-reset")
@@ -113,20 +117,26 @@ class Client:
 
     def __init__(
         self,
-        settings: HttpSettings,
+        settings: ConnectionSettings,
         *,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         http2: bool = False,
     ) -> None:
-        """`headers` go with every request; `auth` is a user and password for Basic authentication."""
+        """`headers` go with every request; `auth` is a user and password for Basic authentication.
+
+        With `http2`, it is spoken where the server speaks it too; all requests then share one connection.
+        """
         self._timeout = settings.timeout
+        self._http2 = http2
         self._client = httpx.AsyncClient(
-            base_url=settings.url,
+            base_url=settings.url if isinstance(settings, HttpSettings) else "",
             auth=auth,
             headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
             verify=ssl.create_default_context(cafile=settings.ca_file),
-            timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
+            timeout=httpx.Timeout(
+                settings.timeout * (_SHARED_PATIENCE if http2 else 1), connect=settings.connect_timeout
+            ),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_KEPT_FOR),
             http2=http2,
             follow_redirects=False,
@@ -180,7 +190,7 @@ class Client:
             async with asyncio.timeout(self._timeout) as limit:
                 response = await self._client.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise _trouble(error, begun=begun, seconds=self._timeout) from None
+            raise _trouble(error, begun=begun, seconds=self._timeout, http2=self._http2) from None
         left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
         return Answer(response.status_code, dict(response.headers), await _body(response, left))
 
@@ -194,17 +204,18 @@ async def _body(response: httpx.Response, seconds: float) -> bytes:
                 body += piece
                 if len(body) >= BODY_LIMIT:
                     break
-    except (httpx.HTTPError, TimeoutError):
+    except Exception:  # noqa: BLE001, S110 - over HTTP/2, what breaks off a body comes in any kind
         pass
     finally:
         await response.aclose()
     return bytes(body[:BODY_LIMIT])
 
 
-def _trouble(error: Exception, *, begun: bool, seconds: float) -> DeliveryError:
+def _trouble(error: Exception, *, begun: bool, seconds: float, http2: bool) -> DeliveryError:
     """Return what it means that no status came back. The words of most errors could quote a URL, and a secret in it."""
     kind = type(error).__name__
-    if isinstance(error, _OURS):
+    # Over HTTP/2, a peer that breaks the rules looks like us, and one request's trouble is that of all others.
+    if isinstance(error, _OURS) and not (http2 and isinstance(error, httpx.LocalProtocolError)):
         return Rejected(f"it cannot be said in HTTP: {kind}")
     if isinstance(error, _NEVER_BEGUN) or not begun:
         said = str(error) if isinstance(error, httpx.ConnectError) else ""

@@ -12,9 +12,9 @@ A scenario is one function in a module of `tests/chaos/scenarios/`, where it is 
     def rolled_back_transactions(stage: Stage) -> None:
         orders = stage.pick(reduced=500, full=100_000)           # the two sizes
         sink = stage.http_sink()                                 # a provider's service; mail_sink() is a mail server
-        fleet = stage.fleet(http=sink, worker={"lease": "2s"})   # the channel `push`; mail=… is the channel `email`
+        fleet = stage.fleet(http=sink, worker={"lease": "2s"})   # the channel `http`; mail=… is the channel `email`
         fleet.start(2, ready=True)                               # real worker processes
-        with stage.application(rate=1_000, channels={"push": 1}, rolled_back=0.5, total=orders) as application:
+        with stage.application(rate=1_000, channels={"http": 1}, rolled_back=0.5, total=orders) as application:
             stage.say("taking orders")                           # shown by `make chaos` while it runs
             application.wait()
         stage.settle(timeout=30)                                 # until nothing is left in outbox.queue

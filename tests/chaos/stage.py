@@ -159,14 +159,14 @@ class Stage:
     ) -> Fleet:
         """Make the configuration of a fleet, and start nothing yet.
 
-        With `http` there is a channel `push`, with `mail` a channel `email`, to the sink or the port that is given.
+        With `http` there is a channel `http`, with `mail` a channel `email`, to the sink or the port that is given.
         `policy` is added to every channel, `provider` and `smtp` to the settings of the one provider and the other.
         """
         channels: dict[str, dict[str, Any]] = {}
         providers: dict[str, dict[str, Any]] = {}
         if http is not None:
             name = "tests.chaos.http_provider"
-            channels["push"] = {"providers": [name], **(policy or {})}
+            channels["http"] = {"providers": [name], **(policy or {})}
             providers[name] = {"port": http if isinstance(http, int) else http.port, **(provider or {})}
         if mail is not None:
             channels["email"] = {"providers": ["smtp"], **(policy or {})}

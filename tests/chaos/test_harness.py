@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.chaos.http_sink import Act
 
 SENT = Sent(provider="recorder")
-MESSAGE = outbox.Notification(UUID("01980000-0000-7000-8000-000000000000"), "push", "ada@example.org")
+MESSAGE = outbox.Notification(UUID("01980000-0000-7000-8000-000000000000"), "http", "ada@example.org")
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_copy_that_fails_leaves_nothing_behind_and_succeeds_when_it_is_tried_a
     database_url: str, fault: Fault
 ) -> None:
     """The second of two brings the same ids, which the primary key refuses."""
-    many = [{"channel": "push", "recipient": "x", "idempotency_key": str(number)} for number in range(300)]
+    many = [{"channel": "http", "recipient": "x", "idempotency_key": str(number)} for number in range(300)]
     injector = Injector()
     injector.plan = {site("queue/enqueue_many.py", "connections.copy"): fault}
     with injector.installed(), psycopg.connect(database_url, options="-c statement_timeout=1000") as conn:

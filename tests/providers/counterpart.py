@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.providers.server import HttpServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -37,9 +39,10 @@ class Counterpart:
     """
 
     settings: Mapping[str, Any]
-    """All but `url`."""
+    """All but `url`; files among them are those of `files`, by their names."""
     secrets: Sequence[str]
     message: Any
+    """What is sent, or a function that makes it, given the server's URL."""
     accept: Callable[[Request], Reply]
     refused: Reply
     """What a wrong secret is answered with."""
@@ -50,3 +53,13 @@ class Counterpart:
     probed: Callable[[Request], Reply] | None = None
     too_many: Mapping[str, Any] = field(default_factory=dict)
     """The body of a 429."""
+    files: Callable[[str], Mapping[str, str]] = lambda _url: {}
+    """The files that the settings and the page's example name, given the server's URL."""
+    server: type[HttpServer] = HttpServer
+    """What it speaks."""
+    tls: bool = False
+    """Whether it may only be spoken to over TLS."""
+    same: Callable[[Request], object] = lambda request: request.body
+    """What two attempts have in common: all of the body, unless the protocol wants something new in each."""
+    aside: Callable[[Request], Reply | None] = lambda _request: None
+    """What is asked of the server besides, such as an access token: answered whatever else it is told to do."""

@@ -72,14 +72,43 @@ class Stall:
     beginning: bytes = b'{"'
 
 
-Act = Reply | Silence | HangUp | Stall
+@dataclass(frozen=True)
+class BreakOff:
+    """Answer with this status and the beginning of a body, say these bytes, and close the connection."""
+
+    status: int = 200
+    beginning: bytes = b'{"half'
+    after: bytes = b""
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """Take no more requests, and close; those after the stream `last` were not looked at. HTTP/2 only."""
+
+    last: int
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Reset the request's stream, and nothing else. HTTP/2 only."""
+
+
+Act = Reply | Silence | HangUp | Stall | BreakOff | GoAway | Reset
 
 
 class HttpServer:
     """Use it as an asynchronous context manager. Each request gets the next of `script`, else what `answer` says."""
 
-    def __init__(self, answer: Callable[[Request], Act], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Act],
+        *,
+        tls: ssl.SSLContext | None = None,
+        aside: Callable[[Request], Reply | None] = lambda _: None,
+    ) -> None:
+        """What `aside` answers uses up nothing of the script, and is not among `requests`."""
         self._answer = answer
+        self._aside = aside
         self._tls = tls
         self.script: deque[Act] = deque()
         self.requests: list[Request] = []
@@ -106,19 +135,22 @@ class HttpServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            await self._converse(h11.Connection(h11.SERVER), reader, writer)
+            await self._converse(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def _converse(
-        self, protocol: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _act(self, request: Request) -> Act:
+        if (reply := self._aside(request)) is not None:
+            return reply
+        self.requests.append(request)
+        return self.script.popleft() if self.script else self._answer(request)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocol = h11.Connection(h11.SERVER)
         while (request := await _read(protocol, reader)) is not None:
-            self.requests.append(request)
-            act = self.script.popleft() if self.script else self._answer(request)
-            match act:
+            match self._act(request):
                 case Silence():
                     await asyncio.Event().wait()
                 case HangUp(after):
@@ -126,15 +158,22 @@ class HttpServer:
                     await writer.drain()
                     return
                 case Stall(status, beginning):
-                    head = f"HTTP/1.1 {status} \r\ncontent-length: 1000\r\n\r\n".encode()
-                    writer.write(head + beginning)
+                    writer.write(_half(status, beginning))
                     await asyncio.Event().wait()
-                case Reply():
-                    writer.write(_written(protocol, act))
+                case BreakOff(status, beginning, after):
+                    writer.write(_half(status, beginning) + after)
+                    await writer.drain()
+                    return
+                case Reply() as reply:
+                    writer.write(_written(protocol, reply))
                     await writer.drain()
             if protocol.our_state is h11.MUST_CLOSE:
                 return
             protocol.start_next_cycle()
+
+
+def _half(status: int, beginning: bytes) -> bytes:
+    return f"HTTP/1.1 {status} \r\ncontent-length: 1000\r\n\r\n".encode() + beginning
 
 
 def _written(protocol: h11.Connection, reply: Reply) -> bytes:

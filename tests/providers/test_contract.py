@@ -22,22 +22,23 @@ import trustme
 
 from outbox import channels, errors
 from outbox.channels import load_provider
-from outbox.channels.settings import HttpSettings
+from outbox.channels.settings import ConnectionSettings
 from tests import providers as far_sides
 from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
-from tests.providers.server import Act, HangUp, HttpServer, Reply, Silence, Stall
+from tests.providers.server import Act, BreakOff, HangUp, Reply, Silence, Stall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from outbox.channels import Provider
+    from tests.providers.server import HttpServer, Request
 
 
 def _over_http() -> Iterator[str]:
     for found in walk_packages(channels.__path__, channels.__name__ + "."):
         module = import_module(found.name)
         settings = getattr(module, "Settings", None)
-        if hasattr(module, "Provider") and settings is not None and issubclass(settings, HttpSettings):
+        if hasattr(module, "Provider") and settings is not None and issubclass(settings, ConnectionSettings):
             yield ".".join(found.name.split(".")[-2:])
 
 
@@ -46,17 +47,37 @@ PAGES = Path(__file__).parents[2] / "docs" / "providers"
 
 
 class Case:
-    """One provider and its counterpart."""
+    """One provider and its counterpart; its files are in the working directory."""
 
     def __init__(self, name: str) -> None:
         self.channel, self.provider = name.split(".")
         self.module = import_module(f"{channels.__name__}.{name}")
         self.far: Counterpart = import_module(f"tests.providers.{self.channel}_{self.provider}").COUNTERPART
+        self.scheme = "https" if self.far.tls else "http"
+        self._authority = trustme.CA()
+
+    def server(
+        self, tls: ssl.SSLContext | None = None, *, answer: Callable[[Request], Act] | None = None
+    ) -> HttpServer:
+        """Return the API as a server: over TLS if it needs that, or if given how."""
+        tls = tls or (context_of(self._authority) if self.far.tls else None)
+        return self.far.server(answer or self.far.accept, tls=tls, aside=self.far.aside)
+
+    def message(self, url: str) -> Any:
+        return self.far.message(url) if callable(self.far.message) else self.far.message
+
+    def write_files(self, url: str) -> None:
+        self._authority.cert_pem.write_to_path("authority.pem")
+        for file, content in self.far.files(url).items():
+            Path(file).write_text(content, encoding="utf-8")
 
     @asynccontextmanager
     async def at(self, url: str, **settings: Any) -> AsyncIterator[Provider]:
         """Open the provider with its API at `url`."""
-        given = {**self.far.settings, "url": url, "timeout": 10, **settings}
+        self.write_files(url)
+        where = {"url": url} if "url" in self.module.Settings.model_fields else {}
+        trusted = {"ca_file": "authority.pem"} if self.far.tls else {}
+        given = {**self.far.settings, **where, **trusted, "timeout": 10, **settings}
         provider = load_provider(self.channel, self.provider, given)
         try:
             yield provider
@@ -67,7 +88,7 @@ class Case:
         """Return what sending to `url` raises, which must not tell what the message says, nor a secret."""
         async with self.at(url, **settings) as provider:
             with pytest.raises(errors.DeliveryError) as caught:
-                await provider.send(self.far.message, KEY)
+                await provider.send(self.message(url), KEY)
         told = "".join(traceback.format_exception(caught.value))
         for secret in (CANARY, *self.far.secrets):
             assert secret not in told
@@ -75,15 +96,25 @@ class Case:
 
     async def failure_after(self, *acts: Act, **settings: Any) -> errors.DeliveryError:
         """Return what sending raises when the API does this."""
-        async with HttpServer(self.far.accept) as server:
+        async with self.server() as server:
             server.script.extend(acts)
             return await self.failure(server.url, **settings)
 
 
+def context_of(authority: trustme.CA) -> ssl.SSLContext:
+    """Return what a server on 127.0.0.1 needs to show a certificate of this authority's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
 @pytest.fixture(params=NAMES)
-def case(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[Case]:
+def case(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Case]:
     """Every provider in turn; nothing that is logged meanwhile, at any level, may hold a secret."""
     caplog.set_level(logging.DEBUG)
+    monkeypatch.chdir(tmp_path)
     it = Case(request.param)
     yield it
     for secret in (CANARY, *it.far.secrets):
@@ -96,10 +127,11 @@ def test_there_are_providers_and_no_counterpart_without_one() -> None:
 
 
 async def test_a_message_arrives_as_the_documentation_wants_it(case: Case) -> None:
-    async with HttpServer(case.far.accept) as server, case.at(server.url) as provider:
-        receipts = [await provider.send(case.far.message, KEY) for _ in range(2)]
+    async with case.server() as server, case.at(server.url) as provider:
+        receipts = [await provider.send(case.message(server.url), KEY) for _ in range(2)]
     assert [receipt.provider_message_id for receipt in receipts] == [case.far.receipt] * 2
-    assert server.requests[0].body == server.requests[1].body, "every attempt is the same"
+    first, second = map(case.far.same, server.requests)
+    assert first == second, "every attempt is the same"
 
 
 def test_every_row_of_the_table_is_tried(case: Case) -> None:
@@ -140,7 +172,7 @@ async def test_a_rate_limit_is_throttled_for_as_long_as_it_says(case: Case, *, a
 async def test_nobody_there_is_temporary(case: Case) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        error = await case.failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        error = await case.failure(f"{case.scheme}://127.0.0.1:{unused.getsockname()[1]}")
     assert type(error) is errors.Temporary
     assert "no connection" in error.detail
 
@@ -160,9 +192,7 @@ async def test_silence_before_anything_was_sent_is_temporary(case: Case) -> None
 
 
 async def test_a_certificate_that_nobody_trusts_is_temporary_and_nothing_is_sent(case: Case) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    async with HttpServer(case.far.accept, tls=context) as server:
+    async with case.server(context_of(trustme.CA())) as server:
         error = await case.failure(server.url)
     assert type(error) is errors.Temporary
     assert "CERTIFICATE_VERIFY_FAILED" in error.detail
@@ -170,14 +200,13 @@ async def test_a_certificate_that_nobody_trusts_is_temporary_and_nothing_is_sent
 
 
 async def test_a_certificate_of_ones_own_authority_is_taken(case: Case, tmp_path: Path) -> None:
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with (
-        HttpServer(case.far.accept, tls=context) as server,
+        case.server(context_of(authority)) as server,
         case.at(server.url, ca_file=tmp_path / "ca.pem") as provider,
     ):
-        assert (await provider.send(case.far.message, KEY)).provider_message_id == case.far.receipt
+        assert (await provider.send(case.message(server.url), KEY)).provider_message_id == case.far.receipt
 
 
 @pytest.mark.parametrize(
@@ -195,27 +224,29 @@ async def test_no_answer_after_it_went_out_is_ambiguous(case: Case, act: Act) ->
         Reply(200, b"x" * 10_000_000),
         Reply(200, b"\x1f\x8b junk", {"content-encoding": "gzip"}),
         Reply(204),
-        HangUp(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half'),
+        BreakOff(),
+        BreakOff(after=b"\0" * 64),
         Stall(),
     ],
-    ids=["junk", "deep", "10 MB", "not gzip", "empty", "half", "stalled"],
+    ids=["junk", "deep", "10 MB", "not gzip", "empty", "half", "half and junk", "stalled"],
 )
 async def test_whatever_follows_a_2xx_it_is_accepted(case: Case, act: Act) -> None:
-    async with HttpServer(case.far.accept) as server, case.at(server.url, timeout=0.5) as provider:
+    async with case.server() as server, case.at(server.url, timeout=1 if act == Stall() else 10) as provider:
         server.script.append(act)
-        assert (await provider.send(case.far.message, KEY)).provider_message_id is None
+        assert (await provider.send(case.message(server.url), KEY)).provider_message_id is None
 
 
 @pytest.mark.parametrize("act", [Reply(401, b"x" * 10_000_000), Stall(401)], ids=["10 MB", "stalled"])
 async def test_whatever_follows_a_refusal_it_is_refused(case: Case, act: Act) -> None:
-    assert type(await case.failure_after(act, timeout=0.5)) is errors.Misconfigured
+    timeout = 1 if isinstance(act, Stall) else 10
+    assert type(await case.failure_after(act, timeout=timeout)) is errors.Misconfigured
 
 
 async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
     if case.far.probed is None:
         assert not hasattr(case.module.Provider, "probe")
         return
-    async with HttpServer(case.far.probed) as server, case.at(server.url) as provider:
+    async with case.server(answer=case.far.probed) as server, case.at(server.url) as provider:
         probe: Any = provider
         await probe.probe()
         server.script.append(case.far.refused)
@@ -224,6 +255,7 @@ async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
 
 
 def test_its_settings_never_print_a_secret(case: Case) -> None:
+    case.write_files("https://api.example.org")
     settings = case.module.Settings.model_validate(dict(case.far.settings))
     for secret in case.far.secrets:
         assert secret not in f"{settings!r} {settings}"
@@ -232,15 +264,13 @@ def test_its_settings_never_print_a_secret(case: Case) -> None:
     assert "no_such_key" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_has_a_page_with_every_key_and_code_and_an_example_that_is_right(name: str) -> None:
-    page = (PAGES / f"{name.partition('.')[2]}.md").read_text(encoding="utf-8")
-    module = import_module(f"{channels.__name__}.{name}")
-    for code in module.ERRORS:
+def test_it_has_a_page_with_every_key_and_code_and_an_example_that_is_right(case: Case) -> None:
+    page = (PAGES / f"{case.provider}.md").read_text(encoding="utf-8")
+    for code in case.module.ERRORS:
         assert f"`{code}`" in page, f"{code} is missing"
-    for key in module.Settings.model_fields:
+    for key in case.module.Settings.model_fields:
         assert f"`{key}`" in page, f"{key} is missing"
     (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    channel, provider = name.split(".")
-    assert provider in tomllib.loads(example)["channels"][channel]["providers"]
-    load_provider(channel, provider, tomllib.loads(example)["providers"][provider])
+    assert case.provider in tomllib.loads(example)["channels"][case.channel]["providers"]
+    case.write_files("https://api.example.org")
+    load_provider(case.channel, case.provider, tomllib.loads(example)["providers"][case.provider])

@@ -54,7 +54,7 @@ def ambiguous_enqueues(stage: Stage) -> None:
 def _take_order(conn: psycopg.Connection[Any], label: str) -> outbox.Enqueued:
     conn.execute("INSERT INTO public.orders VALUES (%s) ON CONFLICT DO NOTHING", [label])
     recipient = f"{label}@example.org"
-    return outbox.enqueue(conn, channel="push", recipient=recipient, group_key=label, idempotency_key=label)
+    return outbox.enqueue(conn, channel="http", recipient=recipient, group_key=label, idempotency_key=label)
 
 
 @scenario(3, "the connection dies after a settlement or a claim was committed")
@@ -71,7 +71,7 @@ def ambiguous_claims_and_settlements(stage: Stage) -> None:
         deadline = time.monotonic() + 60 + 2 * cuts
         while min(settlements.sprung, claims.sprung) < cuts and time.monotonic() < deadline:
             if stage.unsettled() < _WAITING:
-                stage.ledger.acknowledge(enqueue(stage.url, _WAITING, channel="push"))
+                stage.ledger.acknowledge(enqueue(stage.url, _WAITING, channel="http"))
             stage.say(f"{settlements.sprung} settlements and {claims.sprung} claims of {cuts} are cut off")
             time.sleep(0.05)
         last_cut = time.time()

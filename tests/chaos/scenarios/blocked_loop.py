@@ -27,9 +27,9 @@ def blocked_loop(stage: Stage) -> None:
     fleet.start(2, ready=True)
     for number in range(1, blocks + 1):
         stage.say(f"block {number} of {blocks}")
-        stage.ledger.acknowledge(enqueue(stage.url, beside, channel="push"))
+        stage.ledger.acknowledge(enqueue(stage.url, beside, channel="http"))
         recipient = f"block@{3 * lease}"
-        stage.ledger.acknowledge(enqueue(stage.url, channel="push", recipient=recipient, priority="urgent"))
+        stage.ledger.acknowledge(enqueue(stage.url, channel="http", recipient=recipient, priority="urgent"))
         wait_until(lambda: stage.unsettled() == 0, timeout=20 * lease)
     logs = [child.log for child in fleet.live]
     stage.exactly([0, 0], "exit codes", fleet.stop())

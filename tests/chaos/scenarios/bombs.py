@@ -93,7 +93,7 @@ _TAKEN = {
 @scenario(32, "payloads are bombs")
 def payload_bombs(stage: Stage) -> None:
     innocents = stage.pick(reduced=50, full=2_000)
-    stage.ledger.acknowledge(enqueue(stage.url, innocents, channel="push"))
+    stage.ledger.acknowledge(enqueue(stage.url, innocents, channel="http"))
     seconds = _hand_over(stage)
     passed = [name for name, took in seconds.items() if took == float("inf")]
     stage.exactly([], "handed to enqueue and not refused by field", passed)
@@ -103,7 +103,7 @@ def payload_bombs(stage: Stage) -> None:
     stage.exactly([], "written in SQL and not refused by a CHECK", passed)
     taken = [name for name, payload in _TAKEN.items() if _insert(stage.url, payload)]
     sent = Recorder()
-    ended = asyncio.run(drain(stage.url, route(sent, channel="push"), concurrency=20))
+    ended = asyncio.run(drain(stage.url, route(sent, channel="http"), concurrency=20))
     stage.exactly(0, "exit code", ended)
     for notification in sent.sent:
         stage.ledger.deliver(str(notification.id))
@@ -120,7 +120,7 @@ def _hand_over(stage: Stage) -> dict[str, float]:
     before = stage.unsettled()
     with psycopg.connect(stage.url) as conn:
         for name, (field, value) in _given().items():
-            arguments = {"channel": "push", "recipient": "+447700900001", field: value}
+            arguments = {"channel": "http", "recipient": "+447700900001", field: value}
             seconds[name] = min(_refusal(conn, arguments, field) for _ in range(3))
         conn.commit()
     assert stage.unsettled() == before
@@ -140,7 +140,7 @@ def _refusal(conn: psycopg.Connection[Any], arguments: dict[str, Any], field: st
 def _insert(url: str, payload: str) -> bool:
     """Write a notification in SQL; return whether PostgreSQL took it."""
     try:
-        rows(url, f"INSERT INTO outbox.notifications (channel, recipient, payload) SELECT 'push', 'x', {payload}")
+        rows(url, f"INSERT INTO outbox.notifications (channel, recipient, payload) SELECT 'http', 'x', {payload}")
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.StatementTooComplex):
         return False
     return True

@@ -44,7 +44,7 @@ class SkewedFleet(Fleet):
 
     def _arguments(self, clock: str, *command: str) -> list[str]:
         wrong = [str(seconds) for seconds in _CLOCKS[clock]]
-        return [*wrong, "outbox", *command, "--channel", "push", "--config", str(self._config)]
+        return [*wrong, "outbox", *command, "--channel", "http", "--config", str(self._config)]
 
 
 @scenario(47, "clocks are an hour wrong, or jump during a lease")
@@ -77,7 +77,7 @@ def _fleet(children: Children, url: str, sink: HttpSink) -> SkewedFleet:
     return SkewedFleet(
         children,
         url,
-        channels={"push": {"providers": [name]}},
+        channels={"http": {"providers": [name]}},
         providers={name: {"port": sink.port}},
         worker={"lease": _LEASE, "prefetch": 0},
     )
@@ -95,7 +95,7 @@ def _schedule(stage: Stage, seconds: float, rate: int) -> None:
         while (elapsed := time.monotonic() - began) < seconds:
             due = int(elapsed * rate) + 1 - made
             delays = [timedelta(seconds=stage.random.uniform(0, 2)) for _ in range(due)]
-            drafts = [{"channel": "push", "recipient": "x", "run_at": delay} for delay in delays]
+            drafts = [{"channel": "http", "recipient": "x", "run_at": delay} for delay in delays]
             stage.ledger.acknowledge(result.id for result in outbox.enqueue_many(conn, drafts))
             conn.commit()
             made += due

@@ -27,7 +27,7 @@ def crashed_database(stage: Stage) -> None:
     fleet = stage.fleet(http=sink, worker={"lease": lease}, policy={"max_lost": 100})
     fleet.start(2, ready=True)
     shares: list[float] = []
-    with stage.watched_sessions(), stage.application(rate=rate, channels={"push": 1}) as application:
+    with stage.watched_sessions(), stage.application(rate=rate, channels={"http": 1}) as application:
         back = began = time.monotonic()
         while back - began < seconds:
             time.sleep(max(back + stage.random.uniform(*up) - time.monotonic(), 0))

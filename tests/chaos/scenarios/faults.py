@@ -131,7 +131,7 @@ class Life:
     def _drafts(self, recipient: str, count: int, **more: Any) -> list[dict[str, Any]]:
         self._made += count
         keys = [f"{self._number}-{number}" for number in range(self._made - count, self._made)]
-        return [{"channel": "push", "recipient": recipient, "idempotency_key": key, **more} for key in keys]
+        return [{"channel": "http", "recipient": recipient, "idempotency_key": key, **more} for key in keys]
 
     def _tell(self, made: list[outbox.Enqueued]) -> list[UUID]:
         ids = [each.id for each in made]
@@ -170,7 +170,7 @@ class Life:
 
     async def _work(self, while_it_works: Callable[[], Awaitable[None]]) -> None:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        way = route(self._provider, channel="push", backoff=("50ms",), timeout=1.0, max_attempts=20, max_lost=20)
+        way = route(self._provider, channel="http", backoff=("50ms",), timeout=1.0, max_attempts=20, max_lost=20)
         employed = worker(
             self._url, way, lease=1.0, concurrency=2, prefetch=4, idle_after=0.05, idle_poll=0.2, grace=2.0
         )

@@ -33,7 +33,7 @@ def frozen_workers(stage: Stage) -> None:
     fleet.start(2, ready=True)
     in_flight = begun_late = 0
     for number in range(1, freezes + 1):
-        stage.ledger.acknowledge(enqueue(stage.url, 200, channel="push"))
+        stage.ledger.acknowledge(enqueue(stage.url, 200, channel="http"))
         victim = stage.random.choice(fleet.live)
         seen = len(sink.requests)
         wait_until(lambda seen=seen: len(sink.requests) >= seen + 60)  # type: ignore[misc]

@@ -77,7 +77,7 @@ def no_connection_left(stage: Stage) -> None:
 def _work(stage: Stage, crowd: Crowd, fleet: Fleet, workers: Sequence[Child], *, left: int) -> None:
     """Let messages wait while there are only so many connections left, then let the others leave."""
     seconds, when = stage.pick(reduced=1.5, full=120.0), f"with {left or 'none'} left"
-    drafts = [{"channel": "push", "recipient": "x"}] * _MESSAGES
+    drafts = [{"channel": "http", "recipient": "x"}] * _MESSAGES
     stage.ledger.acknowledge(result.id for result in outbox.enqueue_many(crowd.application, drafts))
     crowd.application.commit()
     stage.say(when)

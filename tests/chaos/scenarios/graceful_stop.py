@@ -30,7 +30,7 @@ def graceful_stop(stage: Stage) -> None:
     fleet = stage.fleet(http=sink, worker={"grace": _GRACE, "lease": "3s", "concurrency": 100})
     fleet.start(3, ready=True)
     longest, codes, left = 0.0, set[int](), 0
-    with stage.application(rate=rate, channels={"push": 1}) as application:
+    with stage.application(rate=rate, channels={"http": 1}) as application:
         for number in range(1, stops + 1):
             time.sleep(0.5)
             victim = fleet.live[stage.random.choice((0, 1))]

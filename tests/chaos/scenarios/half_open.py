@@ -59,7 +59,7 @@ def _freeze(stage: Stage, proxy: Proxy, purpose: str, workers: int, patience: fl
     wait_until(lambda: len(_alive(stage, proxy, purpose)) >= workers, patience)
     frozen = stage.background.call(lambda: proxy.freeze(purpose))
     began = time.monotonic()
-    stage.ledger.acknowledge(enqueue(stage.url, 20 * workers, channel="push"))
+    stage.ledger.acknowledge(enqueue(stage.url, 20 * workers, channel="http"))
     if purpose == "outbox lifeline":  # sends go on without it, but not for longer than a lease
         wait_until(lambda: len(_alive(stage, proxy, purpose)) >= workers, patience)
     stage.settle(patience)

@@ -79,9 +79,9 @@ def _move_sequences(url: str, value: int) -> None:
 
 def _live(url: str, token: int, events: list[Event]) -> int:
     """Let messages whose claims count on from `token` have every fate there is; return how many there were."""
-    asyncio.run(_hand_around(url, enqueue(url, 8, channel="push"), token))
-    enqueue(url, 4, channel="push", recipient="fails@once")
-    enqueue(url, 2, channel="push", recipient="dies@once")
+    asyncio.run(_hand_around(url, enqueue(url, 8, channel="http"), token))
+    enqueue(url, 4, channel="http", recipient="fails@once")
+    enqueue(url, 2, channel="http", recipient="dies@once")
     rows(url, "UPDATE outbox.queue SET claim = %s WHERE claim = 0", token)
     rows(
         url,
@@ -96,7 +96,7 @@ def _live(url: str, token: int, events: list[Event]) -> int:
             failed.add(str(notification.id))
             raise Temporary("not yet", code="451")
 
-    way = route(Recorder(behave), channel="push", events=events, backoff=("0s",))
+    way = route(Recorder(behave), channel="http", events=events, backoff=("0s",))
     assert asyncio.run(drain(url, way, concurrency=4)) == 0
     rows(url, "UPDATE outbox.dead_letters SET replays = %s WHERE resolution IS NULL", _SMALL_EDGE)
     with psycopg.connect(url) as conn:
@@ -109,7 +109,7 @@ def _live(url: str, token: int, events: list[Event]) -> int:
 async def _hand_around(url: str, made: list[UUID], token: int) -> None:
     """Claim, renew, release, lose and cancel by hand, under a worker's id and claims beside the edge."""
     rows(url, "UPDATE outbox.queue SET claim = %s", token)
-    held = {one.id: one.claim for one in await claim(url, limit=len(made), worker=token, channel="push")}
+    held = {one.id: one.claim for one in await claim(url, limit=len(made), worker=token, channel="http")}
     assert set(held.values()) == {token + 1}
     with psycopg.connect(url, autocommit=True) as conn:
         assert renew(conn, held=held, lease=30.0, worker=token) == (set(held), set())

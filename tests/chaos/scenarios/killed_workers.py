@@ -32,7 +32,7 @@ def killed_workers(stage: Stage) -> None:
     )
     fleet.start(3, ready=True)
     kills = 0
-    channels = {"push": 0.8, "email": 0.2}
+    channels = {"http": 0.8, "email": 0.2}
     with stage.watched_sessions(), stage.application(rate=rate, channels=channels) as application:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:

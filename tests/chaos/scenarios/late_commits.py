@@ -85,14 +85,14 @@ class Latecomers:
         self._stage = stage
         self._lock = threading.Lock()
         self.rows: dict[str, Row] = {}
-        scheduled = enqueue(stage.url, stage.pick(reduced=20, full=600), channel="push", run_at=timedelta(hours=1))
+        scheduled = enqueue(stage.url, stage.pick(reduced=20, full=600), channel="http", run_at=timedelta(hours=1))
         stage.ledger.acknowledge(scheduled)
         self._scheduled = [str(identity) for identity in scheduled]
 
     def commit_late(self, count: int, age: float) -> None:
         """Enqueue so many in a transaction that stays open for `age` seconds."""
         with psycopg.connect(self._stage.url) as conn:
-            made = outbox.enqueue_many(conn, [{"channel": "push", "recipient": "late"}] * count)
+            made = outbox.enqueue_many(conn, [{"channel": "http", "recipient": "late"}] * count)
             run_at = time.monotonic()
             time.sleep(age)
             conn.commit()
@@ -101,7 +101,7 @@ class Latecomers:
     def schedule_in_the_past(self, count: int) -> None:
         """Enqueue so many that were due up to an hour ago."""
         ago = timedelta(seconds=self._stage.random.uniform(0, 3_600))
-        made = enqueue(self._stage.url, count, channel="push", run_at=datetime.now(UTC) - ago)
+        made = enqueue(self._stage.url, count, channel="http", run_at=datetime.now(UTC) - ago)
         self._note([str(identity) for identity in made], time.monotonic() - ago.total_seconds())
 
     def put_back(self, count: int) -> None:
@@ -148,7 +148,7 @@ def due_in_the_past(stage: Stage) -> None:
     sink = stage.http_sink()
     fleet = stage.fleet(url=clock.url, http=sink)
     fleet.start(ready=True)
-    with stage.application(rate=100, channels={"push": 1}) as application, held_snapshot(stage.url):
+    with stage.application(rate=100, channels={"http": 1}) as application, held_snapshot(stage.url):
         # It makes a look at everything expensive, and so rare.
         litter(stage.url, stage.pick(reduced=40_000, full=300_000))
         with ThreadPoolExecutor(transactions) as others:

@@ -31,9 +31,9 @@ def poison(stage: Stage) -> None:
     kinds = stage.pick(reduced=("segfault", "loop"), full=("exit", "segfault", "oom", "memory", "loop") * 2)
     lease = stage.pick(reduced=1.0, full=2.0)
     sink = stage.http_sink(idempotent=False)
-    stage.ledger.acknowledge(enqueue(stage.url, good, channel="push"))
+    stage.ledger.acknowledge(enqueue(stage.url, good, channel="http"))
     for number, kind in enumerate(kinds):
-        stage.ledger.acknowledge(enqueue(stage.url, 1, channel="push", recipient=f"{kind}@{number}", priority="urgent"))
+        stage.ledger.acknowledge(enqueue(stage.url, 1, channel="http", recipient=f"{kind}@{number}", priority="urgent"))
     fleet = stage.fleet(
         http=sink,
         worker={"lease": lease, "concurrency": 20},
@@ -80,7 +80,7 @@ def last_chances(stage: Stage) -> None:
     lease = stage.pick(reduced=2.0, full=5.0)
     sink = stage.http_sink(idempotent=False)
     sink.behave = lambda request: Reply(503) if request.number == 1 else Silence()
-    stage.ledger.acknowledge(enqueue(stage.url, count, channel="push"))
+    stage.ledger.acknowledge(enqueue(stage.url, count, channel="http"))
     fleet = stage.fleet(
         http=sink,
         worker={"lease": lease, "concurrency": count, "prefetch": 2 * count},

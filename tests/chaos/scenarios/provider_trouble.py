@@ -22,7 +22,7 @@ _DAY = 24 * 3600.0
 _USED = """
 SELECT max(used), sum(used) FROM (
     SELECT count(*) FILTER (WHERE outcome IN ('retry', 'dead', 'ambiguous')) AS used
-    FROM outbox.attempts JOIN outbox.notifications n ON n.id = notification_id AND n.channel = 'push'
+    FROM outbox.attempts JOIN outbox.notifications n ON n.id = notification_id AND n.channel = 'http'
     GROUP BY notification_id
 ) each
 """
@@ -45,7 +45,7 @@ def provider_outage(stage: Stage) -> None:
         healthy = _spell(stage, seconds)
         stage.say("the provider refuses connections")
         stage.background.run(down.close())
-        stage.ledger.acknowledge(enqueue(stage.url, backlog, channel="push"))
+        stage.ledger.acknowledge(enqueue(stage.url, backlog, channel="http"))
         began = time.time()
         time.sleep(seconds)
         stage.say("it answers 503")
@@ -102,7 +102,7 @@ def told_when(stage: Stage) -> None:
     kinds = {
         str(identity): kind
         for kind in told
-        for identity in enqueue(stage.url, each, channel="push", recipient=f"{kind}@example.org")
+        for identity in enqueue(stage.url, each, channel="http", recipient=f"{kind}@example.org")
     }
     first: dict[str, float] = {}
 

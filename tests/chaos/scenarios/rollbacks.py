@@ -137,7 +137,7 @@ _WAYS: Sequence[tuple[Callable[[Customer, Conn], None], float]] = (
 
 
 def _draft(label: str) -> dict[str, Any]:
-    return {"channel": "push", "recipient": label, "group_key": label}
+    return {"channel": "http", "recipient": label, "group_key": label}
 
 
 @scenario(17, "half of the business transactions are rolled back")

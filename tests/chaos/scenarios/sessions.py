@@ -46,7 +46,7 @@ def watched_transactions(stage: Stage) -> None:
     sink.behave = behave
     fleet = stage.fleet(http=sink)
     workers = fleet.start(stage.pick(reduced=1, full=_WORKERS), ready=True)
-    with Activity(stage.url) as activity, stage.application(rate=rate, channels={"push": 1}) as application:
+    with Activity(stage.url) as activity, stage.application(rate=rate, channels={"http": 1}) as application:
         time.sleep(seconds)
         application.finish()
         stage.settle(timeout=30)
@@ -98,7 +98,7 @@ def terminated_sessions(stage: Stage) -> None:
     sink = stage.http_sink()
     fleet = stage.fleet(http=sink, worker={"lease": "2s"})
     workers = fleet.start(stage.pick(reduced=1, full=_WORKERS), ready=True)
-    with Activity(stage.url) as activity, stage.application(rate=rate, channels={"push": 1}) as application:
+    with Activity(stage.url) as activity, stage.application(rate=rate, channels={"http": 1}) as application:
         wait_until(lambda: application.enqueued > rate // 2)
         began = application.enqueued, len(stage.ledger.deliveries)
         with Terminator(stage.url, 10, stage.random) as terminator:

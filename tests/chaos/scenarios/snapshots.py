@@ -32,7 +32,7 @@ _LOOK_EVERY = 0.05
 # In no order, so that each of them costs a visit to another page, as those that were claimed and settled do.
 _LITTER = """
 INSERT INTO outbox.queue (id, run_at, priority, channel)
-SELECT id, now() - random() * interval '1 second', 5, 'push' FROM litter
+SELECT id, now() - random() * interval '1 second', 5, 'http' FROM litter
 """
 _MARGIN = 0.2  # seconds around the moment when the snapshot was taken
 
@@ -86,7 +86,7 @@ class Consumer:
         return quantiles(took, n=round(1 / share))[-1]
 
     def _run(self) -> None:
-        way = route(Recorder(self._deliver), channel="push")
+        way = route(Recorder(self._deliver), channel="http")
         way.listener = self._listen
         self._loop.run_until_complete(worker(self._stage.url, way).run(self._stop))
 
@@ -108,7 +108,7 @@ def held_snapshots(stage: Stage) -> None:
     read = stage.pick(reduced=held / 2, full=120.0)
     dead = stage.pick(reduced=40_000, full=0)
     share = stage.pick(reduced=0.05, full=0.01)  # of few claims, one in a hundred is the first to look at everything
-    with Consumer(stage) as consumer, stage.application(rate=rate, channels={"push": 1}) as application:
+    with Consumer(stage) as consumer, stage.application(rate=rate, channels={"http": 1}) as application:
         stage.say("without a snapshot")
         warm = time.monotonic() + alone / 3
         time.sleep(alone)

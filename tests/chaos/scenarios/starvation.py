@@ -62,7 +62,7 @@ class Traffic:
     async def run(self, seconds: float) -> None:
         """Run it beside one worker, for so long and until all of it is sent."""
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        way = route(self._provider, channel="push")
+        way = route(self._provider, channel="http")
         working = asyncio.create_task(worker(self._url, way, concurrency=_CONCURRENCY).run(stop))
         ends = time.monotonic() + seconds
         with psycopg.connect(self._url) as conn:
@@ -98,7 +98,7 @@ class Traffic:
     def _top_up(self, conn: psycopg.Connection[Any]) -> None:
         missing = _WAITING - (self._enqueued - self._provider.taken)
         levels = ["bulk" if self._random.random() < self._bulk else "urgent" for _ in range(missing)]
-        drafts = [{"channel": "push", "recipient": "x", "priority": level} for level in levels]
+        drafts = [{"channel": "http", "recipient": "x", "priority": level} for level in levels]
         made = outbox.enqueue_many(conn, drafts)
         conn.commit()
         now = time.monotonic()
