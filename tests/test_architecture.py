@@ -34,6 +34,7 @@ FLOORS = (
 RESERVED = {
     "aiosmtplib": {"outbox.channels"},
     "alembic": {"outbox.migrate"},
+    "httpcore": {"outbox.channels"},
     "httpx": {"outbox.channels"},
     "jinja2": {"outbox.render", "outbox.sandbox"},
     "prometheus_client": {"outbox.metrics"},

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
+from outbox.channels.settings import HttpSettings
 from outbox.errors import (
     Ambiguous,
     DeliveryError,
@@ -30,7 +31,8 @@ from outbox.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.channels.settings import HttpSettings
+    from outbox.channels.guard import Guard
+    from outbox.channels.settings import ConnectionSettings
 
 # They log URLs and headers, where APIs have their secrets. Whoever wants that all the same sets a level afterwards.
 for _chatty in ("httpx", "httpcore", "hpack"):
@@ -113,23 +115,31 @@ class Client:
 
     def __init__(
         self,
-        settings: HttpSettings,
+        settings: ConnectionSettings,
         *,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         http2: bool = False,
+        guard: Guard | None = None,
     ) -> None:
-        """`headers` go with every request; `auth` is a user and password for Basic authentication."""
+        """`headers` go with every request; `auth` is a user and password for Basic authentication.
+
+        A `guard` makes the connections where strangers say where to: then the environment's proxies are not used.
+        """
         self._timeout = settings.timeout
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_KEPT_FOR)
         self._client = httpx.AsyncClient(
-            base_url=settings.url,
+            base_url=settings.url if isinstance(settings, HttpSettings) else "",
             auth=auth,
             headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
-            verify=ssl.create_default_context(cafile=settings.ca_file),
+            verify=context,
             timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_KEPT_FOR),
+            limits=limits,
             http2=http2,
             follow_redirects=False,
+            transport=guard.transport(context, limits) if guard else None,
+            trust_env=guard is None,
         )
 
     async def aclose(self) -> None:

@@ -17,17 +17,24 @@ class ProviderSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class HttpSettings(ProviderSettings):
-    """The base for providers with a web API; a subclass gives `url` its default. Durations are seconds, or text.
+class ConnectionSettings(ProviderSettings):
+    """The base for providers that speak HTTP. Durations are seconds, or text.
 
-    - `url` is where the API is: another region, a proxy of your own, or a counterpart for tests.
     - `timeout` bounds a whole request, from the first byte out to the last one in. After it nobody knows whether the
       message was accepted, so impatience makes copies.
     - `connect_timeout` bounds the part before that, where impatience costs nothing but another attempt.
     - `ca_file` has certificates in PEM, instead of the system's.
     """
 
-    url: str = Field(pattern=r"^https?://[!-~]+$", description="a URL that begins with https://")
     timeout: Duration = 30.0
     connect_timeout: Duration = 10.0
     ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
+
+
+class HttpSettings(ConnectionSettings):
+    """The base for providers with a web API; a subclass gives `url` its default.
+
+    `url` is where the API is: another region, a proxy of your own, or a counterpart for tests.
+    """
+
+    url: str = Field(pattern=r"^https?://[!-~]+$", description="a URL that begins with https://")
