@@ -48,7 +48,8 @@ class Route:
     timeouts: Timeouts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.holds = Holds(self.providers)
+        each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
+        self.holds = Holds(self.providers, never_down=each_apart)
         self.timeouts = Timeouts(self.policy.timeout)
 
     async def aclose(self) -> None:

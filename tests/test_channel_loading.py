@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import traceback
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
+from outbox import channels
 from outbox.channels import compose_for, load_provider
 from outbox.check import check
 from outbox.config import load
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+CHANNELS = ", ".join(sorted(found.name for found in iter_modules(channels.__path__) if found.ispkg))
 OWN_CHANNEL = "one of your own needs a provider by its dotted path"
 
 PIGEON = '''
@@ -236,7 +239,7 @@ def test_check_reports_channels_providers_and_templates_together(good: Path) -> 
 
     assert check(load(good, environ={})) == [
         f"{good}: providers.smtp.tls must be 'none', 'starttls' or 'implicit'",
-        f"channels.fax: there is no such channel; known: email ({OWN_CHANNEL})",
+        f"channels.fax: there is no such channel; known: {CHANNELS} ({OWN_CHANNEL})",
         f"channels.email_bulk: there is no such channel; did you mean email? ({OWN_CHANNEL})",
         f"{good}: providers.sntp is in no channel's list of providers",
         f"{good.parent}/templates/welcome/body.txt, line 1: Expected an expression, got 'end of statement block'",

@@ -28,6 +28,10 @@ class Refusal:
     """About so many seconds are asked for."""
 
 
+def _by_url(url: str) -> Mapping[str, Any]:
+    return {"url": url}
+
+
 @dataclass(frozen=True)
 class Counterpart:
     """The provider as its documentation describes it.
@@ -37,7 +41,7 @@ class Counterpart:
     """
 
     settings: Mapping[str, Any]
-    """All but `url`."""
+    """All but what `settings_at` gives."""
     secrets: Sequence[str]
     message: Any
     accept: Callable[[Request], Reply]
@@ -50,3 +54,9 @@ class Counterpart:
     probed: Callable[[Request], Reply] | None = None
     too_many: Mapping[str, Any] = field(default_factory=dict)
     """The body of a 429."""
+    settings_at: Callable[[str], Mapping[str, Any]] = _by_url
+    """The settings by which the provider finds the server at a URL."""
+    message_at: Callable[[str], Any] | None = None
+    """The message for a server at a URL, where it is the message that names it."""
+    statuses: Mapping[int, type[DeliveryError]] = field(default_factory=dict)
+    """What statuses mean where that is not what they mean everywhere."""

@@ -22,7 +22,7 @@ import trustme
 
 from outbox import channels, errors
 from outbox.channels import load_provider
-from outbox.channels.settings import HttpSettings
+from outbox.channels.settings import ConnectionSettings
 from tests import providers as far_sides
 from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
 from tests.providers.server import Act, HangUp, HttpServer, Reply, Silence, Stall
@@ -37,7 +37,7 @@ def _over_http() -> Iterator[str]:
     for found in walk_packages(channels.__path__, channels.__name__ + "."):
         module = import_module(found.name)
         settings = getattr(module, "Settings", None)
-        if hasattr(module, "Provider") and settings is not None and issubclass(settings, HttpSettings):
+        if hasattr(module, "Provider") and settings is not None and issubclass(settings, ConnectionSettings):
             yield ".".join(found.name.split(".")[-2:])
 
 
@@ -52,11 +52,17 @@ class Case:
         self.channel, self.provider = name.split(".")
         self.module = import_module(f"{channels.__name__}.{name}")
         self.far: Counterpart = import_module(f"tests.providers.{self.channel}_{self.provider}").COUNTERPART
+        self.message = self.far.message
+
+    def meaning(self, status: int, elsewhere: type[errors.DeliveryError]) -> type[errors.DeliveryError]:
+        """Return what a status means to this provider, if not what it means elsewhere."""
+        return self.far.statuses.get(status, elsewhere)
 
     @asynccontextmanager
     async def at(self, url: str, **settings: Any) -> AsyncIterator[Provider]:
-        """Open the provider with its API at `url`."""
-        given = {**self.far.settings, "url": url, "timeout": 10, **settings}
+        """Open the provider with its API at `url`, and have the message for it."""
+        given = {**self.far.settings, **self.far.settings_at(url), "timeout": 10, **settings}
+        self.message = self.far.message_at(url) if self.far.message_at else self.far.message
         provider = load_provider(self.channel, self.provider, given)
         try:
             yield provider
@@ -67,7 +73,7 @@ class Case:
         """Return what sending to `url` raises, which must not tell what the message says, nor a secret."""
         async with self.at(url, **settings) as provider:
             with pytest.raises(errors.DeliveryError) as caught:
-                await provider.send(self.far.message, KEY)
+                await provider.send(self.message, KEY)
         told = "".join(traceback.format_exception(caught.value))
         for secret in (CANARY, *self.far.secrets):
             assert secret not in told
@@ -97,7 +103,7 @@ def test_there_are_providers_and_no_counterpart_without_one() -> None:
 
 async def test_a_message_arrives_as_the_documentation_wants_it(case: Case) -> None:
     async with HttpServer(case.far.accept) as server, case.at(server.url) as provider:
-        receipts = [await provider.send(case.far.message, KEY) for _ in range(2)]
+        receipts = [await provider.send(case.message, KEY) for _ in range(2)]
     assert [receipt.provider_message_id for receipt in receipts] == [case.far.receipt] * 2
     assert server.requests[0].body == server.requests[1].body, "every attempt is the same"
 
@@ -122,11 +128,13 @@ async def _check(case: Case, refusal: Refusal) -> None:
 async def test_what_a_status_means_without_a_code_that_is_known(case: Case) -> None:
     known = {302: errors.Misconfigured, 401: errors.Misconfigured, 503: errors.Temporary, 418: errors.Unrecognised}
     for status, means in {**known, 500: errors.Ambiguous, 502: errors.Ambiguous, 504: errors.Ambiguous}.items():
-        assert type(await case.failure_after(Reply(status, b"<h1>oh</h1>"))) is means, status
+        error = await case.failure_after(Reply(status, b"<h1>oh</h1>"))
+        assert type(error) is case.meaning(status, means), status
 
 
 async def test_a_wrong_secret_is_misconfigured(case: Case) -> None:
-    assert type(await case.failure_after(case.far.refused)) is errors.Misconfigured
+    means = case.meaning(case.far.refused.status, errors.Misconfigured)
+    assert type(await case.failure_after(case.far.refused)) is means
 
 
 @pytest.mark.parametrize("as_date", [False, True], ids=["in seconds", "as a date"])
@@ -177,7 +185,7 @@ async def test_a_certificate_of_ones_own_authority_is_taken(case: Case, tmp_path
         HttpServer(case.far.accept, tls=context) as server,
         case.at(server.url, ca_file=tmp_path / "ca.pem") as provider,
     ):
-        assert (await provider.send(case.far.message, KEY)).provider_message_id == case.far.receipt
+        assert (await provider.send(case.message, KEY)).provider_message_id == case.far.receipt
 
 
 @pytest.mark.parametrize(
@@ -203,12 +211,12 @@ async def test_no_answer_after_it_went_out_is_ambiguous(case: Case, act: Act) ->
 async def test_whatever_follows_a_2xx_it_is_accepted(case: Case, act: Act) -> None:
     async with HttpServer(case.far.accept) as server, case.at(server.url, timeout=0.5) as provider:
         server.script.append(act)
-        assert (await provider.send(case.far.message, KEY)).provider_message_id is None
+        assert (await provider.send(case.message, KEY)).provider_message_id is None
 
 
 @pytest.mark.parametrize("act", [Reply(401, b"x" * 10_000_000), Stall(401)], ids=["10 MB", "stalled"])
 async def test_whatever_follows_a_refusal_it_is_refused(case: Case, act: Act) -> None:
-    assert type(await case.failure_after(act, timeout=0.5)) is errors.Misconfigured
+    assert type(await case.failure_after(act, timeout=0.5)) is case.meaning(401, errors.Misconfigured)
 
 
 async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
