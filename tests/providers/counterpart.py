@@ -52,7 +52,7 @@ class Counterpart:
     refusals: Sequence[Refusal]
     """At least one for every row of the provider's table."""
     probed: Callable[[Request], Reply] | None = None
-    too_many: Mapping[str, Any] = field(default_factory=dict)
+    too_many: Any = b""
     """The body of a 429."""
     settings_at: Callable[[str], Mapping[str, Any]] = _by_url
     """The settings by which the provider finds the server at a URL."""
