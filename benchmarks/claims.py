@@ -27,7 +27,8 @@ from outbox.database import Link
 from outbox.devdb import LocalPostgres
 from outbox.outcomes import Sent
 from outbox.queue.claim import claim
-from outbox.queue.settle import Settlement, settle
+from outbox.queue.settle import settle
+from outbox.queue.settlement import Settlement
 from outbox.worker.marks import Marks
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from outbox.devdb import LocalPostgres
 from outbox.migrate import upgrade
 from outbox.outcomes import Sent
 from outbox.queue.claim import claim
-from outbox.queue.settle import Settlement, settle
+from outbox.queue.settle import settle
+from outbox.queue.settlement import Settlement
 from outbox.queue.unblock import unblock
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from outbox.errors import (
     Temporary,
     Throttled,
     Unreachable,
+    Unrecognised,
 )
 from outbox.messages import (
     PRIORITIES,
@@ -61,6 +62,7 @@ __all__ = [
     "Temporary",
     "Throttled",
     "Unreachable",
+    "Unrecognised",
     "Webhook",
     "acancel",
     "aenqueue",

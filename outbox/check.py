@@ -20,7 +20,8 @@ def check(config: Config) -> list[str]:
     What `outbox.config.survey` has refused is not found again. That no database is named is no mistake here: where the
     configuration is checked is often not where the database is.
     """
-    return [*_channels(config), *_unused(config), *_templates(config)]
+    # What a channel lacks is found with each of its providers.
+    return [*dict.fromkeys(_channels(config)), *_unused(config), *_templates(config)]
 
 
 def _channels(config: Config) -> Iterator[str]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from outbox import errors
 from outbox.consent import refusal
 from outbox.errors import clean
-from outbox.events import FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
+from outbox.events import CodeUnknown, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
-from outbox.outcomes import Dead, Failure, Sent
+from outbox.outcomes import Ambiguous, Dead, Failure, Sent
 from outbox.retry import defer, judge, told
 from outbox.timeouts import Timeouts
 
@@ -46,11 +46,19 @@ class Route:
     chance: random.Random = field(default_factory=random.Random)
     holds: Holds = field(init=False)
     timeouts: Timeouts = field(init=False)
+    senders: tuple[str, ...] = field(init=False)
+    """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
     def __post_init__(self) -> None:
         each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
         self.holds = Holds(self.providers, never_down=each_apart)
         self.timeouts = Timeouts(self.policy.timeout)
+        senders = (getattr(provider, "sender", "") for provider in self.providers.values())
+        self.senders = tuple(sender for sender in senders if sender)
+
+    def remembers(self, name: str) -> float:
+        """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
+        return float(getattr(self.providers.get(name), "key_lifetime", 0.0))
 
     async def aclose(self) -> None:
         """Close the providers' connections."""
@@ -61,6 +69,8 @@ class Route:
 async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
     refused = refusal(claimed, time.monotonic() - claimed_at, route.policy)
+    if refused is None:
+        refused = _left_in_doubt(claimed, route)
     if refused is not None:
         return refused
     try:
@@ -75,11 +85,26 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     return await _send(message, claimed, route)
 
 
+def _left_in_doubt(claimed: Claimed, route: Route) -> Outcome | None:
+    """Return the end of what may have been accepted before, where another copy is worse than none, and one could be."""
+    name = _only(claimed, route)
+    if name is None or claimed.age < route.remembers(name):
+        return None
+    words = f"{name} may have accepted it, and would not know it again by now"
+    return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
+
+
+def _only(claimed: Claimed, route: Route) -> str | None:
+    """Return the one provider that may be tried, if there is only one: it knows what it may have accepted before."""
+    return claimed.in_doubt if route.policy.on_ambiguous == "stop" else None
+
+
 async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
     """Try the providers in order; the next one only after an error which proves that the message was not accepted."""
     refused: tuple[str, errors.DeliveryError] | None = None
+    only = _only(claimed, route)
     for name, provider in route.providers.items():
-        if not route.holds.may_try(name, claimed.key):
+        if only not in {None, name} or not route.holds.may_try(name, claimed.key):
             continue
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
@@ -99,6 +124,8 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
 
 def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Route) -> None:
     """Hold the provider, or let it go on, if the error says so."""
+    if isinstance(error, errors.Unrecognised):
+        route.listener(CodeUnknown(route.channel, name, error))
     if isinstance(error, (errors.Rejected, errors.Unreachable)):
         if route.holds.refused(name):
             route.listener(ProviderResumed(route.channel, name))
@@ -121,11 +148,13 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
     if isinstance(last, errors.Temporary) and holds.all_held():
         seconds = max(told(last) or 0.0, seconds)
         return defer(Failure.of(last), claimed, policy, seconds=seconds, provider=name, chance=chance)
-    return judge(last, claimed, policy, name, chance)
+    return judge(last, claimed, policy, name, chance, remembered=route.remembers(name))
 
 
 def _sent(name: str, receipt: Receipt) -> Sent:
     identity = receipt.provider_message_id
+    if receipt.inbox is not None:
+        return Sent(provider=name, inbox=receipt.inbox)
     return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
 
 

@@ -94,9 +94,18 @@ class DeliveryError(OutboxError):
 
 
 class Unreachable(DeliveryError):
-    """This recipient cannot be reached, permanently: dead letter."""
+    """This recipient cannot be reached, permanently: dead letter, and a suppression, so that nobody tries again.
+
+    `sender` is the sender of ours that it is about, if about one only (STOP to a number of ours); `because` is the
+    suppression's reason.
+    """
 
     name = "unreachable"
+
+    def __init__(self, detail: str, *, code: str | None = None, sender: str = "", because: str = "unreachable") -> None:
+        super().__init__(detail, code=code)
+        self.sender = sender
+        self.because = because
 
 
 class Rejected(DeliveryError):

@@ -130,6 +130,15 @@ class ProviderFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeUnknown:
+    """A provider refused a message with a code that its table does not have."""
+
+    channel: str
+    provider: str
+    error: DeliveryError
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A settlement of `count` outcomes was written after `seconds`; `stale` of them were no longer ours to decide."""
 
@@ -214,6 +223,7 @@ Event: TypeAlias = (
     | ProviderHeld
     | ProviderResumed
     | ProviderFailed
+    | CodeUnknown
     | Settled
     | LeaseLost
     | DatabaseLost

@@ -27,6 +27,7 @@ _LEVELS: dict[type[Any], int] = {
     events.ProcessDied: logging.ERROR,
     events.ProcessUnable: logging.ERROR,
     events.ChoreFailed: logging.WARNING,
+    events.CodeUnknown: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
     events.LeaseLost: logging.WARNING,
     events.LoopBlocked: logging.WARNING,
@@ -80,6 +81,8 @@ def _sentence(event: Event) -> str:
         case events.Settled(count, stale, seconds):
             late = f", {stale} too late to count" if stale else ""
             return f"settled {count} in {seconds * 1000:.0f} ms{late}"
+        case events.CodeUnknown(channel, provider, error):
+            return f"{channel}: {provider} refused with a code that its table lacks: {error}"
         case events.ProviderHeld(channel, provider, seconds, error):
             return f"{channel}: {provider} refuses us or is down, held for {seconds:.3g} s, then probed: {error}"
         case _:

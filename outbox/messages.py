@@ -98,6 +98,8 @@ class Sms(NamedTuple):
 
     recipient: str
     text: str
+    expires_in: float | None = None
+    """Seconds after which it is worth nothing any more."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -151,7 +153,26 @@ class Chat(NamedTuple):
         return f"Chat({self.recipient!r})"
 
 
+class InApp(NamedTuple):
+    """What a person will see in the application: `recipient` is whoever the application says, such as user:42."""
+
+    recipient: str
+    title: str
+    body: str = ""
+    url: str | None = None
+    category: str = ""
+    data: Mapping[str, Any] = _NOTHING
+
+    def __repr__(self) -> str:
+        """Show whom it is for, but not what it says."""
+        return f"InApp({self.recipient!r}, category={self.category!r})"
+
+
 class Receipt(NamedTuple):
-    """A provider's acceptance: its own id for the message, if it gave one."""
+    """A provider's acceptance: its own id for the message, if it gave one.
+
+    `inbox` is for the settlement to write, in the same transaction as the acceptance.
+    """
 
     provider_message_id: str | None = None
+    inbox: InApp | None = None

@@ -7,10 +7,11 @@ ends, or it is due again after `delay` seconds. A `reason` means that it ends as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from outbox.errors import DeliveryError
+    from outbox.messages import InApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ class Failure:
         return cls(error.name, error.code, error.detail)
 
 
+class Suppression(NamedTuple):
+    """That the recipient must not be contacted from now on, and why; by `sender` alone, if that is one of ours."""
+
+    reason: str
+    sender: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The base: `delay` None ends the notification, a `reason` makes it a dead letter, `provider` is who was tried."""
@@ -39,6 +47,9 @@ class Outcome:
     delay: float | None = None
     reason: str | None = None
     provider_message_id: str | None = None
+    suppression: Suppression | None = None
+    inbox: InApp | None = None
+    """What the settlement is to write into the recipient's inbox."""
 
     @property
     def used(self) -> bool:

@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from outbox import errors
+from outbox.errors import clean
 from outbox.holds import HOLD
-from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry
+from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
 
 if TYPE_CHECKING:
     from random import Random
@@ -19,13 +20,25 @@ LONGEST_TOLD = 24 * 3600.0
 
 
 def judge(
-    error: errors.DeliveryError, claimed: Claimed, policy: ChannelConfig, provider: str | None, chance: Random
+    error: errors.DeliveryError,
+    claimed: Claimed,
+    policy: ChannelConfig,
+    provider: str | None,
+    chance: Random,
+    *,
+    remembered: float = 0.0,
 ) -> Outcome:
-    """Turn a delivery error into the outcome that its class, the attempts had, and the channel's policy ask for."""
+    """Turn a delivery error into the outcome that its class, the attempts had, and the channel's policy ask for.
+
+    `remembered` is for how many seconds the provider knows a message again by its key, and takes it once only.
+    """
     failure = Failure.of(error)
     attempt = claimed.attempt + 1
     match error:
-        case errors.Unreachable() | errors.Rejected():
+        case errors.Unreachable(sender=sender, because=because):
+            suppression = Suppression(clean(because, 100), sender)
+            return Dead(provider=provider, failure=failure, reason=error.name, suppression=suppression)
+        case errors.Rejected():
             return Dead(provider=provider, failure=failure, reason=error.name)
         case errors.Misconfigured():
             return defer(failure, claimed, policy, seconds=HOLD, provider=provider, chance=chance)
@@ -35,10 +48,12 @@ def judge(
             # Deliveries did not fail, so it is the claims that came to nothing that set the pace.
             delay = told(error) or backoff(claimed.claim - claimed.attempt, policy, chance)
             return Deferred(provider=provider, failure=failure, delay=delay)
-        case errors.Ambiguous() if policy.on_ambiguous == "stop" or attempt >= policy.max_attempts:
-            return Ambiguous(provider=provider, failure=failure, reason="ambiguous")
         case errors.Ambiguous():
-            return Ambiguous(provider=provider, failure=failure, delay=backoff(attempt, policy, chance))
+            delay = backoff(attempt, policy, chance)
+            risky = policy.on_ambiguous == "stop" and claimed.age + delay >= remembered
+            if risky or attempt >= policy.max_attempts:
+                return Ambiguous(provider=provider, failure=failure, reason="in_doubt")
+            return Ambiguous(provider=provider, failure=failure, delay=delay)
         case errors.Unrecognised() if claimed.attempt:
             return Dead(provider=provider, failure=failure, reason="rejected")
         case _ if attempt >= policy.max_attempts:

@@ -10,8 +10,8 @@ import psycopg
 import outbox
 from outbox.outcomes import Failure
 from outbox.queue.claim import claim as claim_statement
-from outbox.queue.settle import Settlement
 from outbox.queue.settle import settle as settle_statement
+from outbox.queue.settlement import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,12 @@ async def claim(
     lease: float = 30,
     channel: str = "email",
     levels: Sequence[int] = EVERY_LEVEL,
+    senders: Sequence[str] = (),
 ) -> list[Claimed]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        return await claim_statement(conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker)
+        return await claim_statement(
+            conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, senders=senders
+        )
 
 
 async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 1) -> bool:

@@ -20,7 +20,8 @@ from outbox.queue.discard import discard
 from outbox.queue.release import release
 from outbox.queue.renew import renew
 from outbox.queue.replay import replay
-from outbox.queue.settle import Settlement, settle
+from outbox.queue.settle import settle
+from outbox.queue.settlement import Settlement
 from outbox.queue.unblock import unblock
 from tests.hands import EVERY_LEVEL
 from tests.model import database

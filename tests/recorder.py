@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Recorder:
     """Remembers what it was given; `behave` may be slow, or raise."""
 
+    key_lifetime = 0.0
+    failing: Exception | None = None
+
     def __init__(self, behave: Callable[[Notification], Awaitable[None]] | None = None) -> None:
         self.sent: list[Notification] = []
         self.keys: list[str] = []
@@ -26,6 +29,8 @@ class Recorder:
 
     async def send(self, message: Notification, key: str) -> Receipt:
         self.keys.append(key)
+        if self.failing is not None:
+            raise self.failing
         if self._behave is not None:
             await self._behave(message)
         self.sent.append(message)

@@ -26,7 +26,7 @@ FLOORS = (
     {"retry", "consent", "holds", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
+    {"inbox", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
 
@@ -46,8 +46,8 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, and many as lines: values, not transitions.
-SHARED_BY_TRANSITIONS = {"outbox.queue.draft", "outbox.queue.bulk"}
+# A notification that is not yet enqueued, many as lines, and how one ended: values, not transitions.
+SHARED_BY_TRANSITIONS = {"outbox.queue.draft", "outbox.queue.bulk", "outbox.queue.settlement"}
 
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CHANNELS = ", ".join(sorted(found.name for found in iter_modules(channels.__path__) if found.ispkg))
 OWN_CHANNEL = "one of your own needs a provider by its dotted path"
 
 PIGEON = '''
@@ -236,10 +235,11 @@ def test_check_reports_channels_providers_and_templates_together(good: Path) -> 
         + '[channels.email_bulk]\nproviders = ["smtp"]\n'
     )
     (good.parent / "templates/welcome/body.txt").write_text("{% if %}")
+    known = ", ".join(sorted(found.name for found in iter_modules(channels.__path__) if found.ispkg))
 
     assert check(load(good, environ={})) == [
         f"{good}: providers.smtp.tls must be 'none', 'starttls' or 'implicit'",
-        f"channels.fax: there is no such channel; known: {CHANNELS} ({OWN_CHANNEL})",
+        f"channels.fax: there is no such channel; known: {known} ({OWN_CHANNEL})",
         f"channels.email_bulk: there is no such channel; did you mean email? ({OWN_CHANNEL})",
         f"{good}: providers.sntp is in no channel's list of providers",
         f"{good.parent}/templates/welcome/body.txt, line 1: Expected an expression, got 'end of statement block'",

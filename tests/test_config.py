@@ -78,6 +78,12 @@ def test_a_channel_has_defaults_for_all_but_its_providers(file: Path) -> None:
     assert (email.max_age, email.timeout) == (3 * 86_400, 15 * 60)
 
 
+@pytest.mark.parametrize(("said", "means"), [("", "stop"), ('on_ambiguous = "retry"', "retry")])
+def test_a_text_message_in_doubt_is_not_repeated_unless_one_says_so(file: Path, said: str, means: str) -> None:
+    file.write_text(f'[channels.sms]\nproviders = ["twilio"]\n{said}')
+    assert load(file, environ={}).channels["sms"].on_ambiguous == means
+
+
 def test_the_file_here_is_read_without_being_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     assert load(environ={}).source == file

@@ -19,7 +19,7 @@ UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 SECRET = "the password is tiramisu"
 HOSTILE = Failure("temporary", "451", "[bold red]try[/] later :smile:")
 EXHAUSTED = Dead(provider="smtp", failure=HOSTILE, reason="exhausted")
-UNSURE = Ambiguous(provider="smtp", failure=Failure("ambiguous", None, "lost after DATA"), reason="ambiguous")
+UNSURE = Ambiguous(provider="smtp", failure=Failure("ambiguous", None, "lost after DATA"), reason="in_doubt")
 
 
 def listed(url: str, *arguments: str) -> list[dict[str, Any]]:
@@ -240,7 +240,7 @@ class TestReplay:
         assert json.loads(run(database_url, "dead-letters", "replay", "--all", "--dry-run", "--json").stdout) == {
             "would_replay": 2,
             "by_channel": {"email": 1, "sms": 1},
-            "by_reason": {"rejected": 1, "ambiguous": 1},
+            "by_reason": {"rejected": 1, "in_doubt": 1},
             "anew": 0,
             "ambiguous": 1,
             "expired": 0,
@@ -262,7 +262,7 @@ class TestReplay:
         assert said.stdout.splitlines() == [
             "would replay 5 dead letters, the last of them due in 2s",
             "  by channel: email 4, sms 1",
-            "  by reason: rejected 3, ambiguous 1, exhausted 1",
+            "  by reason: rejected 3, in_doubt 1, exhausted 1",
             "  1 of them anew, under new ids: retention has dropped the notifications, the copies remain",
             "  1 of them may have been delivered already: nobody could know when they were given up",
             "  1 of them are past their expires_at, and would end as expired, unsent",

@@ -98,6 +98,31 @@ async def test_no_other_provider_is_tried_when_it_may_have_been_accepted_or_neve
     assert not any(isinstance(event, events.FailedOver) for event in seen)
 
 
+async def test_a_code_that_nobody_knows_is_told_of_and_the_next_provider_tried() -> None:
+    seen: list[Event] = []
+    first, second = failing(errors.Unrecognised("what?", code="400 29999")), Recorder()
+    assert isinstance(await attempt(route(first, second, events=seen)), Sent)
+    (told,) = [event for event in seen if isinstance(event, events.CodeUnknown)]
+    assert (told.provider, told.error.code) == ("recorder0", "400 29999")
+
+
+async def test_what_another_may_have_accepted_goes_to_nobody_else_where_a_copy_is_worse_than_none() -> None:
+    first, second = Recorder(), Recorder()
+    to = route(first, second, on_ambiguous="stop")
+    stays = await attempt(to, claimed(claim=2, in_doubt="recorder0"))
+    assert (type(stays), stays.reason, stays.used) == (Ambiguous, "in_doubt", False)
+    assert first.keys == second.keys == []
+
+    first.key_lifetime = 60.0
+    assert isinstance(await attempt(to, claimed(claim=2, in_doubt="recorder0")), Sent)
+    assert isinstance(await attempt(to, claimed(claim=2, in_doubt="recorder0", age=61)), Ambiguous)
+    assert (len(first.keys), second.keys) == (1, [])
+
+    first.failing = errors.Temporary("busy")
+    assert isinstance(await attempt(to, claimed(claim=2, in_doubt="recorder0")), Retry)
+    assert second.keys == []
+
+
 async def test_a_provider_that_refuses_us_is_held_and_probed_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holds, "HOLD", 0.2)
     seen: list[Event] = []

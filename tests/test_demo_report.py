@@ -141,5 +141,5 @@ def test_a_dead_letter_that_the_mail_server_never_refused_breaks_it() -> None:
 
 def test_a_dead_letter_that_says_it_may_have_come_holds_though_it_came() -> None:
     truth = _truth()
-    in_doubt = _notification(0, "ambiguous", state="dead", dead_reason="ambiguous")
+    in_doubt = _notification(0, "ambiguous", state="dead", dead_reason="in_doubt")
     assert _broken(replace(truth, notifications=[in_doubt, *truth.notifications[1:]])) == []

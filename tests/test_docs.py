@@ -219,6 +219,21 @@ async def test_the_page_about_ordering_is_right(cloned_url: str) -> None:
     assert [notification.template for notification in recorder.sent] == ["confirmed", "paid", "shipped"]
 
 
+def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> None:
+    enqueues, shows = blocks("docs/inapp.md", "python")
+    (example,) = blocks("docs/inapp.md", "toml")
+    (tmp_path / "outbox.toml").write_text(example)
+    assert check(config.load(tmp_path / "outbox.toml", environ={})) == []
+    with psycopg.connect(cloned_url) as conn:
+        exec(enqueues, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+        conn.commit()
+        worker = run(cloned_url, "worker", "--channel", "inapp", "--config", str(tmp_path / "outbox.toml"), "--drain")
+        assert worker.exit_code == 0
+        exec(shows, {"conn": conn})  # noqa: S102 - our own page
+    marked = "SELECT title, seen_at < read_at, read_at < archived_at FROM outbox.inbox"
+    assert rows(cloned_url, marked) == [("Shipped", True, True)]
+
+
 @pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md"])
 def test_the_commands_on_the_pages_run(page: str, cloned_url: str) -> None:
     for line in "".join(blocks(page, "bash")).splitlines():

@@ -257,7 +257,7 @@ class TestEnded:
                 "because every attempt failed (smtp said 451 4.7.1",
             ),
             (
-                Ambiguous(provider="smtp", failure=Failure("ambiguous", None, "lost after DATA"), reason="ambiguous"),
+                Ambiguous(provider="smtp", failure=Failure("ambiguous", None, "lost after DATA"), reason="in_doubt"),
                 "because it may have been delivered, and nobody can know (smtp said lost after DATA).",
             ),
         ],

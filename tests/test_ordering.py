@@ -16,8 +16,8 @@ from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Retry, 
 from outbox.queue import enqueue_many
 from outbox.queue.release import release
 from outbox.queue.replay import replay
-from outbox.queue.settle import Settlement
 from outbox.queue.settle import settle as settle_statement
+from outbox.queue.settlement import Settlement
 from outbox.queue.unblock import START, unblock
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.recorder import Recorder, drain, route
@@ -37,7 +37,7 @@ ENDS: list[Outcome] = [
     Dead(provider="smtp", failure=REFUSED, reason="rejected"),
     Expired(failure=Failure("expired", None, "late")),
     Suppressed(failure=Failure("suppressed", None, "unsubscribed")),
-    Ambiguous(provider="smtp", failure=TROUBLE, reason="ambiguous"),
+    Ambiguous(provider="smtp", failure=TROUBLE, reason="in_doubt"),
 ]
 DELAYS: list[Outcome] = [
     Retry(provider="smtp", failure=TROUBLE, delay=60),

@@ -16,7 +16,8 @@ from outbox.outcomes import Dead, Retry, Sent
 from outbox.queue.claim import CLAIM, Claimed, claim
 from outbox.queue.release import RELEASE, release
 from outbox.queue.renew import RENEW, STILL_OURS
-from outbox.queue.settle import SETTLE, SETTLE_SENT, Settlement, settle
+from outbox.queue.settle import SETTLE, SETTLE_SENT, settle
+from outbox.queue.settlement import Settlement
 from tests.hands import EVERY_LEVEL, TROUBLE, rows
 
 if TYPE_CHECKING:

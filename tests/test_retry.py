@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outbox import errors
 from outbox.config import ChannelConfig
-from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry
+from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry, Suppression
 from outbox.queue.claim import Claimed
 from outbox.retry import LONGEST_TOLD, backoff, judge
 
@@ -75,13 +75,36 @@ def test_throttles_without_a_hint_back_off_by_the_claims_that_came_to_nothing() 
     assert delays == [1, 10, 120, 120]
 
 
+def test_whom_an_error_is_about_is_suppressed_and_nobody_else() -> None:
+    assert judged(errors.Unreachable("no such user")).suppression == Suppression("unreachable")
+    stop = errors.Unreachable("STOP", sender="+447700900999", because="opted out")
+    assert judged(stop).suppression == Suppression("opted out", "+447700900999")
+    assert judged(errors.Rejected("spam")).suppression is None
+
+
+def test_a_code_that_nobody_knows_is_tried_once_more_and_then_taken_for_a_rejection() -> None:
+    error = errors.Unrecognised("what?", code="418 99")
+    assert isinstance(judged(error), Retry)
+    again = judged(error, attempt=1)
+    assert (type(again), again.reason, again.suppression) == (Dead, "rejected", None)
+
+
 def test_an_ambiguous_error_is_retried_or_stopped_by_policy() -> None:
     error = errors.Ambiguous("lost after the dot")
     assert judged(error) == Ambiguous(provider="smtp", failure=judged(error).failure, delay=1)
     last = judged(error, attempt=2)
-    assert (type(last), last.delay, last.reason) == (Ambiguous, None, "ambiguous")
+    assert (type(last), last.delay, last.reason) == (Ambiguous, None, "in_doubt")
     stopped = judged(error, POLICY.model_copy(update={"on_ambiguous": "stop"}))
-    assert (type(stopped), stopped.delay, stopped.reason) == (Ambiguous, None, "ambiguous")
+    assert (type(stopped), stopped.delay, stopped.reason) == (Ambiguous, None, "in_doubt")
+
+
+@pytest.mark.parametrize(("age", "delay"), [(0, 1), (DAY - 2, 1), (DAY - 1, None)])
+def test_what_is_stopped_in_doubt_is_retried_while_the_provider_knows_it_by_its_key(
+    age: float, delay: float | None
+) -> None:
+    policy = POLICY.model_copy(update={"on_ambiguous": "stop"})
+    outcome = judge(errors.Ambiguous("lost"), claimed(age=age), policy, "resend", Random(1), remembered=DAY)
+    assert (outcome.delay, outcome.reason) == (delay, None if delay else "in_doubt")
 
 
 @given(

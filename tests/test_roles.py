@@ -47,7 +47,8 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     },
     "worker": {
         "notifications": READS,
-        "suppressions": READS,
+        "suppressions": WRITES,
+        "inbox": {"SELECT", "INSERT"},
         "partitions": READS,
         "queue": {"SELECT", "UPDATE", "DELETE"},
         "attempts": WRITES,
@@ -65,7 +66,9 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     "auditor": {
         "notifications": {f"SELECT {column.name}" for column in schema.notifications.c if column.name not in MESSAGE},
         "dead_letters": {f"SELECT {column.name}" for column in schema.dead_letters.c if column.name not in MESSAGE},
-        "inbox": {f"SELECT {column.name}" for column in schema.inbox.c if column.name not in {"title", "body", "data"}},
+        "inbox": {
+            f"SELECT {column.name}" for column in schema.inbox.c if column.name not in {"title", "body", "data", "url"}
+        },
         "idempotency_keys": {
             f"SELECT {column.name}" for column in schema.idempotency_keys.c if column.name != "digest"
         },

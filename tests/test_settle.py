@@ -3,7 +3,18 @@ from __future__ import annotations
 import pytest
 
 from outbox.errors import clean
-from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Outcome, Retry, Sent, Suppressed
+from outbox.outcomes import (
+    Ambiguous,
+    Dead,
+    Deferred,
+    Expired,
+    Failure,
+    Outcome,
+    Retry,
+    Sent,
+    Suppressed,
+    Suppression,
+)
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 
 REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
@@ -19,7 +30,7 @@ REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
         (Suppressed(failure=Failure("suppressed", None, "unsubscribed")), "suppressed", 0),
         (Expired(failure=Failure("expired", None, "1.0 s late")), "expired", 0),
         (Ambiguous(provider="smtp", failure=TROUBLE, delay=60), "retrying", 1),
-        (Ambiguous(provider="smtp", failure=TROUBLE, reason="ambiguous"), "dead", 1),
+        (Ambiguous(provider="smtp", failure=TROUBLE, reason="in_doubt"), "dead", 1),
     ],
     ids=lambda value: value.name if isinstance(value, Outcome) else None,
 )
@@ -80,6 +91,55 @@ async def test_a_dead_letter_is_a_copy_that_stands_alone(database_url: str) -> N
     )  # fmt: skip
 
 
+async def test_who_may_have_accepted_it_is_told_to_the_next_claim(database_url: str) -> None:
+    enqueue(database_url)
+    for provider in ("smtp", "resend", None):
+        (one,) = await claim(database_url)
+        await settle(database_url, one, Ambiguous(provider=provider or "smtp", failure=TROUBLE, delay=0))
+    assert one.in_doubt == "resend"
+
+
+UNTIL_YESTERDAY = "INSERT INTO outbox.suppressions (channel, recipient, reason, until) VALUES ('email', %s, 'x', now())"
+
+
+async def test_who_cannot_be_reached_is_not_contacted_again(database_url: str) -> None:
+    rows(database_url, UNTIL_YESTERDAY, "user1@example.org")
+    enqueue(database_url, recipient="User0@example.org")
+    enqueue(database_url, recipient="user1@example.org")
+    why = Suppression("unreachable")
+    for one in await claim(database_url):
+        await settle(database_url, one, Dead(provider="smtp", failure=REFUSED, reason="unreachable", suppression=why))
+    kept = "SELECT channel, recipient, topic, sender, reason, source, until FROM outbox.suppressions ORDER BY recipient"
+    assert rows(database_url, kept) == [
+        ("email", f"user{number}@example.org", "", "", "unreachable", "smtp 550 5.1.1", None) for number in range(2)
+    ]
+    enqueue(database_url)
+    (again,) = await claim(database_url)
+    assert again.suppression is not None
+    assert again.suppression.startswith("unreachable, since ")
+
+
+async def test_who_refuses_one_sender_is_contacted_by_the_others(database_url: str) -> None:
+    enqueue(database_url, 2, channel="sms", recipient="+447700900001")
+    why = Suppression("opted out", sender="+447700900999")
+    for one in await claim(database_url, channel="sms"):
+        await settle(database_url, one, Dead(provider="twilio", failure=REFUSED, reason="unreachable", suppression=why))
+    enqueue(database_url, 2, channel="sms", recipient="+447700900001")
+    for senders, suppressed in ((["+447700900998"], False), (["+447700900999"], True)):
+        (one,) = await claim(database_url, channel="sms", limit=1, senders=senders)
+        assert (one.suppression is not None) is suppressed
+
+
+async def test_a_verdict_that_comes_too_late_suppresses_nobody(database_url: str) -> None:
+    enqueue(database_url)
+    (stale,) = await claim(database_url, worker=1)
+    expire_leases(database_url)
+    await claim(database_url, worker=2)
+    dead = Dead(provider="smtp", failure=REFUSED, reason="unreachable", suppression=Suppression("unreachable"))
+    assert not await settle(database_url, stale, dead, worker=1)
+    assert rows(database_url, "SELECT 1 FROM outbox.suppressions") == []
+
+
 async def test_a_failure_of_a_claim_that_was_taken_over_changes_nothing(database_url: str) -> None:
     enqueue(database_url)
     (stale,) = await claim(database_url, worker=1)
@@ -113,6 +173,7 @@ async def test_what_is_recorded_as_sent_is_told_to_the_next_claim(database_url: 
     assert await settle(database_url, fresh, Retry(provider="smtp", failure=TROUBLE, delay=0), worker=2)
     (next_one,) = await claim(database_url, worker=2)
     assert [one.sent_by for one in (stale, fresh, next_one)] == [None, None, 1]
+    assert next_one.in_doubt is None
     assert await settle(database_url, next_one, Suppressed(failure=TROUBLE), worker=2)
     assert rows(database_url, "SELECT state, attempts FROM outbox.status") == [("sent", 1)]
     assert rows(database_url, "SELECT 1 FROM outbox.queue") == []

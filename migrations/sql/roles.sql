@@ -33,9 +33,10 @@ GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbo
 GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older.
-GRANT SELECT ON outbox.notifications, outbox.suppressions, outbox.partitions TO outbox_worker;
+GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
+GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
-GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.chores TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
                           outbox.delete_expired, outbox.delete_expired_keys TO outbox_worker;
@@ -55,7 +56,7 @@ BEGIN
         WHERE a.attrelid IN ('outbox.notifications'::regclass, 'outbox.dead_letters'::regclass, 'outbox.inbox'::regclass,
                              'outbox.idempotency_keys'::regclass)
           AND a.attnum > 0 AND NOT a.attisdropped
-          AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'digest'])
+          AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'url', 'digest'])
         GROUP BY a.attrelid
     LOOP
         EXECUTE format('GRANT SELECT (%s) ON %s TO outbox_auditor', told.columns, told.object);

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from outbox.render import Templates
 
 GROUP = "outbox.channels"
+EXTRAS = {"phonenumbers": "sms"}
+"""Modules that only some channels need, and the extra of ours that installs each."""
 
 
 class Provider(Protocol):
@@ -64,10 +66,13 @@ def compose_for(channel: str) -> Callable[[Notification, Templates], Any]:
     """Return the function that makes a channel's message from a notification.
 
     A channel that is not one of ours has nothing to compose with: its providers are given the notification itself.
+
+    Raises:
+        ConfigError: the channel needs a module that is not installed.
     """
     if channel not in _channels():
         return _as_it_is
-    compose: Callable[[Notification, Templates], Any] = import_module(f"{__name__}.{channel}").compose
+    compose: Callable[[Notification, Templates], Any] = _package(channel).compose
     return compose
 
 
@@ -79,19 +84,23 @@ def _channels() -> list[str]:
     return [found.name for found in iter_modules(__path__) if found.ispkg]
 
 
+def _package(channel: str) -> ModuleType:
+    return _imported(f"{__name__}.{channel}", f"channels.{channel}")
+
+
 def _provider_module(channel: str, name: str) -> Any:
+    own = _modules(_package(channel)) if channel in _channels() else []
     if "." in name:
-        module = _imported(name, name)
+        module = _imported(name, f"providers.{name}")
         if not _offers(module):
             needs = "two names, Settings (a pydantic model) and Provider"
             raise ConfigError([f"providers.{name}: the module {name} needs {needs}"])
         return module
     package = f"{__name__}.{channel}"
-    own = _modules(package) if channel in _channels() else []
-    if name in own and _offers(module := _imported(f"{package}.{name}", name)):
+    if name in own and _offers(module := _imported(f"{package}.{name}", f"providers.{name}")):
         return module
     for entry in metadata.entry_points(group=GROUP, name=f"{channel}.{name}"):
-        if _offers(module := _imported(entry.module, name)):
+        if _offers(module := _imported(entry.module, f"providers.{name}")):
             return module
     if not own:
         wanted = "one of your own needs a provider by its dotted path"
@@ -101,18 +110,20 @@ def _provider_module(channel: str, name: str) -> Any:
     raise ConfigError([f"providers.{name}: {channel} has no such provider; {nearest(name, known)} ({elsewhere})"])
 
 
-def _modules(package: str) -> list[str]:
-    return [found.name for found in iter_modules(import_module(package).__path__) if not found.name.startswith("_")]
+def _modules(package: ModuleType) -> list[str]:
+    return [found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")]
 
 
-def _imported(path: str, name: str) -> ModuleType:
+def _imported(path: str, section: str) -> ModuleType:
     missing = path
     if all(part.isidentifier() for part in path.split(".")):
         try:
             return import_module(path)
         except ImportError as error:
             missing = error.name or path
-    raise ConfigError([f"providers.{name}: the module {missing} cannot be imported: is it spelt right, and installed?"])
+    extra = EXTRAS.get(missing)
+    advice = f"install outbox[{extra}]" if extra else "is it spelt right, and installed?"
+    raise ConfigError([f"{section}: the module {missing} cannot be imported: {advice}"])
 
 
 def _offers(module: ModuleType) -> bool:

@@ -230,7 +230,8 @@ def error(
     """Return what a refusal means, for the caller to raise: by the provider's `codes`, else by its status.
 
     `code` and `detail` are what the provider calls it; `codes` may name a status as well, as text. A redirect means
-    that `url` is wrong. A 4xx that nobody knows is `Unrecognised`; any other 5xx proves nothing, so it is `Ambiguous`.
+    that `url` is wrong. A 4xx that nobody knows is `Unrecognised`, as is a 2xx whose body refuses; any other 5xx proves
+    nothing, so it is `Ambiguous`.
     """
     status = answer.status
     known = codes or {}
@@ -243,7 +244,7 @@ def error(
 
 
 def _by_hundreds(status: int) -> type[DeliveryError]:
-    return {3: Misconfigured, 4: Unrecognised}.get(status // 100, Ambiguous)
+    return {2: Unrecognised, 3: Misconfigured, 4: Unrecognised}.get(status // 100, Ambiguous)
 
 
 def _seconds(value: str) -> float | None:

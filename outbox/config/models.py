@@ -201,6 +201,15 @@ class Config(Section):
     retention: RetentionConfig = RetentionConfig()
     source: Path | None = None
 
+    @field_validator("channels")
+    @classmethod
+    def _a_text_message_is_sent_once_at_most(cls, channels: Mapping[str, ChannelConfig]) -> Mapping[str, ChannelConfig]:
+        """A second text message costs money, and people: unless the configuration says otherwise, doubt ends it."""
+        sms = channels.get("sms")
+        if sms is None or "on_ambiguous" in sms.model_fields_set:
+            return channels
+        return {**channels, "sms": sms.model_copy(update={"on_ambiguous": "stop"})}
+
     @property
     def database_url(self) -> str:
         """The database's URL in libpq's form, with its password.

@@ -39,7 +39,7 @@ class Tally:
         self.sent = {each.id for each in notifications if each.state == "sent"}
         self.dead = {each.id for each in notifications if each.state == "dead"}
         self.letters = {each.id for each in notifications if each.dead_reason is not None}
-        self.in_doubt = {each.id for each in notifications if each.dead_reason == "ambiguous"}
+        self.in_doubt = {each.id for each in notifications if each.dead_reason == "in_doubt"}
         self.given_up = {each.recipient for each in notifications if each.id in self.dead - self.in_doubt}
 
         self.received = Counter(entry.id for entry in accepted)

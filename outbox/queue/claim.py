@@ -68,6 +68,10 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.
        CASE WHEN c.claim > 1 THEN (  -- a late success that did not end it, because a newer claim was sending it
            SELECT a.claim FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'sent' LIMIT 1
        ) END,
+       CASE WHEN c.claim > 1 THEN (
+           SELECT a.provider FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'ambiguous'
+           ORDER BY a.claim DESC LIMIT 1
+       ) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at
 FROM taken c
@@ -81,7 +85,8 @@ LEFT JOIN LATERAL (
     WHERE (SELECT EXISTS (SELECT FROM outbox.suppressions WHERE channel = %(channel)s))  -- asked once, not once a row
       AND s.channel = %(channel)s
       AND s.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
-      AND s.topic IN ('', coalesce(n.topic, '')) AND (s.until IS NULL OR s.until > now())
+      AND s.topic IN ('', coalesce(n.topic, '')) AND (s.sender = '' OR s.sender = ANY (%(senders)s::text[]))
+      AND (s.until IS NULL OR s.until > now())
     LIMIT 1
 ) s ON true
 WHERE c.id IS NOT NULL
@@ -118,6 +123,8 @@ class Claimed(NamedTuple):
     """Seconds since it was due."""
     sent_by: int | None = None
     """The earlier claim that is recorded as sent, if one is."""
+    in_doubt: str | None = None
+    """The provider that may have accepted it in an earlier attempt, if nobody could know."""
     recipient: str | None = None
     template: str | None = None
     locale: str | None = None
@@ -167,15 +174,24 @@ async def claim(
     worker: int,
     suspects: bool = True,
     ages: Sequence[float | None] = (),
+    senders: Sequence[str] = (),
 ) -> list[Claimed]:
     """Claim at most `limit` due notifications of one channel for `lease` seconds, first by level, then by due time.
 
     `levels` are the priorities to look at, in the order to look at them, each as many seconds back as `ages` says (None
     or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
-    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`.
+    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`. `senders` are ours on
+    this channel, for suppressions that bind one of them.
     """
     asked = parameters(
-        channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, suspects=suspects, ages=ages
+        channel=channel,
+        levels=levels,
+        limit=limit,
+        lease=lease,
+        worker=worker,
+        suspects=suspects,
+        ages=ages,
+        senders=senders,
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
@@ -191,6 +207,7 @@ def parameters(
     worker: int,
     suspects: bool = True,
     ages: Sequence[float | None] = (),
+    senders: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the parameters of `CLAIM`, as `claim` takes them."""
     return {
@@ -202,4 +219,5 @@ def parameters(
         "worker": worker,
         "suspects": suspects,
         "suspicious": SUSPICIOUS,
+        "senders": list(senders),
     }

@@ -8,7 +8,7 @@ already sending.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from outbox.outcomes import Outcome
+    from outbox.queue.settlement import Settlement
 
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
 # primary key, and without ON CONFLICT, which would cost 50 B of WAL a row. A row that moved (its lease was renewed, the
@@ -64,9 +64,10 @@ WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[],
         %(reason)s::text[], %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[],
-        %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[])
+        %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[],
+        %(suppressed)s::text[], %(sender)s::text[])
         AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error,
-              started, finished)
+              started, finished, suppressed, sender)
 ), held AS MATERIALIZED (
     SELECT e.*
     FROM (SELECT * FROM ended ORDER BY id) e
@@ -122,27 +123,26 @@ WITH ended AS MATERIALIZED (
     SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason,
         provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
         error = excluded.error, resolution = NULL, resolved_at = NULL
+), suppressed AS (
+    INSERT INTO outbox.suppressions AS s (channel, recipient, sender, reason, source)
+    SELECT DISTINCT ON (n.channel, n.recipient, h.sender)
+           n.channel, n.recipient, h.sender, h.suppressed, concat_ws(' ', h.provider, h.error_code)
+    FROM held h
+    CROSS JOIN LATERAL (
+        SELECT f.channel, CASE WHEN f.channel = 'email' THEN lower(f.recipient) ELSE f.recipient END AS recipient
+        FROM outbox.notifications f WHERE f.id = h.id LIMIT 1
+    ) n
+    WHERE h.suppressed IS NOT NULL
+    ORDER BY n.channel, n.recipient, h.sender
+    ON CONFLICT (channel, recipient, topic, sender) DO UPDATE
+    SET created_at = excluded.created_at, until = NULL, reason = excluded.reason, source = excluded.source
+    WHERE s.until <= now()
 )
 SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS settled
 FROM ended e
 WHERE (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
    OR (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
 """
-
-
-class Settlement(NamedTuple):
-    """What is to be written about one claim. Times are `time.monotonic()` of this process."""
-
-    key: str
-    """The notification's id, as text."""
-    claim: int
-    attempt: int
-    """Deliveries tried before this claim."""
-    outcome: Outcome
-    started: float
-    finished: float
-    place: str | None = None
-    """Where its row lay when it was claimed, if nothing of ours moved it since."""
 
 
 async def settle(
@@ -186,6 +186,7 @@ def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str,
 def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[Any]]:
     outcomes = [settlement.outcome for settlement in settlements]
     failures = [outcome.failure for outcome in outcomes]
+    suppressions = [outcome.suppression for outcome in outcomes]
     return {
         "id": [settlement.key for settlement in settlements],
         "claim": [settlement.claim for settlement in settlements],
@@ -200,4 +201,6 @@ def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[An
         "error": [failure and failure.detail for failure in failures],
         "started": [now - settlement.started for settlement in settlements],
         "finished": [now - settlement.finished for settlement in settlements],
+        "suppressed": [suppression and suppression.reason for suppression in suppressions],
+        "sender": [suppression.sender if suppression else None for suppression in suppressions],
     }

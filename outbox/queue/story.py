@@ -34,7 +34,8 @@ SELECT statement_timestamp(),
        (SELECT o.id FROM outbox.queue o
         WHERE o.channel = q.channel AND o.ordering_key = q.ordering_key AND o.position < q.position
         ORDER BY o.position LIMIT 1),
-       (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'since ' || CAST(p.created_at AS date))
+       (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'from ' || nullif(p.sender, ''),
+                         'since ' || CAST(p.created_at AS date))
         FROM outbox.suppressions p
         WHERE p.channel = n.channel
           AND p.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END

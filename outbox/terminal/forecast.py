@@ -33,7 +33,7 @@ class Forecast:
         self.channels = Counter(each.channel for each in chosen)
         self.reasons = Counter(each.reason for each in chosen)
         self.anew = sum(each.verdict == "anew" for each in chosen)
-        self.unsure = sum(each.reason == "ambiguous" for each in chosen)
+        self.unsure = sum(each.reason == "in_doubt" for each in chosen)
         self.late = sum(each.is_expired for each in chosen)
         self.skipped = {each.id: each.verdict for each in judged if each.verdict not in {"replay", "anew"}}
 

@@ -17,7 +17,7 @@ _REASONS = {
     "unreachable": "the recipient cannot be reached",
     "exhausted": "every attempt failed",
     "too_old": "it could not be tried for too long",
-    "ambiguous": "it may have been delivered, and nobody can know",
+    "in_doubt": "it may have been delivered, and nobody can know",
     "poison": "its workers vanished too often: it may be what kills them",
 }
 _QUOTED = 300

@@ -14,9 +14,9 @@ from outbox.queue.dead_letters import Selection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CLASSES = ("unreachable", "rejected", "misconfigured", "throttled", "temporary", "ambiguous")
-"""What an error meant: the six classes of `outbox.errors`."""
-REASONS = ("rejected", "unreachable", "exhausted", "too_old", "ambiguous", "poison")
+CLASSES = ("unreachable", "rejected", "misconfigured", "throttled", "temporary", "unrecognised", "ambiguous")
+"""What an error meant: the classes of `outbox.errors`."""
+REASONS = ("rejected", "unreachable", "exhausted", "too_old", "in_doubt", "poison")
 """Why a notification was given up."""
 _UNITS = {"s": 1, "m": 60, "h": 3_600}
 

@@ -165,6 +165,7 @@ class Feeder:
                 worker=self._worker,
                 suspects=with_suspects,
                 ages=self._marks.ages(levels, asked_at),
+                senders=self._route.senders,
             )
 
         self._claiming = True

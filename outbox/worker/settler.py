@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from outbox.database import describe
 from outbox.events import ChoreFailed, Settled
-from outbox.queue.settle import Settlement, settle
+from outbox.queue.deposit import deposit
+from outbox.queue.settle import settle
+from outbox.queue.settlement import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from psycopg import AsyncConnection
 
     from outbox.database import Link
     from outbox.events import Listener
@@ -101,7 +105,7 @@ class Settler:
         started = time.monotonic()
         settlements = [ended.settlement() for ended in batch]
         try:
-            settled, locked = await self._link.run(lambda conn: settle(conn, settlements, worker=self._worker))
+            settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker))
         except (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError) as error:
             await self._write_apart(batch, error)
             return
@@ -152,3 +156,18 @@ class Settler:
             done(lease)
         self._unwritten -= len(batch)
         self._written.set()
+
+
+async def _settle(
+    conn: AsyncConnection[Any], settlements: Sequence[Settlement], worker: int
+) -> tuple[set[str], set[str]]:
+    """Settle each in its way; what was done when the second way fails is done again, and changes nothing."""
+    kept = [one for one in settlements if one.outcome.inbox is not None]
+    if not kept:
+        return await settle(conn, settlements, worker=worker)
+    deposited, locked = await deposit(conn, kept, worker=worker)
+    rest = [one for one in settlements if one.outcome.inbox is None]
+    if not rest:
+        return deposited, locked
+    settled, also_locked = await settle(conn, rest, worker=worker)
+    return deposited | settled, locked | also_locked

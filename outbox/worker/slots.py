@@ -93,5 +93,5 @@ class Slots:
         """Stopped in the middle of a send, by us: no attempt is used, but nobody knows whether it went out."""
         failure = Failure("ambiguous", None, "the worker was stopped while it was being sent")
         if self._route.policy.on_ambiguous == "stop":
-            return Ambiguous(failure=failure, reason="ambiguous")
+            return Ambiguous(failure=failure, reason="in_doubt")
         return Deferred(failure=failure, delay=0.0)

@@ -29,7 +29,7 @@ ENDINGS: list[tuple[outcomes.Outcome, Outcome]] = [
     (outcomes.Dead(**_FAILED, reason="rejected"), Outcome("dead", letter=True)),
     (outcomes.Dead(failure=TROUBLE, reason="poison"), Outcome("dead", used=False, letter=True)),
     (outcomes.Ambiguous(**_FAILED, delay=LONG), Outcome("ambiguous", again="later")),
-    (outcomes.Ambiguous(**_FAILED, reason="ambiguous"), Outcome("ambiguous", letter=True)),
+    (outcomes.Ambiguous(**_FAILED, reason="in_doubt"), Outcome("ambiguous", letter=True)),
     (outcomes.Deferred(failure=TROUBLE, delay=0.0), Outcome("deferred", used=False, again="at once")),
     (outcomes.Deferred(failure=TROUBLE, delay=LONG), Outcome("deferred", used=False, again="later")),
     (outcomes.Expired(failure=TROUBLE), Outcome("expired", used=False)),

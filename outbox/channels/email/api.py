@@ -31,7 +31,7 @@ class EmailSettings(HttpSettings):
 
 
 class Parts(NamedTuple):
-    """One email, as an API takes it: `reply_to` apart from the other `headers`, which are as the notification has them.
+    """One email, as an API takes it: `reply_to` apart from the other `headers`, all ASCII and each in one line.
 
     `message_id` is the one that every attempt has, without angle brackets.
     """
@@ -67,7 +67,7 @@ def parts(message: Email, key: str, sender: str) -> Parts:
         message.text,
         message.html,
         reply_to,
-        {name: value.strip() for name, value in message.headers.items() if not _is_reply_to(name)},
+        {name: _ascii(name, value) for name, value in message.headers.items() if not _is_reply_to(name)},
         f"{key}@{mailbox.domain}",
     )
 
@@ -78,6 +78,13 @@ def shown(mailbox: Mailbox) -> str:
         return mailbox.address
     quoted = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}" <{mailbox.address}>'
+
+
+def _ascii(name: str, value: str) -> str:
+    """Return a header's value as it is, or encoded (RFC 2047) where an API may not do so itself."""
+    if value.isascii():
+        return value.strip()
+    return headers.extra_fields({name: value}).removeprefix(f"{name}:").replace("\r\n", "").strip()
 
 
 def _is_reply_to(name: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PHASE = "connection lost at the final dot"
 _UNCERTAIN = "SELECT count(*) FROM outbox.attempts WHERE outcome = 'ambiguous' AND error LIKE %s"
-_PARKED = "SELECT count(*) FROM outbox.dead_letters WHERE reason = 'ambiguous'"
+_PARKED = "SELECT count(*) FROM outbox.dead_letters WHERE reason = 'in_doubt'"
 
 
 @scenario(14, "a mail server takes messages, and hangs up before it has said so")
@@ -41,7 +41,7 @@ def uncertain_mail(stage: Stage) -> None:
     stage.exactly({2}, "retry: copies of a message", {len(copies) for copies in retried})
     stage.exactly(count, "retry: second copies with identical bytes", sum(len({*copies}) == 1 for copies in retried))
     stage.exactly({1}, "stop: copies of a message", {len(copies) for copies in stopped})
-    stage.exactly(count, "stop: dead letters with the reason ambiguous", _count(stage, _PARKED))
+    stage.exactly(count, "stop: dead letters with the reason in_doubt", _count(stage, _PARKED))
     stage.account()
     stage.ran(f"{count} messages under each policy, every first acceptance unsaid")
 

@@ -1,0 +1,44 @@
+"""The in-app channel: notifications that people see in the application itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from outbox.errors import Rejected
+from outbox.messages import InApp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox.messages import Notification
+    from outbox.render import Templates
+
+
+def compose(notification: Notification, templates: Templates) -> InApp:
+    """Return what a notification shows: from its template (the subject is the title), or its payload.
+
+    Of the payload, `url`, `category` and `data` are taken in both cases, `title` and `body` without a template.
+
+    Raises:
+        Rejected: a template or variable is missing, there is no title, or a value is of the wrong kind; says which.
+    """
+    payload = notification.payload
+    if notification.template is None:
+        title, body = _text(payload, "title"), _text(payload, "body")
+    else:
+        parts = templates.render(notification.template, payload, locale=notification.locale)
+        title, body = parts.get("subject.txt"), parts.get("body.txt")
+    if not title or not title.strip():
+        raise Rejected("the title is missing: the payload's title, or the template's subject.txt")
+    data = payload.get("data") or {}
+    if not isinstance(data, dict):
+        raise Rejected(f"payload: data must be an object, not {type(data).__name__}")
+    url, category = _text(payload, "url"), _text(payload, "category")
+    return InApp(notification.recipient, title.strip(), (body or "").strip(), url, category or "", data)
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str | None:
+    value = payload.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise Rejected(f"payload: {name} must be text, not {type(value).__name__}")
