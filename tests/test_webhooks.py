@@ -15,10 +15,12 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from outbox import errors
+from outbox import errors, holds
 from outbox.channels import load_provider
 from outbox.channels.webhook import compose, standard
 from outbox.channels.webhook.signatures import signed, signer
+from outbox.config import ChannelConfig
+from outbox.deliver import Route
 from outbox.errors import ConfigError, Rejected
 from outbox.messages import Notification, Webhook
 from outbox.render import Templates
@@ -188,6 +190,23 @@ async def test_what_json_cannot_say_is_rejected(data: dict[str, Any]) -> None:
     with pytest.raises(Rejected, match="cannot be said in JSON"):
         await provider.send(Webhook("https://example.org/", "a", data), KEY)
     await provider.aclose()
+
+
+async def test_an_endpoint_that_is_down_keeps_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "LONG", 0.0)
+    provider = standard.Provider(standard.Settings(secrets=[SECRET]))  # type: ignore[arg-type]
+    policy = ChannelConfig(providers=("standard",))
+    route = Route(
+        channel="webhook",
+        policy=policy,
+        compose=lambda it: it,
+        providers={"standard": provider},
+        listener=lambda _: None,
+    )
+    for number in range(100):
+        assert route.holds.failed("standard", f"m{number}", errors.Temporary("down")) is None
+    assert route.holds.may_try("standard", "another")
+    await route.aclose()
 
 
 def notification(**changes: Any) -> Notification:
