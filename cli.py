@@ -235,17 +235,19 @@ def explain(
 
 
 @app.command(rich_help_panel="Look and mend")
-def check(*, config: ConfigFile = None) -> None:
+def check(*, config: ConfigFile = None, live: options.Live = False) -> None:
     """Find every mistake in the configuration, its providers and the templates, without starting or sending anything.
 
-    Exit codes: 0 all is well, 1 there are mistakes, 2 the file that was named is not there.
+    With --live, it connects to the providers, and asks those that can be asked whether they would let us send.
 
-    Example: outbox check --config outbox.toml
+    Exit codes: 0 all is well, 1 there are mistakes or refusals, 2 the file that was named is not there.
+
+    Example: outbox check --config outbox.toml --live
     """
     from outbox.terminal import check as command  # noqa: PLC0415
 
     with readable_errors():
-        raise typer.Exit(command.check(config))
+        raise typer.Exit(command.check(config, live=live))
 
 
 if __name__ == "__main__":

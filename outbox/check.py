@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
-from outbox.channels import load_provider
-from outbox.errors import ConfigError
+from outbox.channels import Probed, load_provider
+from outbox.errors import ConfigError, DeliveryError, Temporary
 from outbox.render import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outbox.config import Config
+
+
+_PATIENCE = 60.0
 
 
 def check(config: Config) -> list[str]:
@@ -22,6 +26,34 @@ def check(config: Config) -> list[str]:
     """
     # What a channel lacks is found with each of its providers.
     return [*dict.fromkeys(_channels(config)), *_unused(config), *_templates(config)]
+
+
+async def probe(config: Config) -> list[tuple[str, str, DeliveryError | None]]:
+    """Ask every provider that can be asked whether it would let us send; send nothing.
+
+    Returns channel, provider and what it answered, None where all is well. The configuration is one without mistakes.
+    """
+    asked = [
+        (channel, name, provider)
+        for channel, settings in config.channels.items()
+        for name in settings.providers
+        if isinstance(provider := load_provider(channel, name, config.providers.get(name, {})), Probed)
+    ]
+    answers = await asyncio.gather(*(_answer(provider) for _, _, provider in asked))
+    return [(channel, name, answer) for (channel, name, _), answer in zip(asked, answers, strict=True)]
+
+
+async def _answer(provider: Any) -> DeliveryError | None:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await provider.probe()
+    except DeliveryError as error:
+        return error
+    except TimeoutError:
+        return Temporary(f"no answer within {_PATIENCE:g} s")
+    finally:
+        await provider.aclose()
+    return None
 
 
 def _channels(config: Config) -> Iterator[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.command_line import run, run_process
+from tests.providers import email_postmark
+from tests.providers.server import HttpServer
+from tests.smtp_server import SmtpServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +134,63 @@ def test_a_file_that_is_not_there_is_misuse(tmp_path: Path) -> None:
     result = run("", "check", "--config", tmp_path / "none.toml")
     assert result.exit_code == 2
     assert "none.toml is not a file" in result.stderr
+
+
+def change(file: Path, words: dict[str, str]) -> None:
+    text = file.read_text(encoding="utf-8")
+    for before, after in words.items():
+        text = text.replace(before, after)
+    file.write_text(text, encoding="utf-8")
+
+
+class TestLive:
+    """It asks the providers, and sends nothing."""
+
+    @pytest.fixture
+    def postmark(self, file: Path) -> Path:
+        file.write_text(
+            f"""
+            [channels.email]
+            providers = ["postmark", "smtp"]
+            [providers.postmark]
+            token = "{email_postmark.TOKEN}"
+            sender = "shop@example.org"
+            url = "http://127.0.0.1:1"
+            [providers.smtp]
+            host = "127.0.0.1"
+            port = 1
+            tls = "none"
+            sender = "shop@example.org"
+            """,
+            encoding="utf-8",
+        )
+        return file
+
+    async def test_each_that_may_be_used_is_told(self, postmark: Path) -> None:
+        async with HttpServer(email_postmark.probed) as api, SmtpServer() as relay:
+            change(postmark, {"http://127.0.0.1:1": api.url, "port = 1\n": f"port = {relay.port}\n"})
+            result = await asyncio.to_thread(run_process, "", "check", "--live", "--config", postmark)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.splitlines()[-2:] == [
+            "✓ provider postmark: email may be sent through it",
+            "✓ provider smtp: email may be sent through it",
+        ]
+        assert relay.accepted == []
+
+    async def test_each_that_may_not_is_told_with_its_reason(self, postmark: Path) -> None:
+        async with HttpServer(email_postmark.probed) as api:
+            change(postmark, {"http://127.0.0.1:1": api.url, email_postmark.TOKEN: "wrong"})
+            result = await asyncio.to_thread(run_process, "", "check", "--live", "--config", postmark)
+        assert result.returncode == 1
+        about_postmark, about_smtp = result.stderr.splitlines()
+        assert about_postmark == (
+            "error: providers.postmark: Misconfigured: 401 10: Request does not contain a valid Server token."
+        )
+        assert about_smtp.startswith("error: providers.smtp: Temporary: ")
+
+    def test_mistakes_come_first(self, postmark: Path) -> None:
+        postmark.write_text(postmark.read_text().replace("port = 1\n", "port = 0\n"))
+        result = run("", "check", "--live", "--config", postmark)
+        assert result.exit_code == 1
+        assert "providers.smtp.port" in result.stderr
+        assert "postmark" not in result.stderr

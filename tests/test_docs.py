@@ -139,11 +139,12 @@ async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
 async def test_the_provider_of_ones_own_delivers_and_refuses(
     tmp_path: Path, cloned_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (program,) = blocks("docs/providers.md", "python")
-    (section,) = blocks("docs/providers.md", "toml")
+    program, function, reader = blocks("docs/adding-a-provider.md", "python")
+    section, of_the_function = blocks("docs/adding-a-provider.md", "toml")
     (tmp_path / "company").mkdir()
     (tmp_path / "company" / "fax.py").write_text(program)
-    (tmp_path / "outbox.toml").write_text(section)
+    (tmp_path / "company" / "modem.py").write_text(function)
+    (tmp_path / "outbox.toml").write_text(section + of_the_function)
     monkeypatch.syspath_prepend(str(tmp_path))
     settings = config.load(tmp_path / "outbox.toml", environ={}, overrides={"database.url": cloned_url})
     assert check(settings) == []
@@ -156,6 +157,13 @@ async def test_the_provider_of_ones_own_delivers_and_refuses(
     assert rows(cloned_url, "SELECT reason, error_code, error FROM outbox.dead_letters") == [
         ("unreachable", "404", "no such number")
     ]
+    numbers = {"+447700900001": "sent", "+14155550100": "dead"}
+    for number in numbers:
+        enqueue(cloned_url, channel="sms", recipient=number, payload={"text": "hello"})
+    await drain(cloned_url, *process.routes(settings, ["sms"], lambda _: None))
+    ended = rows(cloned_url, "SELECT recipient, state FROM outbox.status WHERE channel = 'sms'")
+    assert dict(ended) == numbers
+    exec(reader)  # noqa: S102 - our own page
 
 
 async def test_the_grants_on_the_page_about_roles_are_enough(cloned_url: str) -> None:

@@ -3,18 +3,22 @@
 A channel is a package here with `compose(notification, templates)`, which makes the message. A provider is a module in
 it with two names, `Settings` (a pydantic model) and `Provider(settings)`; making one opens nothing. The name in the
 configuration is the module's; a provider from elsewhere is an entry point `<channel>.<name>` in the group
-`outbox.channels`, or a dotted path to its module.
+`outbox.channels`, or a dotted path to its module, or to a function. Two are there for every channel.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module, metadata
+from inspect import iscoroutinefunction, isroutine
 from pkgutil import iter_modules
-from types import ModuleType, UnionType
-from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin
+from types import ModuleType, SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
+from outbox.channels.functions import Blocking, Function
+from outbox.channels.settings import ProviderSettings
 from outbox.config import ProviderSection
 from outbox.config.problems import nearest, sentences
 from outbox.errors import ConfigError, clean
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from outbox.render import Templates
 
 GROUP = "outbox.channels"
+_EVERYWHERE = ("console", "recorder")
 EXTRAS = {"phonenumbers": "sms"}
 """Modules that only some channels need, and the extra of ours that installs each."""
 
@@ -44,6 +49,18 @@ class Provider(Protocol):
         """Close what is open."""
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """A provider that can find out, without sending anything, whether it would be let send."""
+
+    async def probe(self) -> None:
+        """Ask for something harmless with the credentials.
+
+        Raises:
+            DeliveryError: they are refused, or the provider cannot be reached.
+        """
+
+
 def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provider:
     """Return the provider `name` of a channel, made with its section of the configuration. Nothing is opened.
 
@@ -58,7 +75,7 @@ def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provid
     except OSError as error:  # a file of certificates that holds none, say
         problem = f"providers.{name}: it cannot be set up: {clean(error.strerror or type(error).__name__, 200)}"
     else:
-        return provider
+        return provider if iscoroutinefunction(provider.send) else Blocking(provider)
     raise ConfigError([problem])
 
 
@@ -91,23 +108,35 @@ def _package(channel: str) -> ModuleType:
 def _provider_module(channel: str, name: str) -> Any:
     own = _modules(_package(channel)) if channel in _channels() else []
     if "." in name:
-        module = _imported(name, f"providers.{name}")
-        if not _offers(module):
-            needs = "two names, Settings (a pydantic model) and Provider"
-            raise ConfigError([f"providers.{name}: the module {name} needs {needs}"])
-        return module
+        return _by_path(name)
     package = f"{__name__}.{channel}"
     if name in own and _offers(module := _imported(f"{package}.{name}", f"providers.{name}")):
         return module
+    if name in _EVERYWHERE:
+        return import_module(f"{__name__}.{name}")
     for entry in metadata.entry_points(group=GROUP, name=f"{channel}.{name}"):
         if _offers(module := _imported(entry.module, f"providers.{name}")):
             return module
     if not own:
         wanted = "one of your own needs a provider by its dotted path"
         raise ConfigError([f"channels.{channel}: there is no such channel; {nearest(channel, _channels())} ({wanted})"])
-    known = [other for other in own if _is_provider(f"{package}.{other}")]
+    known = [other for other in own if _is_provider(f"{package}.{other}")] + list(_EVERYWHERE)
     elsewhere = "one from elsewhere is a dotted path, or an entry point"
     raise ConfigError([f"providers.{name}: {channel} has no such provider; {nearest(name, known)} ({elsewhere})"])
+
+
+def _by_path(name: str) -> Any:
+    """Return a module of the user's own, or what stands for one that a function of theirs would be in."""
+    parent, _, last = name.rpartition(".")
+    with suppress(ImportError):
+        function = getattr(import_module(parent), last, None) if _is_path(name) else None
+        if isroutine(function):
+            return SimpleNamespace(Settings=ProviderSettings, Provider=lambda _: Function(function))
+    module = _imported(name, f"providers.{name}")
+    if not _offers(module):
+        needs = "two names, Settings (a pydantic model) and Provider"
+        raise ConfigError([f"providers.{name}: the module {name} needs {needs}"])
+    return module
 
 
 def _modules(package: ModuleType) -> list[str]:
@@ -116,7 +145,7 @@ def _modules(package: ModuleType) -> list[str]:
 
 def _imported(path: str, section: str) -> ModuleType:
     missing = path
-    if all(part.isidentifier() for part in path.split(".")):
+    if _is_path(path):
         try:
             return import_module(path)
         except ImportError as error:
@@ -124,6 +153,10 @@ def _imported(path: str, section: str) -> ModuleType:
     extra = EXTRAS.get(missing)
     advice = f"install outbox[{extra}]" if extra else "is it spelt right, and installed?"
     raise ConfigError([f"{section}: the module {missing} cannot be imported: {advice}"])
+
+
+def _is_path(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _offers(module: ModuleType) -> bool:

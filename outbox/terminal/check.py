@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from outbox import config
 from outbox.check import check as find_problems
+from outbox.check import probe
 from outbox.errors import ConfigError
 from outbox.render import Templates
 from outbox.terminal.output import counted, done
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check(path: Path | None) -> int:
+def check(path: Path | None, *, live: bool) -> int:
     """Print every mistake in the configuration and the templates, or what was found right; 1 if there are mistakes.
+
+    With `live`, providers are asked whether they would let us send; one that would not is a mistake.
 
     Raises:
         ConfigError: the file that was named is not there.
@@ -35,7 +39,18 @@ def check(path: Path | None) -> int:
             complain(problem)
         return FAILED
     _approve(found)
-    return 0
+    return _ask(found) if live else 0
+
+
+def _ask(found: config.Config) -> int:
+    refused = 0
+    for channel, provider, error in asyncio.run(probe(found)):
+        if error is None:
+            done(f"provider {provider}: {channel} may be sent through it")
+        else:
+            refused += 1
+            complain(f"providers.{provider}: {type(error).__name__}: {error}")
+    return FAILED if refused else 0
 
 
 def _approve(found: config.Config) -> None:

@@ -74,6 +74,7 @@ Apply = Annotated[bool, typer.Option("--apply", help="Run it, as the owner of th
 Prefix = Annotated[str, typer.Option(help="What the names of the roles begin with.")]
 
 # Of the commands that look and mend.
+Live = Annotated[bool, typer.Option("--live", help="Ask the providers, too, whether they would let us send.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Identity = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.", show_default=False)]
 Identities = Annotated[

@@ -68,6 +68,15 @@ class Provider:
         envelope = Envelope(self._sender.address, wire_address(message.recipient), content)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
 
+    async def probe(self) -> None:
+        """Connect, log in, and take leave; send nothing.
+
+        Raises:
+            DeliveryError: the relay cannot be reached, proves to be another, or refuses the credentials.
+        """
+        connection = await self._connect()
+        await connection.quit(self._settings.timeout)
+
     async def aclose(self) -> None:
         """Take leave of the relay; waits for its answers, a second at most."""
         await self._pool.aclose()

@@ -1,0 +1,58 @@
+"""A function as a provider: `def` or `async def`, with a message and a key. A blocking one has threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from outbox.messages import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+THREADS = 64
+"""How many messages a blocking provider can be sending at once."""
+
+
+class Function:
+    """A provider whose `send` is a function, which returns a `Receipt`, the provider's id of the message, or None."""
+
+    def __init__(self, function: Callable[[Any, str], Any]) -> None:
+        self._function = function
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def send(self, message: Any, key: str) -> Receipt:
+        """Call the function; what it raises means what it means from any provider."""
+        if iscoroutinefunction(self._function):
+            returned = await self._function(message, key)
+        else:
+            self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="outbox provider")
+            loop = asyncio.get_running_loop()
+            returned = await loop.run_in_executor(self._threads, self._function, message, key)
+        return returned if isinstance(returned, Receipt) else Receipt(returned)
+
+    async def aclose(self) -> None:
+        """Let go of the threads. One that is still at work is not waited for."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Blocking(Function):
+    """A provider whose `send` is no coroutine, with the rest of it as it is."""
+
+    def __init__(self, provider: Any) -> None:
+        super().__init__(provider.send)
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the provider has, such as its `key_lifetime`."""
+        return getattr(self._provider, name)
+
+    async def aclose(self) -> None:
+        """Close the provider."""
+        await super().aclose()
+        closed = self._provider.aclose()
+        if closed is not None:
+            await closed
