@@ -50,7 +50,8 @@ class Route:
     """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
     def __post_init__(self) -> None:
-        self.holds = Holds(self.providers)
+        each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
+        self.holds = Holds(self.providers, never_down=each_apart)
         self.timeouts = Timeouts(self.policy.timeout)
         senders = (getattr(provider, "sender", "") for provider in self.providers.values())
         self.senders = tuple(sender for sender in senders if sender)

@@ -42,10 +42,14 @@ class _Streak:
 
 
 class Holds:
-    """The held providers among `names`, and the failures in a row of those that are not. `key` names a message."""
+    """The held providers among `names`, and the failures in a row of those that are not. `key` names a message.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    Those that are `never_down` have a far side for each recipient: what fails there says nothing of the others.
+    """
+
+    def __init__(self, names: Iterable[str], never_down: Iterable[str] = ()) -> None:
         self._names = frozenset(names)
+        self._never_down = frozenset(never_down)
         self._held: dict[str, _Hold] = {}
         self._streaks: dict[str, _Streak] = {}
 
@@ -78,7 +82,7 @@ class Holds:
         """Note an error that may count against `name`; returns for how long it is held, if it is from now on."""
         if isinstance(error, errors.Misconfigured):
             return self._hold(name, HOLD, HOLD, error)
-        if isinstance(error, errors.Throttled):
+        if isinstance(error, errors.Throttled) or name in self._never_down:
             return None
         hold = self._held.get(name)
         if hold is None:

@@ -35,6 +35,7 @@ RESERVED = {
     "aiosmtplib": {"outbox.channels"},
     "alembic": {"outbox.migrate"},
     "botocore": {"outbox.channels.aws"},
+    "httpcore": {"outbox.channels"},
     "httpx": {"outbox.channels"},
     "jinja2": {"outbox.render", "outbox.sandbox"},
     "prometheus_client": {"outbox.metrics"},

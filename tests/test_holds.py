@@ -172,3 +172,12 @@ def test_each_provider_is_counted_by_itself(clock: Clock) -> None:
     assert not two.all_held()
     assert two.closed_for() == 0
     assert two.may_try("spare", "m")
+
+
+def test_a_provider_with_a_far_side_for_each_recipient_is_never_down_but_may_be_refused(clock: Clock) -> None:
+    one = Holds(["smtp"], never_down=["smtp"])
+    fail(one, clock, 3 * SEVERAL)
+    fail(one, clock, 3 * SEVERAL, LOST)
+    assert not one.all_held()
+    assert one.failed("smtp", "m0", REFUSED) == HOLD
+    assert one.all_held()

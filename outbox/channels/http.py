@@ -31,6 +31,7 @@ from outbox.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from outbox.channels.guard import Guard
     from outbox.channels.settings import ConnectionSettings
 
 # They log URLs and headers, where APIs have their secrets. Whoever wants that all the same sets a level afterwards.
@@ -122,24 +123,30 @@ class Client:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         http2: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         """`headers` go with every request; `auth` is a user and password for Basic authentication.
 
-        With `http2`, it is spoken where the server speaks it too; all requests then share one connection.
+        With `http2`, it is spoken where the server speaks it too; all requests then share one connection. A `guard` makes
+        the connections where strangers say where to: then the environment's proxies are not used.
         """
         self._timeout = settings.timeout
         self._http2 = http2
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_KEPT_FOR)
         self._client = httpx.AsyncClient(
             base_url=settings.url if isinstance(settings, HttpSettings) else "",
             auth=auth,
             headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
-            verify=ssl.create_default_context(cafile=settings.ca_file),
+            verify=context,
             timeout=httpx.Timeout(
                 settings.timeout * (_SHARED_PATIENCE if http2 else 1), connect=settings.connect_timeout
             ),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_KEPT_FOR),
+            limits=limits,
             http2=http2,
             follow_redirects=False,
+            transport=guard.transport(context, limits) if guard else None,
+            trust_env=guard is None,
         )
 
     async def aclose(self) -> None:

@@ -30,6 +30,10 @@ class Refusal:
     """About so many seconds are asked for."""
 
 
+def _by_url(url: str) -> Mapping[str, Any]:
+    return {"url": url}
+
+
 @dataclass(frozen=True)
 class Counterpart:
     """The provider as its documentation describes it.
@@ -39,7 +43,7 @@ class Counterpart:
     """
 
     settings: Mapping[str, Any]
-    """All but `url`; files among them are those of `files`, by their names."""
+    """All but what `settings_at` gives; files among them are those of `files`, by their names."""
     secrets: Sequence[str]
     message: Any
     """What is sent, or a function that makes it, given the server's URL."""
@@ -51,7 +55,7 @@ class Counterpart:
     refusals: Sequence[Refusal]
     """At least one for every row of the provider's table."""
     probed: Callable[[Request], Reply] | None = None
-    too_many: Mapping[str, Any] = field(default_factory=dict)
+    too_many: Any = b""
     """The body of a 429."""
     files: Callable[[str], Mapping[str, str]] = lambda _url: {}
     """The files that the settings and the page's example name, given the server's URL."""
@@ -61,5 +65,9 @@ class Counterpart:
     """Whether it may only be spoken to over TLS."""
     same: Callable[[Request], object] = lambda request: request.body
     """What two attempts have in common: all of the body, unless the protocol wants something new in each."""
+    settings_at: Callable[[str], Mapping[str, Any]] | None = None
+    """The settings by which the provider finds the server at a URL; None: by `url`, if it has that."""
+    statuses: Mapping[int, type[DeliveryError]] = field(default_factory=dict)
+    """What statuses mean where that is not what they mean everywhere."""
     aside: Callable[[Request], Reply | None] = lambda _request: None
     """What is asked of the server besides, such as an access token: answered whatever else it is told to do."""

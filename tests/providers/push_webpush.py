@@ -10,6 +10,7 @@ import hmac
 import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -122,6 +123,7 @@ COUNTERPART = Counterpart(
     accept=accept,
     same=read,
     tls=True,
+    settings_at=lambda url: {"allow": ["127.0.0.1"], "ports": [urlsplit(url).port]},
     refused=REFUSED,
     receipt=LOCATION,
     refusals=[

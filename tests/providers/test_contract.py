@@ -63,6 +63,10 @@ class Case:
         tls = tls or (context_of(self._authority) if self.far.tls else None)
         return self.far.server(answer or self.far.accept, tls=tls, aside=self.far.aside)
 
+    def meaning(self, status: int, elsewhere: type[errors.DeliveryError]) -> type[errors.DeliveryError]:
+        """Return what a status means to this provider, if not what it means elsewhere."""
+        return self.far.statuses.get(status, elsewhere)
+
     def message(self, url: str) -> Any:
         return self.far.message(url) if callable(self.far.message) else self.far.message
 
@@ -75,7 +79,8 @@ class Case:
     async def at(self, url: str, **settings: Any) -> AsyncIterator[Provider]:
         """Open the provider with its API at `url`."""
         self.write_files(url)
-        where = {"url": url} if "url" in self.module.Settings.model_fields else {}
+        by_url = {"url": url} if "url" in self.module.Settings.model_fields else {}
+        where = self.far.settings_at(url) if self.far.settings_at else by_url
         trusted = {"ca_file": "authority.pem"} if self.far.tls else {}
         given = {**self.far.settings, **where, **trusted, "timeout": 10, **settings}
         provider = load_provider(self.channel, self.provider, given)
@@ -154,11 +159,13 @@ async def _check(case: Case, refusal: Refusal) -> None:
 async def test_what_a_status_means_without_a_code_that_is_known(case: Case) -> None:
     known = {302: errors.Misconfigured, 401: errors.Misconfigured, 503: errors.Temporary, 418: errors.Unrecognised}
     for status, means in {**known, 500: errors.Ambiguous, 502: errors.Ambiguous, 504: errors.Ambiguous}.items():
-        assert type(await case.failure_after(Reply(status, b"<h1>oh</h1>"))) is means, status
+        error = await case.failure_after(Reply(status, b"<h1>oh</h1>"))
+        assert type(error) is case.meaning(status, means), status
 
 
 async def test_a_wrong_secret_is_misconfigured(case: Case) -> None:
-    assert type(await case.failure_after(case.far.refused)) is errors.Misconfigured
+    means = case.meaning(case.far.refused.status, errors.Misconfigured)
+    assert type(await case.failure_after(case.far.refused)) is means
 
 
 @pytest.mark.parametrize("as_date", [False, True], ids=["in seconds", "as a date"])
@@ -239,7 +246,7 @@ async def test_whatever_follows_a_2xx_it_is_accepted(case: Case, act: Act) -> No
 @pytest.mark.parametrize("act", [Reply(401, b"x" * 10_000_000), Stall(401)], ids=["10 MB", "stalled"])
 async def test_whatever_follows_a_refusal_it_is_refused(case: Case, act: Act) -> None:
     timeout = 1 if isinstance(act, Stall) else 10
-    assert type(await case.failure_after(act, timeout=timeout)) is errors.Misconfigured
+    assert type(await case.failure_after(act, timeout=timeout)) is case.meaning(401, errors.Misconfigured)
 
 
 async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from outbox import errors
-from outbox.channels import load_provider
 from outbox.config import ChannelConfig
 from outbox.deliver import Route
 from tests.hands import rows
 from tests.providers.counterpart import KEY
-from tests.providers.server import Act, HttpServer, Reply, Silence
+from tests.providers.server import Act, Reply, Silence
 from tests.providers.test_contract import NAMES, Case
 from tests.recorder import drain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 class End(NamedTuple):
@@ -53,19 +53,15 @@ FROM outbox.status s LEFT JOIN outbox.dead_letters d ON d.notification_id = s.id
 @asynccontextmanager
 async def served(case: Case, *acts: Act, patience: float = 30, **policy: Any) -> AsyncIterator[Route]:
     """Yield a route to the provider, whose far side does so first, and then what it should."""
-    async with HttpServer(case.far.accept) as server:
+    async with case.server() as server, case.at(server.url, timeout=patience) as provider:
         server.script.extend(acts)
-        provider = load_provider(
-            case.channel, case.provider, {**case.far.settings, "url": server.url, "timeout": patience}
-        )
         yield Route(
             channel=case.channel,
             policy=ChannelConfig(providers=(case.provider,), **policy),
-            compose=lambda _: case.far.message,
+            compose=lambda _: case.message(server.url),
             providers={case.provider: provider},
             listener=lambda _: None,
         )
-        await provider.aclose()
 
 
 async def end(url: str, case: Case, *acts: Act, patience: float = 30, **policy: Any) -> End:
@@ -73,14 +69,15 @@ async def end(url: str, case: Case, *acts: Act, patience: float = 30, **policy: 
     for table in ("queue", "attempts", "dead_letters", "suppressions", "notifications"):
         rows(url, f"DELETE FROM outbox.{table}")
     enqueued = "INSERT INTO outbox.notifications (id, channel, recipient) VALUES (%s, %s, %s)"
-    rows(url, enqueued, KEY, case.channel, case.far.message.recipient)
+    rows(url, enqueued, KEY, case.channel, case.message("https://127.0.0.1").recipient)
     async with served(case, *acts, patience=patience, **policy) as route:
         await drain(url, route)
     return End(*rows(url, _END)[0])
 
 
 @pytest.fixture(params=NAMES)
-def case(request: pytest.FixtureRequest) -> Case:
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Case:
+    monkeypatch.chdir(tmp_path)
     return Case(request.param)
 
 

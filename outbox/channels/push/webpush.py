@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SecretStr, field_validator
 
+from outbox.channels.guard import Guard, GuardedSettings
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.push import aes128gcm, subscription
 from outbox.channels.push.collapse import topic
 from outbox.channels.push.vapid import Vapid
-from outbox.channels.settings import ConnectionSettings
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled, Unreachable
 from outbox.messages import Receipt
 
@@ -40,7 +40,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
 _LONGEST_TTL = 28 * 86_400  # seconds; what services keep longest
 
 
-class Settings(ConnectionSettings):
+class Settings(GuardedSettings):
     """An application server, `[providers.webpush]`: the `private_key` of a VAPID pair, and a `subject`.
 
     Browsers subscribe with the public key of the pair, as `applicationServerKey`. The subject is where a push service
@@ -60,12 +60,13 @@ class Settings(ConnectionSettings):
 class Provider:
     """Sends to browsers, each at its own push service. None takes an idempotency key: what is in doubt stays so.
 
-    Where messages go, the recipients say: only `https` endpoints are taken, and no redirect is followed.
+    Where messages go, the recipients say, so a guard stands before our network, and no redirect is followed.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._vapid = Vapid(settings.private_key.get_secret_value(), settings.subject)
-        self._client = Client(settings)
+        self._guard = Guard(settings)
+        self._client = Client(settings, guard=self._guard)
         self._accepted = False
 
     async def send(self, message: Push, key: str) -> Receipt:
@@ -79,7 +80,7 @@ class Provider:
         to = subscription.read(message.recipient)
         body = aes128gcm.encrypt(_plaintext(message, key), to.receiver)
         headers = {**_headers(message), "authorization": self._vapid.authorization(to.origin)}
-        answer = await self._client.post(to.endpoint, content=body, headers=headers)
+        answer = await self._client.post(str(self._guard.check(to.endpoint)), content=body, headers=headers)
         if answer.is_accepted:
             self._accepted = True
             return Receipt(answer.headers.get("location") or None)
@@ -88,6 +89,7 @@ class Provider:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        self._guard.close()
 
     def _refusal(self, answer: Answer) -> DeliveryError:
         reason = answer.text("reason")

@@ -53,7 +53,7 @@ class Refusing(Recorder):
         return await super().send(message, key)
 
 
-def _is_not_down(name: str, key: str, error: DeliveryError) -> None:  # noqa: ARG001 - those of Holds.failed
+def _is_not_down(name: str, key: str, error: DeliveryError) -> None:
     """It fails by design: held, it would be tried less often than the count says."""
 
 

@@ -1,0 +1,32 @@
+"""The chat channel: what a notification becomes before a provider posts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outbox.errors import Rejected
+from outbox.messages import Chat
+
+if TYPE_CHECKING:
+    from outbox.messages import Notification
+    from outbox.render import Templates
+
+
+def compose(notification: Notification, templates: Templates) -> Chat:
+    """Return the message that a notification asks for: its template's `body.txt`, or its payload's `text`.
+
+    Raises:
+        Rejected: a template or variable is missing, or there is no text, or nothing in it; says which.
+    """
+    if notification.template is not None:
+        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        text, wanted = parts.get("body.txt"), f"template {notification.template}: body.txt"
+    else:
+        text, wanted = notification.payload.get("text"), "payload: a text"
+    if text is None:
+        raise Rejected(f"{wanted} is missing")
+    if not isinstance(text, str):
+        raise Rejected(f"payload: text must be text, not {type(text).__name__}")
+    if not text.strip():
+        raise Rejected(f"{wanted} has nothing in it")
+    return Chat(notification.recipient, text.strip("\r\n"))
