@@ -127,8 +127,8 @@ class Client:
     ) -> None:
         """`headers` go with every request; `auth` is a user and password for Basic authentication.
 
-        With `http2`, it is spoken where the server speaks it too; all requests then share one connection. A `guard` makes
-        the connections where strangers say where to: then the environment's proxies are not used.
+        With `http2`, it is spoken where the server speaks it too; all requests then share one connection. A `guard`
+        makes the connections where strangers say where to: then the environment's proxies are not used.
         """
         self._timeout = settings.timeout
         self._http2 = http2
