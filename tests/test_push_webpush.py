@@ -36,9 +36,11 @@ async def connected(folder: Path) -> AsyncIterator[tuple[HttpServer, webpush.Pro
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    given = {**browser.COUNTERPART.settings, "ca_file": folder / "ca.pem"}
-    provider = webpush.Provider(webpush.Settings.model_validate(given))
     async with HttpServer(lambda _: Reply(201), tls=context) as server:
+        assert browser.COUNTERPART.settings_at is not None
+        where = browser.COUNTERPART.settings_at(server.url)
+        given = {**browser.COUNTERPART.settings, **where, "ca_file": folder / "ca.pem"}
+        provider = webpush.Provider(webpush.Settings.model_validate(given))
         try:
             yield server, provider
         finally:

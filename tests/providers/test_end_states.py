@@ -114,5 +114,8 @@ async def test_what_has_no_answer_is_in_doubt(case: Case, database_url: str, on_
 
 
 async def test_a_restart_on_the_far_side_costs_an_attempt_and_nothing_else(case: Case, database_url: str) -> None:
-    found = await end(database_url, case, Reply(503, b"restarting", {"Retry-After": "0"}), backoff=(0.05,))
-    assert found == End("sent", 2, None, None, suppressed=False)
+    assert (await end(database_url, case, Reply(503, b"restarting"))).state == "retrying"
+    rows(database_url, "UPDATE outbox.queue SET run_at = now()")
+    async with served(case) as route:
+        await drain(database_url, route)
+    assert End(*rows(database_url, _END)[0]) == End("sent", 2, None, None, suppressed=False)

@@ -12,8 +12,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import outbox
-from outbox import silence
+from outbox import Receipt, silence
 from outbox.errors import Rejected
+from outbox.messages import InApp
 from outbox.queue.discard import discard
 from outbox.queue.replay import replay
 from outbox.queue.unblock import unblock
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from uuid import UUID
 
-    from outbox import Notification, Receipt
+    from outbox import Notification
     from tests.chaos.injector import Fault
     from tests.chaos.ledger import Ledger
     from tests.chaos.stage import Stage
@@ -72,6 +73,8 @@ class Provider(Recorder):
             self._ledger.deliver(key)
         if fault == "raises after":
             raise ConnectionError("injected")
+        if message.recipient == "inbox":
+            return Receipt(inbox=InApp(message.recipient, "arrived"))
         return await super().send(message, key)
 
 
@@ -102,10 +105,10 @@ class Life:
 
     async def _enqueue(self) -> None:
         await self._enqueue_by_copy()
-        slow, unwelcome, single, pair = (
-            self._drafts(*each) for each in (("slow", 2), ("unwelcome", 4), ("x", 2), ("x", 2))
+        slow, unwelcome, in_app, single, pair = (
+            self._drafts(*each) for each in (("slow", 2), ("unwelcome", 4), ("inbox", 2), ("x", 2), ("x", 2))
         )
-        self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, [*slow, *unwelcome])))
+        self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, [*slow, *unwelcome, *in_app])))
         self._tell([self._sync(lambda conn: outbox.enqueue(conn, **single[0]))])
         self._tell([await self._async(lambda conn: outbox.aenqueue(conn, **single[1]))])
         self._tell(await self._async(lambda conn: outbox.aenqueue_many(conn, pair)))
