@@ -6,6 +6,7 @@ code of its own to one of them; nothing else in the program interprets a provide
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -138,3 +139,10 @@ class Ambiguous(DeliveryError):
     """The message may have been accepted: the connection ended after it went out and before the answer came."""
 
     name = "ambiguous"
+
+
+class NotSent(asyncio.CancelledError):
+    """The send was cancelled, at a stop, and nothing of the message can have been accepted.
+
+    A provider that knows this may raise it in place of the cancellation: any other is ambiguous.
+    """
