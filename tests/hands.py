@@ -40,9 +40,12 @@ async def claim(
     lease: float = 30,
     channel: str = "email",
     levels: Sequence[int] = EVERY_LEVEL,
+    suspects: bool = True,
 ) -> list[Claimed]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        return await claim_statement(conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker)
+        return await claim_statement(
+            conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, suspects=suspects
+        )
 
 
 async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 1) -> bool:
