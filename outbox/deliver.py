@@ -178,8 +178,9 @@ async def _attempt(provider: Provider, message: Any, key: str, name: str, route:
             raise
         # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
         raise _defect(error, name, route) from None
-    except TimeoutError:
-        raise errors.Ambiguous(f"no answer within {route.policy.timeout:g} s") from None
+    except TimeoutError as error:
+        meaning = errors.Temporary if isinstance(error.__cause__, errors.NotSent) else errors.Ambiguous
+        raise meaning(f"no answer within {route.policy.timeout:g} s") from None
     except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
         raise _defect(error, name, route) from None
 

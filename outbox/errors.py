@@ -6,6 +6,7 @@ provider maps each code of its own to one of the six; nothing else in the progra
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -153,3 +154,10 @@ class Ambiguous(DeliveryError):
     """The message may have been accepted: the connection ended after it went out and before the answer came."""
 
     name = "ambiguous"
+
+
+class NotSent(asyncio.CancelledError):
+    """The send was cancelled, at a stop, and nothing of the message can have been accepted.
+
+    A provider that knows this may raise it in place of the cancellation: any other is ambiguous.
+    """

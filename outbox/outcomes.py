@@ -6,8 +6,8 @@ ends, or it is due again after `delay` seconds. A `reason` means that it ends as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
     from outbox.errors import DeliveryError
@@ -55,6 +55,11 @@ class Outcome:
     def used(self) -> bool:
         """Whether it uses up one of the attempts: only where a provider was tried, and only for what that may mean."""
         return self.is_attempt and self.provider is not None
+
+    def without_words(self) -> Self:
+        """Return what happened, and what happens next, without anything that a provider or a template said."""
+        failure = self.failure and Failure(self.failure.error_class, None, "what was said could not be recorded")
+        return replace(self, failure=failure, provider_message_id=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,14 +30,14 @@ class Timeouts:
             self._set_timer(self._seconds)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """End it; a cancellation of ours becomes a TimeoutError, as in `asyncio.timeout`."""
         task = self._task()
         self._began.pop(task, None)
         if task in self._late:
             self._late.discard(task)
-            if task.uncancel() <= 0 and kind is asyncio.CancelledError:
-                raise TimeoutError
+            if task.uncancel() <= 0 and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise TimeoutError from error
 
     def _task(self) -> asyncio.Task[object]:
         """Return the current task. Before Python 3.12, finding the loop is a system call: it is found once."""

@@ -40,11 +40,19 @@ async def claim(
     lease: float = 30,
     channel: str = "email",
     levels: Sequence[int] = EVERY_LEVEL,
+    suspects: bool = True,
     senders: Sequence[str] = (),
 ) -> list[Claimed]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         return await claim_statement(
-            conn, channel=channel, levels=levels, limit=limit, lease=lease, worker=worker, senders=senders
+            conn,
+            channel=channel,
+            levels=levels,
+            limit=limit,
+            lease=lease,
+            worker=worker,
+            suspects=suspects,
+            senders=senders,
         )
 
 

@@ -118,6 +118,31 @@ async def test_a_row_whose_lease_ran_out_is_claimed_again_and_its_loss_recorded(
     assert rows(database_url, "SELECT claim, attempt, outcome, worker FROM outbox.attempts") == [(1, 0, "lost", 7)]
 
 
+async def test_what_comes_back_to_the_worker_that_had_it_is_recorded_as_lost_and_counts_against_nothing(
+    database_url: str,
+) -> None:
+    """As when the answers to its claims are lost on the way, again and again, or its loop stands still."""
+    enqueue(database_url)
+    for _ in range(6):
+        (claimed,) = await claim(database_url, worker=7)
+        expire_leases(database_url)
+    assert (claimed.claim, claimed.lost, claimed.lost_by) == (6, 0, 7)
+    recorded = "SELECT outcome, worker, count(*) FROM outbox.attempts GROUP BY 1, 2"
+    assert rows(database_url, recorded) == [("lost", 7, 5)]
+    (claimed,) = await claim(database_url, worker=8)
+    assert (claimed.lost, claimed.lost_by) == (1, 7)
+
+
+async def test_what_vanished_workers_had_twice_is_passed_by_while_a_suspect_is_in_hand(database_url: str) -> None:
+    enqueue(database_url)
+    for worker in (7, 8, 8):
+        await claim(database_url, worker=worker)
+        expire_leases(database_url)
+    assert await claim(database_url, worker=9, suspects=False) == [], "it would be lost for the second time"
+    (claimed,) = await claim(database_url, worker=8, suspects=False)
+    assert claimed.lost == 1, "it comes back to the one that had it"
+
+
 async def test_a_retry_that_becomes_due_was_not_lost(database_url: str) -> None:
     enqueue(database_url)
     (claimed,) = await claim(database_url)

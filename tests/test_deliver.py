@@ -215,6 +215,19 @@ async def test_a_provider_that_never_answers_is_ambiguous_after_the_timeout() ->
     assert outcome.failure.detail == "no answer within 0.05 s"
 
 
+async def test_what_was_not_sent_when_the_timeout_came_is_known_not_to_be() -> None:
+    async def wait_in_line(_: Notification) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise errors.NotSent from None
+
+    outcome = await attempt(route(Recorder(wait_in_line), timeout=0.05))
+    assert isinstance(outcome, Retry)
+    assert outcome.failure is not None
+    assert outcome.failure.detail == "no answer within 0.05 s"
+
+
 async def test_a_defect_in_a_provider_is_ambiguous_and_never_quotes_the_message() -> None:
     seen: list[Event] = []
     outcome = await attempt(route(failing(KeyError(SECRET)), events=seen))

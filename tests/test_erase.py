@@ -18,7 +18,7 @@ from outbox import Erased
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
 from outbox.queue.erase import Person, erase_keys, erase_slice, list_slices
 from outbox.queue.replay import replay
-from tests.backdated import put_days_ago
+from tests.backdated import put_days_ago, today
 from tests.endings import claim_due, end, put, put_dead, settle_as
 from tests.hands import expire_leases, rows
 from tests.kinds import KINDS, Async, opened
@@ -320,7 +320,9 @@ def test_in_slices_it_is_the_same_as_at_once(cloned_url: str) -> None:
         "limits",
     } - {"limits"}
     by_day = rows(
-        cloned_url, "SELECT current_date - day, sum(notifications) FROM outbox.erasures GROUP BY 1 ORDER BY 1"
+        cloned_url,
+        "SELECT greatest(%s - day, 0), sum(notifications) FROM outbox.erasures GROUP BY 1 ORDER BY 1",
+        today(cloned_url),
     )
     assert by_day == [(0, 5), (1, 2), (3, 2), (40, 2), (400, 1)]
 

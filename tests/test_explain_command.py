@@ -143,8 +143,8 @@ class TestDue:
 
     def test_with_workers_vanishing_once_too_often(self, database_url: str, config: list[str]) -> None:
         [identity] = put(database_url)
-        for _ in range(3):
-            claim_due(database_url, lease=0)
+        for worker in (1, 2, 3):
+            claim_due(database_url, lease=0, worker=worker)
         assert told(database_url, identity, *config)[2].endswith(
             "and makes it a dead letter: its workers vanished 2 times."
         )

@@ -89,6 +89,7 @@ async def test_a_template_gives_title_and_body_and_the_payload_the_rest(database
         ({"title": "a", "data": []}, None),
         ({"title": "a", "data": [1]}, "data must be an object, not list"),
         ({"title": "a", "url": {}}, "url must be text, not dict"),
+        ({"title": "a\0b"}, "has a U.0000 in it"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(payload: dict[str, Any], problem: str | None, tmp_path: Path) -> None:
@@ -113,21 +114,17 @@ async def test_a_late_deposit_and_the_claim_that_took_over_make_one_item(databas
     assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts ORDER BY 1") == [(1, "sent"), (2, "sent")]
 
 
-async def test_where_the_settlement_is_undone_so_is_the_item(cloned_url: str, tmp_path: Path) -> None:
-    rows(
-        cloned_url,
-        """
-        CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE data_exception; END $$;
-        CREATE TRIGGER fail BEFORE INSERT ON outbox.attempts FOR EACH ROW EXECUTE FUNCTION public.fail();
-        """,
-    )
-    put(cloned_url)
-    await drain(cloned_url, route(tmp_path))
-    assert rows(cloned_url, "SELECT count(*) FROM outbox.inbox") == [(0,)]
-    rows(cloned_url, "DROP TRIGGER fail ON outbox.attempts")
-    expire_leases(cloned_url)
-    await drain(cloned_url, route(tmp_path))
-    assert rows(cloned_url, "SELECT count(*) FROM outbox.inbox") == [(1,)]
+async def test_where_the_settlement_is_undone_so_is_the_item(database_url: str) -> None:
+    put(database_url)
+    (claimed,) = await claim(database_url, channel="inapp")
+    now = time.monotonic()
+    one = Settlement(claimed.key, 1, 0, Sent(provider="inbox", inbox=InApp(ADA, "Shipped")), now, now)
+    async with await psycopg.AsyncConnection.connect(database_url) as conn:
+        assert await deposit(conn, [one], worker=1) == ({claimed.key}, set())
+        await conn.rollback()
+    assert rows(database_url, "SELECT (SELECT count(*) FROM outbox.inbox), (SELECT count(*) FROM outbox.queue)") == [
+        (0, 1)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])

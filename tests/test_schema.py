@@ -253,7 +253,8 @@ def test_rows_of_a_day_without_a_partition_are_taken_by_the_default_one(cloned_u
             FROM outbox.uuid7_floor(now() + interval '16 days') AS floor
         """)
         assert conn.execute("SELECT count(*) FROM outbox.notifications_default").fetchone() == (1,)
-        assert conn.execute("SELECT outbox.ensure_partitions(20)").fetchone() == (2 * 6 - 1,)
+        (made,) = conn.execute("SELECT outbox.ensure_partitions(20)").fetchone() or (0,)
+        assert made in {2 * 6 - 1, 2 * 7 - 1}, "six days lack theirs, or seven when midnight has passed since migrating"
         assert conn.execute("SELECT count(*) FROM outbox.queue").fetchone() == (1,)
 
 

@@ -111,6 +111,28 @@ async def test_a_lease_that_lapsed_and_came_back_to_the_same_worker_is_not_sent_
     assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts ORDER BY 1") == [(1, "lost"), (2, "sent")]
 
 
+async def test_answers_to_claims_that_are_lost_on_the_way_make_no_poison(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = 0
+
+    async def unheard(conn: psycopg.AsyncConnection[Any], **how: Any) -> list[Claimed]:
+        nonlocal lost
+        found = await claim(conn, **how)
+        if found and lost < 3:
+            lost += 1
+            expire_leases(database_url)
+            raise psycopg.OperationalError("the connection is lost")
+        return found
+
+    monkeypatch.setattr(feeder, "claim", unheard)
+    enqueue(database_url)
+    assert await drain(database_url, route(Recorder(), max_lost=1)) == 0
+    assert states(database_url) == {"sent": 1}
+    outcomes = rows(database_url, "SELECT outcome FROM outbox.attempts ORDER BY claim")
+    assert outcomes == [("lost",)] * 3 + [("sent",)]
+
+
 async def test_a_lock_on_the_table_of_workers_does_not_cost_a_lease(database_url: str) -> None:
     async def behave(_: Notification) -> None:
         await asyncio.sleep(3)

@@ -38,7 +38,7 @@ WITH due AS MATERIALIZED (
           AND waiting.run_at <= now()
           AND waiting.run_at >= coalesce(now() - make_interval(secs => level.age), '-infinity')
           AND (waiting.leased_until <= now()) IS NOT FALSE
-          AND (%(suspects)s OR waiting.lost + (waiting.worker IS NOT NULL)::int < %(suspicious)s)
+          AND (%(suspects)s OR waiting.lost + ((waiting.worker <> %(worker)s) IS TRUE)::int < %(suspicious)s)
           AND (waiting.ordering_key IS NULL
                OR NOT outbox.is_blocked(waiting.channel, waiting.ordering_key, waiting.position))
         ORDER BY waiting.run_at
@@ -49,7 +49,7 @@ WITH due AS MATERIALIZED (
 ), claimed AS (
     UPDATE outbox.queue q
     SET claim = q.claim + 1, worker = %(worker)s, leased_until = now() + make_interval(secs => %(lease)s),
-        lost = q.lost + (q.worker IS NOT NULL)::int::smallint
+        lost = q.lost + ((q.worker <> %(worker)s) IS TRUE)::int::smallint
     WHERE q.ctid = ANY (ARRAY(SELECT due.place FROM due))
     RETURNING q.ctid AS place, q.id, q.claim, q.attempt, q.lost, q.priority
 ), taken AS MATERIALIZED (
@@ -112,7 +112,7 @@ class Claimed(NamedTuple):
     lost: int = 0
     """Earlier claims whose worker vanished."""
     lost_by: int | None = None
-    """The worker that vanished with it just now, if so."""
+    """The worker whose lease on it ran out, if one did: it vanished, unless it is the one that claims."""
     suppression: str | None = None
     """Why the recipient must not be contacted, if so."""
     age: float = 0.0
@@ -180,8 +180,9 @@ async def claim(
 
     `levels` are the priorities to look at, in the order to look at them, each as many seconds back as `ages` says (None
     or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
-    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`. `senders` are ours on
-    this channel, for suppressions that bind one of them.
+    earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`. It counts as lost
+    unless `worker` had it: whoever claims is alive (its answer was lost on the way, or its loop stood still). `senders`
+    are ours on this channel, for suppressions that bind one of them.
     """
     asked = parameters(
         channel=channel,

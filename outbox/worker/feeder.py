@@ -180,6 +180,6 @@ class Feeder:
         self._in_hand += len(new)
         self.ready.put(new)
         if rows:
-            lost = sum(row.lost_by is not None for row in rows)
+            lost = sum(row.lost_by not in {None, self._worker} for row in rows)
             self._route.listener(ClaimedEvent(self._route.channel, len(rows), lost, time.monotonic() - asked_at))
         return rows

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LARGEST_BATCH = 500
 _LOCKED_PAUSE = 0.2
+_REFUSED_PAUSE = 30.0
 
 
 class Ended(NamedTuple):
@@ -118,7 +119,7 @@ class Settler:
     async def _write_apart(self, batch: Sequence[Ended], error: Exception) -> None:
         """Write what a batch was refused for, without the one value that PostgreSQL does not take.
 
-        Halve until it stands alone, and then let its lease run out: `max_lost` ends it.
+        Halve until it stands alone.
         """
         quick = any(ended.lease.place for ended in batch)
         for ended in batch:
@@ -130,8 +131,19 @@ class Settler:
             await self._write(batch[:middle])
             await self._write(batch[middle:])
         else:
-            self._listener(ChoreFailed("settle", f"{batch[0].lease.claimed.id}: {describe(error)}"))
-            self._end(batch)
+            await self._write_refused(batch[0], error)
+
+    async def _write_refused(self, ended: Ended, error: Exception) -> None:
+        """Write one without its words, which may be what is not taken; else keep it in hand, and try again later.
+
+        If it were let go, its lease would run out, and it would be sent again and again.
+        """
+        self._listener(ChoreFailed("settle", f"{ended.lease.claimed.id}: {describe(error)}"))
+        plain = ended._replace(outcome=ended.outcome.without_words())
+        if plain.outcome != ended.outcome:
+            await self._write([plain])
+        else:
+            asyncio.get_running_loop().call_later(_REFUSED_PAUSE, self._enqueue, ended)
 
     def _sorted_out(
         self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: set[str], locked: set[str]

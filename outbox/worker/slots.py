@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from outbox.deliver import deliver
+from outbox.errors import NotSent
 from outbox.events import Attempted
 from outbox.outcomes import Ambiguous, Deferred, Failure
 from outbox.worker.settler import Ended
@@ -77,8 +78,8 @@ class Slots:
         started = time.monotonic()
         try:
             outcome = await deliver(lease.claimed, lease.claimed_at, self._route)
-        except asyncio.CancelledError:
-            self._ended(lease, self._cut_off(), started)
+        except asyncio.CancelledError as error:
+            self._ended(lease, self._cut_off(error), started)
             raise
         self._ended(lease, outcome, started)
 
@@ -89,8 +90,11 @@ class Slots:
         attempt = claimed.attempt + outcome.used
         route.listener(Attempted(claimed.id, route.channel, attempt, outcome, finished - started, claimed.waited))
 
-    def _cut_off(self) -> Outcome:
-        """Stopped in the middle of a send, by us: no attempt is used, but nobody knows whether it went out."""
+    def _cut_off(self, error: asyncio.CancelledError) -> Outcome:
+        """Stopped in the middle of a send, by us: no attempt is used, but who knows whether it went out?"""
+        if isinstance(error, NotSent):
+            failure = Failure("temporary", None, "the worker was stopped before it was sent")
+            return Deferred(failure=failure, delay=0.0)
         failure = Failure("ambiguous", None, "the worker was stopped while it was being sent")
         if self._route.policy.on_ambiguous == "stop":
             return Ambiguous(failure=failure, reason="in_doubt")

@@ -74,17 +74,23 @@ def claim(tables: Tables, worker: int, without: Collection[Guard] = ()) -> tuple
     lapsed = row.worker is not None
     if lapsed and Guard.CLAIM_TAKES_THE_LAPSED in without:
         return None
+    vanished = is_from_another(row, worker) or (lapsed and Guard.CLAIM_SPARES_ITS_OWN in without)
     taken = Row(
         claim=row.claim + (Guard.CLAIM_COUNTS_UP not in without),
         worker=worker,
         due=False,
         attempt=row.attempt,
-        lost=row.lost + (lapsed and Guard.CLAIM_COUNTS_THE_LOST not in without),
+        lost=row.lost + (vanished and Guard.CLAIM_COUNTS_THE_LOST not in without),
     )
     if lapsed and Guard.CLAIM_RECORDS_THE_LOST not in without:
         tables = _record(tables, taken.claim - 1, "lost")
     delivered = tables.sent and Guard.CLAIM_SEES_LATE_SUCCESSES not in without
     return tables._replace(row=taken), Claimed(taken.claim, taken.attempt, taken.lost, lapsed, delivered)
+
+
+def is_from_another(row: Row, worker: int) -> bool:
+    """Tell whether a claim by this worker would take it from one that vanished with it."""
+    return row.worker not in {None, worker}
 
 
 def renew(

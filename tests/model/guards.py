@@ -23,6 +23,7 @@ class Guard(Enum):
     CLAIM_COUNTS_UP = "claim", "claim = claim + 1: a token of its own for every claim"
     CLAIM_RECORDS_THE_LOST = "claim", "the claim that lapsed is recorded as lost"
     CLAIM_COUNTS_THE_LOST = "claim", "lost = lost + 1, so that max_lost ends what kills its workers"
+    CLAIM_SPARES_ITS_OWN = "claim", "q.worker <> me: what comes back to the worker that had it did not kill it"
     CLAIM_PASSES_BY_SUSPECTS = "claim", "no second suspect beside the one in hand"
     CLAIM_SEES_LATE_SUCCESSES = "claim", "what is recorded as sent is ended by its next claim, unsent"
 

@@ -10,6 +10,8 @@ Stage: TypeAlias = Literal["open", "committed", "rolled back"]
 Phase: TypeAlias = Literal["ready", "sending", "accepted", "ended", "writing"]
 
 WORKERS = (0, 1)
+GONE = 2
+"""In the database, the number of a process that has ended."""
 
 SENT = Outcome("sent")
 RETRY = Outcome("retry", again="later")
@@ -231,6 +233,6 @@ def mirrored(one: Notification) -> Notification:
     """Return it with the two workers' names exchanged."""
     tables = one.tables
     row = tables.row
-    if row is not None and row.worker is not None:
+    if row is not None and row.worker in WORKERS:
         tables = tables._replace(row=row._replace(worker=1 - row.worker))
     return Notification(one.stage, tables, (one.hands[1], one.hands[0]), one.witness, one.kills)

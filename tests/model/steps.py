@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.model import database, state
 from tests.model.guards import Guard
-from tests.model.state import WORKERS, Answer, Hand, Lease, Notification, Send
+from tests.model.state import GONE, WORKERS, Answer, Hand, Lease, Notification, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def _of_time(one: Notification) -> Iterator[Step]:
     due = one._replace(tables=one.tables._replace(row=row._replace(due=True)))
     if row.worker is None:
         yield Step("is due again", due)
-    elif not _is_trusted(one.hands[row.worker], row.claim):
+    elif row.worker == GONE or not _is_trusted(one.hands[row.worker], row.claim):
         yield Step("has a lease that lapses", due)
 
 
@@ -158,7 +158,7 @@ def _with_lease(one: Notification, worker: int, before: Lease, after: Lease | No
 def claim_others(one: Notification, worker: int, rules: Rules) -> Notification | None:
     """The claim statement of a worker that has a suspect in hand."""
     row = one.tables.row
-    is_suspect = row is not None and row.lost + (row.worker is not None) >= rules.suspicious
+    is_suspect = row is not None and row.lost + database.is_from_another(row, worker) >= rules.suspicious
     if is_suspect and Guard.CLAIM_PASSES_BY_SUSPECTS not in rules.without:
         return None
     return claim(one, worker, rules)
@@ -167,13 +167,14 @@ def claim_others(one: Notification, worker: int, rules: Rules) -> Notification |
 def claim(one: Notification, worker: int, rules: Rules) -> Notification | None:
     """The claim statement, whose answer is on its way then."""
     hand = one.hands[worker]
-    claimed = database.claim(one.tables, worker, rules.without)
+    before, claimed = one.tables.row, database.claim(one.tables, worker, rules.without)
     if claimed is None:
         return None
     tables, got = claimed
+    vanished = before is not None and before.worker not in {None, worker}
     coming = Answer(got.claim, lapsed=got.lapsed, suspect=got.lost >= rules.suspicious, delivered=got.delivered)
     taken = one._replace(tables=tables).with_hand(worker, hand._replace(coming=coming))
-    return taken.noting(vanished=one.witness.vanished + got.lapsed)
+    return taken.noting(vanished=one.witness.vanished + vanished)
 
 
 def give_back(one: Notification, worker: int, rules: Rules) -> Notification | None:
@@ -326,5 +327,10 @@ def expire(one: Notification, worker: int, _: Rules) -> Notification | None:
 
 
 def crash(one: Notification, worker: int, _: Rules) -> Notification | None:
-    """The worker's process ends, with all that it knew."""
-    return None if one.hands[worker] == Hand() else one.with_hand(worker, Hand()).noting(excused=True)
+    """The worker's process ends, with all that it knew. Whoever takes its place has another number in the database."""
+    row = one.tables.row
+    had = row is not None and row.worker == worker
+    if one.hands[worker] == Hand() and not had:
+        return None
+    tables = one.tables._replace(row=row._replace(worker=GONE)) if row is not None and had else one.tables
+    return one._replace(tables=tables).with_hand(worker, Hand()).noting(excused=True)

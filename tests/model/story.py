@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.model.state import Lease
 
 NAMES = "AB"
+_OWNERS = (*NAMES, "a dead worker")
 
 _SAID = {
     "claim": "{worker} claims {which}",
@@ -122,7 +123,7 @@ def shown(one: Notification) -> str:
 def _shown_row(row: Row | None) -> str:
     if row is None:
         return "not in the queue"
-    whose = "nobody's" if row.worker is None else f"{NAMES[row.worker]}'s"
+    whose = "nobody's" if row.worker is None else f"{_OWNERS[row.worker]}'s"
     lapsed = "due" if row.worker is None else "lapsed"
     more = [lapsed] * row.due + ["locked"] * row.locked + [f"{row.lost} lost"] * bool(row.lost)
     return ", ".join([f"claim {row.claim} {whose}", f"attempt {row.attempt}", *more])

@@ -51,8 +51,8 @@ class Busy(NamedTuple):
 
 def busy(one: Notification, worker: int) -> Busy:
     """Return what this worker is about with it."""
-    hand = one.hands[worker]
-    if hand == Hand():
+    hand, row = one.hands[worker], one.tables.row
+    if hand == Hand() and (row is None or row.worker != worker):
         return _IDLE
     leases = hand.leases()
     return Busy(

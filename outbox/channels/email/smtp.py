@@ -9,9 +9,9 @@ import ssl
 
 from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build, moment
-from outbox.channels.email.smtp_connection import Connection, Envelope, Limits, connect
+from outbox.channels.email.smtp_connection import Connection, Envelope, connect
 from outbox.channels.email.smtp_pool import Pool
-from outbox.channels.email.smtp_settings import Settings
+from outbox.channels.email.smtp_settings import Limits, Settings
 from outbox.errors import clean
 from outbox.messages import Email, Receipt
 

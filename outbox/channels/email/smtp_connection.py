@@ -23,7 +23,7 @@ from outbox.timeouts import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
-    from outbox.channels.email.smtp_settings import Settings
+    from outbox.channels.email.smtp_settings import Limits, Settings
 
 _MECHANISMS = ("plain", "login", "cram-md5")  # one try only: a wrong password tried three ways locks accounts
 _WHOLE = 65_536  # octets; a longer message is seen off to the kernel before its final dot is written
@@ -49,14 +49,6 @@ class Stale(Exception):
     """A connection that had served before was found closed, before the server took anything of this message."""
 
 
-class Limits:
-    """How long the waits of all connections may take, by `Settings`: before the final dot, and after it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.command = Timeouts(settings.timeout)
-        self.content = Timeouts(settings.data_timeout)
-
-
 class Connection:
     """An open session. `usable` is False while a message is on its way and after anything that leaves it in doubt."""
 
@@ -68,6 +60,8 @@ class Connection:
         self.handled = 0
         """Messages that were sent over it, or refused, the one on its way included."""
         self.idle_since = 0.0
+        self.in_doubt = False
+        """The final dot has left, and no answer to it has come."""
 
     @property
     def usable(self) -> bool:
@@ -198,10 +192,12 @@ class Connection:
             self._wire.say(stuffed + b".\r\n")
         except OSError as error:
             raise _meaning(error, Phase.DATA) from None
+        self.in_doubt = True
         try:
             code, text = await self._wire.reply(self._limits.content)
         except OSError as error:
             raise _meaning(error, Phase.CONTENT) from None
+        self.in_doubt = False
         if code in POSITIVE:
             return text
         self._busy = code not in NEGATIVE or code == _CLOSING

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from outbox.channels.email.smtp_connection import Connection, Envelope, Stale
-from outbox.errors import Throttled
+from outbox.errors import NotSent, Throttled
 from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -85,18 +85,26 @@ class Pool:
 
         Raises:
             Throttled: no connection became free in time.
+            NotSent: it was cancelled, and the final dot has not left.
             DeliveryError: as `Connection.deliver` and `connect` do.
         """
-        await self._line.wait()
+        connection = None
         try:
-            if (connection := self._take()) is not None:
-                try:
-                    return await self._use(connection, envelope)
-                except Stale:  # the server closed it while it was idle: nothing of this message was taken
-                    pass
-            return await self._use(await self._connect(), envelope)
-        finally:
-            self._line.leave()
+            await self._line.wait()
+            try:
+                if (connection := self._take()) is not None:
+                    try:
+                        return await self._use(connection, envelope)
+                    except Stale:  # the server closed it while it was idle: nothing of this message was taken
+                        pass
+                connection = await self._connect()
+                return await self._use(connection, envelope)
+            finally:
+                self._line.leave()
+        except asyncio.CancelledError:
+            if connection is not None and connection.in_doubt:
+                raise
+            raise NotSent from None
 
     async def aclose(self) -> None:
         """Take leave of the server on every idle connection; those in use are closed when they come back."""

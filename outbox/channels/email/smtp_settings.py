@@ -19,6 +19,7 @@ from pydantic import (
 from outbox import durations
 from outbox.channels.email import headers
 from outbox.errors import Rejected
+from outbox.timeouts import Timeouts
 
 Duration = Annotated[float, BeforeValidator(durations.parse), Field(gt=0)]
 
@@ -81,6 +82,14 @@ class Settings(BaseModel):
         if self.username is not None and self.tls == "none" and not _is_loopback(self.host):
             raise ValueError('tls = "none" would send the password in the clear: use "starttls" or "implicit"')
         return self
+
+
+class Limits:
+    """How long the waits of all connections may take, by `Settings`: before the final dot, and after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.command = Timeouts(settings.timeout)
+        self.content = Timeouts(settings.data_timeout)
 
 
 def _is_loopback(host: str) -> bool:

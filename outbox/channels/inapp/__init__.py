@@ -30,6 +30,8 @@ def compose(notification: Notification, templates: Templates) -> InApp:
         title, body = parts.get("subject.txt"), parts.get("body.txt")
     if not title or not title.strip():
         raise Rejected("the title is missing: the payload's title, or the template's subject.txt")
+    if "\0" in title or "\0" in (body or ""):
+        raise Rejected("the title or the body has a U+0000 in it, which PostgreSQL does not keep")
     data = payload.get("data") or {}
     if not isinstance(data, dict):
         raise Rejected(f"payload: data must be an object, not {type(data).__name__}")
