@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import HttpSettings
-from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary, Throttled
+from outbox.errors import Ambiguous, DeliveryError, Misconfigured, NotSent, Rejected, Temporary, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,6 +164,7 @@ class _CredentialSource:
         Raises:
             Misconfigured: there are none, or they are refused.
             Temporary: what issues them cannot be reached.
+            NotSent: it was cancelled, and no message went out.
         """
         present = self._given or self._found
         if present is not None and not _runs_out(self._source):
@@ -175,6 +176,8 @@ class _CredentialSource:
                 return await asyncio.shield(self._search)
         except TimeoutError:
             raise Temporary(f"no credentials within {self._settings.timeout:g} s") from None
+        except asyncio.CancelledError:
+            raise NotSent from None
 
     def forget(self) -> None:
         """Look for them anew the next time: they were refused, and a file may have newer ones."""

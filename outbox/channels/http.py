@@ -22,6 +22,7 @@ from outbox.errors import (
     Ambiguous,
     DeliveryError,
     Misconfigured,
+    NotSent,
     Rejected,
     Temporary,
     Throttled,
@@ -179,6 +180,7 @@ class Client:
             Temporary: there was no connection, so that nothing went out.
             Ambiguous: it went out, or may have, and no status came back in time.
             Rejected: it cannot be said in HTTP.
+            NotSent: it was cancelled before anything went out.
         """
         begun = False
 
@@ -196,6 +198,10 @@ class Client:
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 response = await self._client.send(request, stream=True)
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            raise NotSent from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise _trouble(error, begun=begun, seconds=self._timeout, http2=self._http2) from None
         left = (limit.when() or 0.0) - asyncio.get_running_loop().time()

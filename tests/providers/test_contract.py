@@ -216,6 +216,25 @@ async def test_a_certificate_of_ones_own_authority_is_taken(case: Case, tmp_path
         assert (await provider.send(case.message(server.url), KEY)).provider_message_id == case.far.receipt
 
 
+async def test_what_a_stop_cuts_off_before_it_went_out_was_not_sent(case: Case) -> None:
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await ended.wait()
+        writer.close()
+
+    connected, ended = asyncio.Event(), asyncio.Event()
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with case.at(url) as provider:
+        sending = asyncio.ensure_future(provider.send(case.message(url), KEY))
+        await connected.wait()
+        sending.cancel()
+        with pytest.raises(errors.NotSent):
+            await sending
+    ended.set()
+    server.close()
+
+
 @pytest.mark.parametrize(
     "act", [Silence(), HangUp(), HangUp(b"HTTP/1.1 20"), HangUp(b"220 smtp.example.org ready\r\n")], ids=str
 )

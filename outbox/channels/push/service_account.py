@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from outbox.channels.http import error
-from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Temporary, Unrecognised
+from outbox.errors import Ambiguous, DeliveryError, Misconfigured, NotSent, Temporary, Unrecognised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,13 +85,17 @@ class AccessTokens:
         Raises:
             Misconfigured: the request for one was refused.
             Temporary: there was no answer to it, so that no message went out either.
+            NotSent: it was cancelled, and no message went out.
         """
         now = self._clock()
         if self._fetching is None and now >= min(self._renew_at, self._ends_at):
             self._fetching = asyncio.create_task(self._fetch())
             self._fetching.add_done_callback(self._fetched)
         if self._fetching is not None and now >= self._ends_at:
-            await asyncio.shield(self._fetching)
+            try:
+                await asyncio.shield(self._fetching)
+            except asyncio.CancelledError:
+                raise NotSent from None
         return self._token
 
     def forget(self, token: str) -> None:
