@@ -221,8 +221,9 @@ async def test_what_a_stop_cuts_off_before_it_went_out_was_not_sent(case: Case) 
         connected.set()
         await ended.wait()
         writer.close()
+        closed.set()
 
-    connected, ended = asyncio.Event(), asyncio.Event()
+    connected, ended, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with case.at(url) as provider:
@@ -232,6 +233,7 @@ async def test_what_a_stop_cuts_off_before_it_went_out_was_not_sent(case: Case) 
         with pytest.raises(errors.NotSent):
             await sending
     ended.set()
+    await closed.wait()
     server.close()
 
 
