@@ -111,6 +111,26 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
     assert leases.tokens() == {identity: 1}
 
 
+async def test_a_process_that_was_frozen_is_not_taken_for_stuck(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    leases = Leases(3.0)
+    lifeline = Lifeline(
+        url=database_url, worker=1, leases=leases, wakeups={}, loop=asyncio.get_running_loop(),
+        listener=lambda _: None, longest_attempt=5.0,
+    )  # fmt: skip
+    moments = iter([100.0, 101.0, 4_000.0, 4_001.0, 4_002.5])
+    monkeypatch.setattr("outbox.worker.lifeline.time.monotonic", lambda: next(moments))
+    for _ in range(4):
+        lifeline._ask_the_loop()  # noqa: SLF001 - one at a time
+    assert ended == [], "it stood still for 3,899 s together with the loop, and for 4 s beside it"
+    lifeline._ask_the_loop()  # noqa: SLF001 - as above
+    assert ended == [1]
+    monkeypatch.undo()
+
+
 async def test_an_event_loop_that_stood_still_is_told_of(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifeline, "_BLOCKED", 0.5)
 

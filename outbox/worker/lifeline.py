@@ -62,6 +62,7 @@ class Lifeline:
         self._longest_attempt = longest_attempt
         self._stopping = threading.Event()
         self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
+        self._stood = self._looked_at = 0.0  # for how long it has not, and when that was last looked at
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
         self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
         self._limit = self._patience = min(max(self._every, _SHORTEST_LIMIT), _LONGEST_LIMIT)
@@ -197,10 +198,14 @@ class Lifeline:
     def _ask_the_loop(self) -> None:
         now = time.monotonic()
         if self._asked_at is None:
-            self._asked_at = now
+            self._asked_at, self._stood = now, 0.0
             self._call(self._answer, now)
-        elif now - self._asked_at > self._longest_attempt:
-            self._give_up(now - self._asked_at)
+        else:
+            # While the whole machine slept, or the process was frozen, this thread stood still as well.
+            self._stood += min(now - self._looked_at, 2 * self._every)
+            if self._stood > self._longest_attempt:
+                self._give_up(self._stood)
+        self._looked_at = now
 
     def _give_up(self, seconds: float) -> None:
         """End the process: its leases, which this thread renews, would keep from others what it never delivers.
