@@ -23,11 +23,13 @@ from outbox.errors import (
 )
 from outbox.messages import (
     PRIORITIES,
+    Attachment,
     Cancelled,
     Chat,
     Email,
     Enqueued,
     Erased,
+    InApp,
     Notification,
     Push,
     Receipt,
@@ -42,6 +44,7 @@ from outbox.queue.erase import aerase, erase
 __all__ = [
     "PRIORITIES",
     "Ambiguous",
+    "Attachment",
     "Cancelled",
     "Chat",
     "ConfigError",
@@ -50,6 +53,7 @@ __all__ = [
     "Enqueued",
     "Erased",
     "IdempotencyConflict",
+    "InApp",
     "InvalidNotification",
     "Misconfigured",
     "NotInTransaction",

@@ -79,6 +79,18 @@ class Notification(NamedTuple):
         return f"Notification({', '.join(shown)})"
 
 
+class Attachment(NamedTuple):
+    """A file that goes along with an email; `type` is its media type, such as application/pdf."""
+
+    name: str
+    content: bytes
+    type: str = "application/octet-stream"
+
+    def __repr__(self) -> str:
+        """Show what kind of file it is, but not what it says, nor its name, which may."""
+        return f"Attachment({self.type!r}, {len(self.content)} bytes)"
+
+
 class Email(NamedTuple):
     """An email ready to be built into MIME. At least one of `text` and `html` is there."""
 
@@ -87,6 +99,7 @@ class Email(NamedTuple):
     text: str | None = None
     html: str | None = None
     headers: Mapping[str, str] = _NOTHING
+    attachments: tuple[Attachment, ...] = ()
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from outbox.channels.email import attachments
 from outbox.errors import Rejected
 from outbox.messages import Email
 
@@ -18,6 +19,8 @@ _NOT_MAILED = {"traceparent", "tracestate"}  # W3C trace context, for our own sp
 
 def compose(notification: Notification, templates: Templates) -> Email:
     """Return the email that a notification asks for: from its template, or its payload's `subject`, `text` and `html`.
+
+    The payload's `attachments` go along with either.
 
     Raises:
         Rejected: a template or variable is missing, or the payload lacks a subject or both bodies; says which.
@@ -36,7 +39,8 @@ def compose(notification: Notification, templates: Templates) -> Email:
         raise Rejected(f"{whence}{wanted[0]} is missing")
     if text is None and html is None:
         raise Rejected(f"{whence}{wanted[1]} is missing")
-    return Email(notification.recipient, subject.strip(), text, html, _headers(notification.headers))
+    headers, files = _headers(notification.headers), attachments.read(notification.payload)
+    return Email(notification.recipient, subject.strip(), text, html, headers, files)
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str | None:

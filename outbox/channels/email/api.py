@@ -12,7 +12,7 @@ from outbox.channels.settings import HttpSettings
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
-    from outbox.messages import Email
+    from outbox.messages import Attachment, Email
 
 
 class EmailSettings(HttpSettings):
@@ -44,6 +44,7 @@ class Parts(NamedTuple):
     reply_to: Mailbox | None
     headers: dict[str, str]
     message_id: str
+    attachments: tuple[Attachment, ...]
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -69,6 +70,7 @@ def parts(message: Email, key: str, sender: str) -> Parts:
         reply_to,
         {name: _ascii(name, value) for name, value in message.headers.items() if not _is_reply_to(name)},
         f"{key}@{mailbox.domain}",
+        message.attachments,
     )
 
 

@@ -13,10 +13,13 @@ from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from outbox.channels.email import headers
+from outbox.channels.email.attachments import entity
 from outbox.channels.email.mailbox import wire_address
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from outbox.messages import Email
 
 _SEVEN_BIT = re.compile(r"(?:[\t\x20-\x7e]{0,998}\n)*")  # RFC 2045 section 2.7: no control characters, no long lines
@@ -35,7 +38,7 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     parts = [(kind, text) for kind, text in (("plain", message.text), ("html", message.html)) if text is not None]
     if not parts:
         raise Rejected("the email has neither a text nor an html body")
-    boundary = "=_" + blake2s(message_id.encode(), digest_size=12).hexdigest()
+    mark = blake2s(message_id.encode(), digest_size=12).hexdigest()
     head = (
         f"{headers.sender(sender)}\r\n"
         f"To: {_recipient(message.recipient)}\r\n"
@@ -45,19 +48,23 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
         f"MIME-Version: 1.0\r\n"
         f"{headers.extra_fields(message.headers) if message.headers else ''}"
     )
-    bodies = [_part(kind, text, boundary) for kind, text in parts]
-    if len(bodies) == 1:
-        return head.encode() + bodies[0]
-    head += f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
-    delimiter = f"\r\n--{boundary}".encode()
-    pieces = [head.encode(), *(piece for body in bodies for piece in (delimiter, b"\r\n", body)), delimiter, b"--\r\n"]
-    return b"".join(pieces)
+    bodies = [_part(kind, text, mark) for kind, text in parts]
+    content = bodies[0] if len(bodies) == 1 else _multipart("alternative", bodies, f"=_{mark}")
+    if message.attachments:
+        content = _multipart("mixed", [content, *map(entity, message.attachments)], f"=_m{mark}")
+    return head.encode() + content
 
 
 def moment(key: str) -> datetime:
     """Return the second in which a notification was made, for its Date: its id `key` is a UUIDv7, which knows it."""
     milliseconds = int(key[:8] + key[9:13], 16)
     return datetime.fromtimestamp(milliseconds // 1000, UTC)
+
+
+def _multipart(kind: str, entities: Sequence[bytes], boundary: str) -> bytes:
+    delimiter = f"\r\n--{boundary}".encode()
+    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n'.encode()
+    return b"".join([head, *(piece for one in entities for piece in (delimiter, b"\r\n", one)), delimiter, b"--\r\n"])
 
 
 def _recipient(recipient: str) -> str:
@@ -67,12 +74,12 @@ def _recipient(recipient: str) -> str:
         raise Rejected(f"recipient: {error}") from None
 
 
-def _part(kind: str, text: str, boundary: str) -> bytes:
-    """Return one body with its content headers, in the plainest encoding that carries it."""
+def _part(kind: str, text: str, mark: str) -> bytes:
+    """Return one body with its content headers, in the plainest encoding that carries it, and that hides `mark`."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     if not lines.endswith("\n"):
         lines += "\n"  # and never less: without a line end at its end, b2a_qp would break lines with a bare LF
-    if lines.isascii() and _SEVEN_BIT.fullmatch(lines) and boundary not in lines:
+    if lines.isascii() and _SEVEN_BIT.fullmatch(lines) and mark not in lines:
         encoding, data = "7bit", lines.replace("\n", "\r\n").encode()
     else:
         encoding, data = _encoded(kind, lines.replace("\n", "\r\n"))

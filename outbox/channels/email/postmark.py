@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SecretStr
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
+from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
@@ -96,6 +97,10 @@ class Provider:
             "HtmlBody": email.html,
             "ReplyTo": shown(email.reply_to) if email.reply_to else None,
             "Headers": [{"Name": name, "Value": value} for name, value in fields.items()],
+            "Attachments": [
+                {"Name": file.name, "Content": encoded(file), "ContentType": file.type} for file in email.attachments
+            ]
+            or None,
             "Metadata": {"outbox-id": key},
             "MessageStream": self._settings.stream,
         }

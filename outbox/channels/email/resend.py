@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SecretStr
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
+from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
@@ -98,6 +99,10 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
         "html": email.html,
         "reply_to": shown(email.reply_to) if email.reply_to else None,
         "headers": email.headers or None,
+        "attachments": [
+            {"filename": file.name, "content": encoded(file), "content_type": file.type} for file in email.attachments
+        ]
+        or None,
         "tags": [{"name": "outbox-id", "value": key}],
     }
     return {name: value for name, value in body.items() if value is not None}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SecretStr
 
 from outbox.channels.email.api import EmailSettings, Parts, parts
+from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
@@ -97,6 +98,10 @@ class Provider:
             "headers": {**email.headers, "Message-ID": f"<{email.message_id}>"},
             "custom_args": {"outbox-id": key},
         }
+        if email.attachments:
+            body["attachments"] = [
+                {"filename": file.name, "content": encoded(file), "type": file.type} for file in email.attachments
+            ]
         if email.reply_to:
             body["reply_to"] = _mailbox(email.reply_to)
         if self._settings.sandbox:
