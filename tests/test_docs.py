@@ -227,6 +227,24 @@ async def test_the_page_about_ordering_is_right(cloned_url: str) -> None:
     assert [notification.template for notification in recorder.sent] == ["confirmed", "paid", "shipped"]
 
 
+async def test_the_page_about_email_is_right(cloned_url: str, tmp_path: Path) -> None:
+    (program,) = blocks("docs/email.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+    async with SmtpServer() as server:
+        (tmp_path / "outbox.toml").write_text(
+            f'[channels.email]\nproviders = ["smtp"]\n[providers.smtp]\nhost = "127.0.0.1"\nport = {server.port}\n'
+            'tls = "none"\nsender = "shop@example.org"\n'
+        )
+        settings = config.load(tmp_path / "outbox.toml", environ={}, overrides={"database.url": cloned_url})
+        await drain(cloned_url, *process.routes(settings, ["email"], lambda _: None))
+        (message,) = server.accepted
+    parsed = email.message_from_bytes(message.content, policy=email.policy.default)
+    assert parsed["Reply-To"] == "Accounts <accounts@example.org>"
+    (attachment,) = parsed.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("invoice.pdf", b"%PDF-1.7 and so on")
+
+
 def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> None:
     enqueues, shows = blocks("docs/inapp.md", "python")
     (example,) = blocks("docs/inapp.md", "toml")

@@ -50,19 +50,19 @@ def test_they_are_parts_of_the_message_beside_its_bodies(message: Email) -> None
     assert found == [tuple(PDF), tuple(PHOTO)]
 
 
+CHARACTERS = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\")
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+
 @given(
-    name=st.text(
-        st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\"), min_size=1, max_size=60
-    ),
+    name=st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda name: name.strip() == name),
     content=st.binary(max_size=300),
     text=st.text(max_size=60),
 )
 def test_whatever_they_are_called_and_hold_they_arrive_as_they_were(name: str, content: bytes, text: str) -> None:
     (attachment,) = read({"attachments": [{"name": name, "content": in_base64(content), "type": "image/gif"}]})
     message = Email("ada@example.org", "Files", text.encode(errors="replace").decode(), None, {}, (attachment,))
-    built = build(
-        message, sender="shop@example.org", message_id="1@example.org", date=datetime(2026, 11, 29, tzinfo=UTC)
-    )
+    built = build(message, sender="shop@example.org", message_id="1@example.org", date=NOW)
     (found,) = email.message_from_bytes(built, policy=email.policy.default).iter_attachments()
     assert (found.get_filename(), found.get_content()) == (name, content)
 
@@ -88,6 +88,7 @@ def test_the_payload_brings_them_with_and_without_a_template(template: str | Non
         ([{"name": "a", "content": "eA=="}, {"name": "../a", "content": "eA=="}], "attachment 2: its name"),
         ([{"name": "a\r\nBcc: x", "content": "eA=="}], "its name"),
         ([{"name": "", "content": "eA=="}], "its name"),
+        ([{"name": " ", "content": "eA=="}], "its name"),
         ([{"name": 1, "content": "eA=="}], "its name"),
         ([{"name": "a", "content": "secret!"}], "its content is not base64"),
         ([{"name": "a", "content": 7}], "its content is not base64"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _KEYS = {"name", "content", "type"}
 _TYPE = re.compile(r"(?!multipart/|message/)[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]{1,200}")
+_NAME = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]{1,200}(?<!\s)")
 _PLAIN = re.compile(r"[A-Za-z0-9 !#$&+.^_`{}~()@,=-]+")
 _LINE = 76
 _UNKNOWN = "application/octet-stream"
@@ -62,7 +62,7 @@ def _read(given: object, number: int) -> Attachment:
         raise Rejected(f"{which} is not an object with name, content and, if you like, type")
     name, content = given["name"], given["content"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise Rejected(f"{which}: its name is no file's: 1 to 200 characters, no slashes, no control characters")
+        raise Rejected(f"{which}: its name is no file's: 1 to 200 characters, none a slash or a control character")
     kind = given.get("type") or guess_type(name)[0] or _UNKNOWN
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind.lower()):
         raise Rejected(f"{which}: its type is no media type of a file, such as application/pdf")
