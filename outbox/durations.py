@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import NamedTuple
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))  # in milliseconds
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WRITTEN = re.compile(r"\s*".join(rf"(?:({_NUMBER.pattern})\s*{unit})?" for unit, _ in _UNITS))
+_RATE = re.compile(rf"({_NUMBER.pattern})\s*/\s*(s|m|h|d)")
 _LONGEST = 100 * 365 * 86_400.0  # a hundred years: beyond it PostgreSQL's and Python's dates come to an end
 
 
@@ -41,6 +43,30 @@ def _seconds(text: object) -> float | None:
     if not written or found is None:
         return None
     return sum(float(number) * size for number, (_, size) in zip(found.groups(), _UNITS, strict=True) if number) / 1_000
+
+
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    number: float
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """How many that is in a second."""
+        return self.number / self.seconds
+
+
+def parse_rate(text: str) -> Rate:
+    """Return what `100/s`, `600/m`, `5/h` or `1000/d` stands for.
+
+    Raises:
+        ValueError: it is not a rate, or nothing at all.
+    """
+    found = _RATE.fullmatch(str(text).strip())
+    if found is None or not float(found[1]):
+        raise ValueError(f"{text!r} is not a rate: write it like 100/s, 600/m, 5/h or 1000/d")
+    return Rate(float(found[1]), dict(_UNITS)[found[2]] / 1_000)
 
 
 def describe(seconds: float) -> str:

@@ -93,6 +93,9 @@ class ChannelConfig(Section):
     max_age: Seconds = Field(default=259_200.0, gt=0, description='a duration above zero, such as "3d"')
     max_lost: Whole = Field(default=5, ge=1, le=100, description="a whole number from 1 to 100")
     on_ambiguous: Literal["retry", "stop"] = Field(default="retry", description='"retry" or "stop"')
+    rate: Annotated[durations.Rate, BeforeValidator(durations.parse_rate)] | None = Field(
+        default=None, description='a rate, such as "100/s", "600/m" or "5000/h"'
+    )
     timeout: Seconds = Field(default=900.0, gt=0, description='a duration above zero, such as "15m"')
 
     @field_validator("providers")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.release import release
+from outbox.worker.allowance import Allowance
 from outbox.worker.marks import Marks
 from outbox.worker.pace import Pace
 from outbox.worker.ready import Ready
@@ -62,6 +63,7 @@ class Feeder:
         self._turn = 0
         self._marks = Marks()
         self._pace = Pace()
+        self._allowance = Allowance(link, route.channel, route.policy.rate)
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
@@ -87,6 +89,7 @@ class Feeder:
             if room == 0:
                 self.gave_up = True
                 return
+            room = await self._allowance.of(room)
             idle = self._in_hand == 0
             found = await self._claim(room)
             if self._stopping:
@@ -178,6 +181,7 @@ class Feeder:
         finally:
             self._claiming = False
         self._in_hand += len(new)
+        self._allowance.used(len(rows))
         self.ready.put(new)
         if rows:
             lost = sum(row.lost_by not in {None, self._worker} for row in rows)

@@ -173,7 +173,14 @@ class Life:
 
     async def _work(self, while_it_works: Callable[[], Awaitable[None]]) -> None:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        way = route(self._provider, channel="http", backoff=("50ms",), timeout=1.0, max_attempts=20, max_lost=20)
+        policy: dict[str, Any] = {
+            "backoff": ("50ms",),
+            "timeout": 1.0,
+            "max_attempts": 20,
+            "max_lost": 20,
+            "rate": "10000/s",
+        }
+        way = route(self._provider, channel="http", **policy)
         employed = worker(
             self._url, way, lease=1.0, concurrency=2, prefetch=4, idle_after=0.05, idle_poll=0.2, grace=2.0
         )
