@@ -129,6 +129,8 @@ class Link:
             for pause in pauses():
                 try:
                     result = await self._once(work)
+                except psycopg.errors.ProgramLimitExceeded:  # of a value, such as one too long for an index
+                    raise
                 except TROUBLE as error:
                     if at_start and refuses(error):
                         raise ConfigError([f"the database in OUTBOX_DATABASE_URL, or database.url: {error}"]) from None

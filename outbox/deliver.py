@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import errors
 from outbox.consent import refusal
+from outbox.echo import without_echo
 from outbox.errors import clean
 from outbox.events import CodeUnknown, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
@@ -70,11 +71,11 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
     refused = refusal(claimed, time.monotonic() - claimed_at, route.policy)
     if refused is None:
-        refused = _left_in_doubt(claimed, route)
+        refused = _left_in_doubt(claimed, route, claimed.age + time.monotonic() - claimed_at)
     if refused is not None:
         return refused
     try:
-        message = route.compose(claimed.notification(route.channel))
+        message = route.compose(_as_of_now(claimed.notification(route.channel), claimed_at))
     except errors.DeliveryError as error:
         return judge(error, claimed, route.policy, None, route.chance)
     except MemoryError:  # it may be the others' doing
@@ -85,18 +86,24 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     return await _send(message, claimed, route)
 
 
-def _left_in_doubt(claimed: Claimed, route: Route) -> Outcome | None:
+def _as_of_now(notification: Notification, claimed_at: float) -> Notification:
+    left = notification.expires_in
+    return notification if left is None else notification._replace(expires_in=left - (time.monotonic() - claimed_at))
+
+
+def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
     """Return the end of what may have been accepted before, where another copy is worse than none, and one could be."""
-    name = _only(claimed, route)
-    if name is None or claimed.age < route.remembers(name):
+    name = claimed.in_doubt
+    if name is None or route.policy.on_ambiguous == "retry" or age < route.remembers(name):
         return None
     words = f"{name} may have accepted it, and would not know it again by now"
     return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
 
 
 def _only(claimed: Claimed, route: Route) -> str | None:
-    """Return the one provider that may be tried, if there is only one: it knows what it may have accepted before."""
-    return claimed.in_doubt if route.policy.on_ambiguous == "stop" else None
+    """Return the one provider that may be tried, if there is only one: it knows again what it may have accepted."""
+    name = claimed.in_doubt
+    return name if name is not None and claimed.age < route.remembers(name) else None
 
 
 async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
@@ -127,7 +134,7 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
     if isinstance(error, errors.Unrecognised):
         route.listener(CodeUnknown(route.channel, name, error))
     if isinstance(error, (errors.Rejected, errors.Unreachable)):
-        if route.holds.refused(name):
+        if error.code is not None and route.holds.refused(name):  # without a code it is ours, and nobody was asked
             route.listener(ProviderResumed(route.channel, name))
         return
     seconds = route.holds.failed(name, claimed.key, error)
@@ -140,6 +147,8 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
     holds, policy, chance = route.holds, route.policy, route.chance
     seconds = holds.closed_for()
     if refused is None:
+        if (only := _only(claimed, route)) is not None:
+            seconds = holds.held_for(only)
         why = holds.why()
         words = f"held: no provider of {route.channel} may be tried for now"
         failure = Failure(why.name if why else "temporary", None, words)
@@ -170,7 +179,10 @@ async def _attempt(provider: Provider, message: Any, key: str, name: str, route:
         with route.timeouts:
             receipt = await provider.send(message, key)
         return _sent(name, receipt)
-    except errors.DeliveryError:
+    except errors.DeliveryError as error:
+        if (detail := without_echo(error.detail, message)) != error.detail:
+            error.detail = detail
+            error.args = (f"{error.code}: {detail}" if error.code else detail,)
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()

@@ -99,6 +99,11 @@ class Holds:
             return 0.0
         return max(min(hold.until for hold in self._held.values()) - time.monotonic(), 0.0)
 
+    def held_for(self, name: str) -> float:
+        """Return the seconds until `name` may be tried; 0 when it may be now."""
+        hold = self._held.get(name)
+        return 0.0 if hold is None else max(hold.until - time.monotonic(), 0.0)
+
     def all_held(self) -> bool:
         """Tell whether there is no provider that is not held, so that the next try is a probe."""
         return bool(self._names) and self._names == self._held.keys()

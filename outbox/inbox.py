@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from outbox import connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from outbox.connections import Parameters, Row
 
@@ -23,11 +23,13 @@ _LONGEST_PAGE = 1_000
 
 _PAGE = """
 SELECT i.notification_id, i.created_at, i.seen_at, i.read_at, i.archived_at, i.title, i.body, i.url, i.category,
-       CAST(i.data AS text)
+       CAST(i.data AS text), CAST(CAST(extract(epoch FROM i.created_at) * 1000000 AS bigint) AS text)
 FROM outbox.inbox i
 WHERE i.recipient = CAST(:recipient AS text)
   AND (CAST(:at AS text) IS NULL
-       OR (i.created_at, i.notification_id) < (CAST(CAST(:at AS text) AS timestamptz), CAST(CAST(:id AS text) AS uuid)))
+       OR (i.created_at, i.notification_id) < (
+           CAST('epoch' AS timestamptz) + CAST(CAST(:at AS text) AS bigint) * interval '1 microsecond',
+           CAST(CAST(:id AS text) AS uuid)))
   AND (CAST(:category AS text) IS NULL OR i.category = CAST(:category AS text))
   AND (CAST(:unread AS text) IS NULL OR i.read_at IS NULL)
   AND (i.archived_at IS NOT NULL) = CAST(CAST(:archived AS text) AS boolean)
@@ -169,8 +171,11 @@ def _marking(as_: str, recipient: str, ids: Iterable[UUID | str] | None) -> tupl
     sql = f"""
         WITH marked AS (
             UPDATE outbox.inbox i SET {change}
-            WHERE i.recipient = CAST(:recipient AS text) AND {where}
-              AND (CAST(:ids AS text[]) IS NULL OR i.notification_id = ANY (CAST(CAST(:ids AS text[]) AS uuid[])))
+            WHERE i.notification_id = ANY (ARRAY(
+                SELECT i.notification_id FROM outbox.inbox i
+                WHERE i.recipient = CAST(:recipient AS text) AND {where}
+                  AND (CAST(:ids AS text[]) IS NULL OR i.notification_id = ANY (CAST(CAST(:ids AS text[]) AS uuid[])))
+                ORDER BY i.notification_id FOR UPDATE))  -- in one order: two marks at once do not deadlock
             RETURNING 1
         )
         SELECT count(*) FROM marked
@@ -196,14 +201,14 @@ def _asked(
 
 
 def _position(after: str) -> tuple[str, str]:
-    at, _, identity = after.rpartition("_")
+    at, _, identity = after.partition("_")
     try:
-        return datetime.fromisoformat(at).isoformat(), str(UUID(identity))
+        return str(int(at)), str(UUID(identity))
     except ValueError:
         raise ValueError("after is not the `next` of a page") from None
 
 
 def _paged(rows: Sequence[Row], limit: int) -> Page:
     items = [Item(*(UUID(str(row[0])), *row[1:9], json.loads(row[9]))) for row in rows[:limit]]
-    last = items[-1] if len(rows) > limit else None
-    return Page(items, f"{last.created_at.isoformat()}_{last.id}" if last else None)
+    more = len(rows) > limit
+    return Page(items, f"{rows[limit - 1][10]}_{items[-1].id}" if more else None)

@@ -57,9 +57,9 @@ class Outcome:
         return self.is_attempt and self.provider is not None
 
     def without_words(self) -> Self:
-        """Return what happened, and what happens next, without anything that a provider or a template said."""
+        """Return what happened, and what happens next, without anything that somebody said."""
         failure = self.failure and Failure(self.failure.error_class, None, "what was said could not be recorded")
-        return replace(self, failure=failure, provider_message_id=None)
+        return replace(self, failure=failure, provider_message_id=None, suppression=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,7 +196,7 @@ async def test_a_provider_that_is_down_is_passed_over_for_the_next() -> None:
 @pytest.mark.usefixtures("_quick_to_judge")
 async def test_a_probe_that_is_refused_for_its_content_resumes_the_provider() -> None:
     seen: list[Event] = []
-    to = route(failing(*[errors.Temporary("no connection")] * 2, errors.Rejected("spam")), events=seen)
+    to = route(failing(*[errors.Temporary("no connection")] * 2, errors.Rejected("spam", code="554")), events=seen)
     for _ in range(2):
         await attempt(to)
     await asyncio.sleep(to.holds.closed_for())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+import outbox
 from outbox import Rejected, inbox
 from outbox.channels import compose_for, load_provider
 from outbox.config import ChannelConfig
@@ -108,10 +109,25 @@ async def test_a_late_deposit_and_the_claim_that_took_over_make_one_item(databas
     (fresh,) = await claim(database_url, channel="inapp", worker=2)
     assert not await settle(database_url, stale, worker=1)
     assert rows(database_url, "SELECT claim, worker FROM outbox.queue") == [(2, 2)], "it is in the other's hands"
+    assert rows(database_url, "SELECT count(*) FROM outbox.inbox") == [(0,)]
     assert await settle(database_url, fresh, worker=2)
     assert not await settle(database_url, fresh, worker=2), "again, after a lost acknowledgement"
     assert rows(database_url, "SELECT count(*) FROM outbox.inbox") == [(1,)]
-    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts ORDER BY 1") == [(1, "sent"), (2, "sent")]
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts ORDER BY 1") == [(1, "lost"), (2, "sent")]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "erased"])
+async def test_a_late_deposit_of_what_is_not_to_be_seen_any_more_is_none(database_url: str, how: str) -> None:
+    (identity,) = put(database_url)
+    (stale,) = await claim(database_url, channel="inapp")
+    expire_leases(database_url)
+    with psycopg.connect(database_url) as conn:
+        if how == "cancelled":
+            assert outbox.cancel(conn, id=identity).cancelled == 1
+        else:
+            assert outbox.erase(conn, recipient=ADA).notifications == 1
+    assert not await settle(database_url, stale)
+    assert rows(database_url, "SELECT count(*) FROM outbox.inbox") == [(0,)]
 
 
 async def test_where_the_settlement_is_undone_so_is_the_item(database_url: str) -> None:

@@ -90,7 +90,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     "stranger": {},
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
-EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next"}
+EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
 
 
 class Roles:

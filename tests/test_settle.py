@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import secrets
+
+import psycopg
 import pytest
 
 from outbox.errors import clean
@@ -15,6 +18,7 @@ from outbox.outcomes import (
     Suppressed,
     Suppression,
 )
+from outbox.queue.replay import replay
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 
 REFUSED = Failure("unreachable", "550 5.1.1", "no such user")
@@ -128,6 +132,24 @@ async def test_who_refuses_one_sender_is_contacted_by_the_others(database_url: s
     for senders, suppressed in ((["+447700900998"], False), (["+447700900999"], True)):
         (one,) = await claim(database_url, channel="sms", limit=1, senders=senders)
         assert (one.suppression is not None) is suppressed
+
+
+async def test_a_recipient_too_long_for_an_index_is_settled_all_the_same(database_url: str) -> None:
+    enqueue(database_url, channel="webhook", recipient="https://example.org/" + secrets.token_hex(1_900))
+    (claimed,) = await claim(database_url, channel="webhook")
+    dead = Dead(provider="standard", failure=REFUSED, reason="unreachable", suppression=Suppression("unreachable"))
+    assert await settle(database_url, claimed, dead)
+    assert rows(database_url, "SELECT count(*) FROM outbox.suppressions") == [(0,)]
+
+
+async def test_what_was_in_doubt_before_a_replay_is_not_any_more(database_url: str) -> None:
+    (identity,) = enqueue(database_url)
+    (claimed,) = await claim(database_url)
+    await settle(database_url, claimed, Ambiguous(provider="smtp", failure=TROUBLE, reason="in_doubt"))
+    with psycopg.connect(database_url) as conn:
+        assert replay(conn, [identity]).ids == (identity,)
+    (again,) = await claim(database_url)
+    assert (again.claim, again.in_doubt) == (2, None)
 
 
 async def test_a_verdict_that_comes_too_late_suppresses_nobody(database_url: str) -> None:

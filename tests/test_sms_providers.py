@@ -92,7 +92,7 @@ async def test_twilio_takes_a_key_of_the_account_instead_of_its_token() -> None:
         ({"sender": None}, "give a sender or a messaging_service_sid"),
         ({"account_sid": "0123"}, "account_sid"),
         ({"callback_url": "https://user:password@example.org"}, "a URL of yours, without a password"),
-        ({"url": "api.twilio.com"}, "providers.twilio.url: a URL begins with https://"),
+        ({"url": "api.twilio.com"}, "providers.twilio.url: it must be a URL that begins with https://"),
     ],
 )
 def test_settings_of_twilio_that_do_not_fit_together_are_refused(changes: dict[str, Any], problem: str) -> None:

@@ -16,10 +16,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.session import Session
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from outbox.channels.http import Answer, Client, error
-from outbox.channels.settings import HttpSettings
+from outbox.channels.settings import HttpSettings, Secret
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, NotSent, Rejected, Temporary, Throttled
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class AwsSettings(HttpSettings):
     """The first label of the service's host names."""
 
     region: str = Field(pattern=_REGION, description="a region's code, such as eu-west-1")
-    access_key_id: SecretStr | None = Field(default=None, min_length=1)
-    secret_access_key: SecretStr | None = Field(default=None, min_length=1)
-    session_token: SecretStr | None = Field(default=None, min_length=1)
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
     profile: str | None = Field(default=None, min_length=1, description="a profile of the AWS CLI's configuration")
 
     @model_validator(mode="before")

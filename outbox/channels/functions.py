@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from outbox.errors import NotSent
 from outbox.messages import Receipt
 
 if TYPE_CHECKING:
@@ -26,12 +27,30 @@ class Function:
     async def send(self, message: Any, key: str) -> Receipt:
         """Call the function; what it raises means what it means from any provider."""
         if iscoroutinefunction(self._function):
-            returned = await self._function(message, key)
+            returned = self._function(message, key)
         else:
             self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="outbox provider")
-            loop = asyncio.get_running_loop()
-            returned = await loop.run_in_executor(self._threads, self._function, message, key)
+            returned = await self._in_a_thread(self._threads, message, key)
+        if isawaitable(returned):  # of a coroutine in a decorator, too, which nobody sees from outside
+            returned = await returned
+        if not isinstance(returned, Receipt | str | None):
+            raise TypeError("a provider returns a Receipt, an id, or None")
         return returned if isinstance(returned, Receipt) else Receipt(returned)
+
+    async def _in_a_thread(self, threads: ThreadPoolExecutor, message: Any, key: str) -> Any:
+        begun = False
+
+        def call() -> Any:
+            nonlocal begun
+            begun = True
+            return self._function(message, key)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            raise NotSent from None
 
     async def aclose(self) -> None:
         """Let go of the threads. One that is still at work is not waited for."""

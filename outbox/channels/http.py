@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import ssl
 import time
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -46,6 +48,7 @@ _KEPT_FOR = 15.0  # seconds; a load balancer closes an idle one after 60 at the 
 # Of the timeout, for which a connection that is shared may be silent. Only such a silence closes it, so that it has to
 # be noticed before the requests give up: or else all that follow would be sent into a connection that is dead.
 _SHARED_PATIENCE = 0.9
+_PATIENCE = 2.0  # seconds for the body of an acceptance, which has an id in it at best
 _NEVER_BEGUN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _OURS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 _RETRY_HEADERS = ("retry-after", "x-ratelimit-reset")
@@ -54,6 +57,8 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     401: Misconfigured,
     402: Misconfigured,
     403: Misconfigured,
+    404: Misconfigured,
+    405: Misconfigured,
     407: Misconfigured,
     408: Throttled,
     413: Rejected,
@@ -138,6 +143,7 @@ class Client:
         self._client = httpx.AsyncClient(
             base_url=settings.url if isinstance(settings, HttpSettings) else "",
             auth=auth,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none is kept: it would go to others
             headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
             verify=context,
             timeout=httpx.Timeout(
@@ -184,9 +190,10 @@ class Client:
         """
         begun = False
 
-        async def trace(event: str, _: Any) -> None:
+        async def trace(event: str, info: Any) -> None:
             nonlocal begun
-            begun = begun or event.endswith("send_request_headers.started")
+            if event.endswith("send_request_headers.started"):
+                begun = begun or info["request"].method != b"CONNECT"  # which is for a proxy
 
         extensions = {"trace": trace}
         try:
@@ -209,16 +216,22 @@ class Client:
 
 
 async def _body(response: httpx.Response, seconds: float) -> bytes:
-    """Return the beginning of the body, or what of it came: with a status, what happens to it decides nothing."""
-    body = bytearray()
+    """Return the beginning of the body, or what of it came: with a status, what happens to it decides nothing.
+
+    Nor does a cancellation, once the message was accepted: whoever cancels is told that it was.
+    """
+    body, accepted = bytearray(), response.is_success
     try:
-        async with asyncio.timeout(max(seconds, 0.0)):
+        async with asyncio.timeout(max(min(seconds, _PATIENCE if accepted else seconds), 0.0)):
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) >= BODY_LIMIT:
                     break
     except Exception:  # noqa: BLE001, S110 - over HTTP/2, what breaks off a body comes in any kind
         pass
+    except asyncio.CancelledError:
+        if not accepted:
+            raise
     finally:
         await response.aclose()
     return bytes(body[:BODY_LIMIT])
@@ -230,6 +243,8 @@ def _trouble(error: Exception, *, begun: bool, seconds: float, http2: bool) -> D
     # Over HTTP/2, a peer that breaks the rules looks like us, and one request's trouble is that of all others.
     if isinstance(error, _OURS) and not (http2 and isinstance(error, httpx.LocalProtocolError)):
         return Rejected(f"it cannot be said in HTTP: {kind}")
+    if isinstance(error, httpx.ProxyError) and str(error).startswith("407"):
+        return Misconfigured("the proxy wants a user and a password", code="407")
     if isinstance(error, _NEVER_BEGUN) or not begun:
         said = str(error) if isinstance(error, httpx.ConnectError) else ""
         return Temporary(f"no connection: {kind}{': ' if said else ''}{said}")
@@ -263,7 +278,7 @@ def _by_hundreds(status: int) -> type[DeliveryError]:
 
 def _seconds(value: str) -> float | None:
     text = value.strip()
-    if text.replace(".", "", 1).isdigit():
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", text):
         number = float(text)
         now = time.time()
         return number - now if number > now / 2 else number  # a moment of this age of the world, or so many seconds

@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, field_validator
 
 from outbox import durations
 
 Duration = Annotated[float, BeforeValidator(durations.parse), Field(gt=0)]
+
+
+def _in_one_word(secret: SecretStr) -> SecretStr:
+    """A file that a secret was mounted from ends in a line end more often than not."""
+    if re.fullmatch(r"[!-~]+", secret.get_secret_value()) is None:
+        raise ValueError("it has a space, a line end, or a character that is not ASCII in it, or nothing")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_in_one_word)]
+"""A secret that goes into a header, a form or a URL."""
+
+
+def check_url(url: str, *, base: bool = True) -> str:
+    """Return `url` if it can be asked for over HTTP; one that is a `base` has neither a query nor a fragment.
+
+    Raises:
+        ValueError: it cannot; never repeats it.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.fullmatch(r"[!-~]+", url) is None:
+        raise ValueError("it must be a URL that begins with https://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it must be a URL without a user and a password")
+    if base and (parts.query or parts.fragment):
+        raise ValueError("it must be a URL without a query and a fragment")
+    return url
 
 
 class ProviderSettings(BaseModel):
@@ -44,6 +76,4 @@ class HttpSettings(ConnectionSettings):
     @field_validator("url")
     @classmethod
     def _url_is_one(cls, url: str) -> str:
-        if re.fullmatch(r"https?://[!-~]+", url) is None:
-            raise ValueError("a URL begins with https://")
-        return url
+        return check_url(url)

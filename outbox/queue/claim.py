@@ -65,13 +65,8 @@ WITH due AS MATERIALIZED (
 SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.reason,
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at),
-       CASE WHEN c.claim > 1 THEN (  -- a late success that did not end it, because a newer claim was sending it
-           SELECT a.claim FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'sent' LIMIT 1
-       ) END,
-       CASE WHEN c.claim > 1 THEN (
-           SELECT a.provider FROM outbox.attempts a WHERE a.notification_id = c.id AND a.outcome = 'ambiguous'
-           ORDER BY a.claim DESC LIMIT 1
-       ) END,
+       CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,  -- looked up for no first claim
+       CASE WHEN c.claim > 1 THEN outbox.in_doubt(c.id, d.resolved_at) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at
 FROM taken c

@@ -1,7 +1,8 @@
 """deposit: settle in-app notifications: what a person will see is written by the statement that says it was.
 
-So there is no moment in which one is there without the other, and nothing ambiguous. The inbox has one row for a
-notification, whoever writes it: a claim that was taken over writes the same, once.
+So there is no moment in which one is there without the other, and nothing ambiguous. Unlike elsewhere, a success is
+fenced: the deposit itself is the delivery, so that of a claim that was taken over is not to happen. Whoever took it
+over deposits the same, unless it was cancelled, or erased.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ WITH ended AS MATERIALIZED (
     INSERT INTO outbox.inbox (notification_id, recipient, title, body, url, category, data)
     SELECT e.id, e.recipient, e.title, e.body, e.url, e.category, e.data
     FROM ended e
+    JOIN held h ON h.id = e.id
     ORDER BY e.id
     ON CONFLICT DO NOTHING
 ), recorded AS (
@@ -54,6 +56,7 @@ WITH ended AS MATERIALIZED (
     SELECT e.id, e.claim, e.attempt, 'sent', e.provider, %(worker)s,
            clock_timestamp() - make_interval(secs => e.started), clock_timestamp() - make_interval(secs => e.finished)
     FROM ended e
+    JOIN held h ON h.id = e.id
     ORDER BY e.id
     ON CONFLICT (notification_id, claim) DO UPDATE
     SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,

@@ -132,7 +132,7 @@ WITH ended AS MATERIALIZED (
         SELECT f.channel, CASE WHEN f.channel = 'email' THEN lower(f.recipient) ELSE f.recipient END AS recipient
         FROM outbox.notifications f WHERE f.id = h.id LIMIT 1
     ) n
-    WHERE h.suppressed IS NOT NULL
+    WHERE h.suppressed IS NOT NULL AND octet_length(n.recipient) <= 2000  -- a b-tree takes no more than 2,704 bytes
     ORDER BY n.channel, n.recipient, h.sender
     ON CONFLICT (channel, recipient, topic, sender) DO UPDATE
     SET created_at = excluded.created_at, until = NULL, reason = excluded.reason, source = excluded.source

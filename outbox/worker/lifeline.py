@@ -35,6 +35,7 @@ _LONGEST_HEARTBEAT = 15.0
 _SELF_TEST = 1.0
 _SHORTEST_LIMIT = 1.0
 _LONGEST_LIMIT = 4.0
+_LAST_WORDS = 5.0  # seconds for saying why a process ends
 _BLOCKED = 1.0  # seconds between asking the event loop for something and its doing so
 
 
@@ -212,6 +213,9 @@ class Lifeline:
 
         Once they lapse, others send it, and after `max_lost` workers it is a dead letter.
         """
+        last = threading.Timer(_LAST_WORDS, os._exit, [1])  # the loop may hold the lock of the log, or its pipe be full
+        last.daemon = True
+        last.start()
         with contextlib.suppress(Exception):  # nothing may keep it from ending
             self._listener(LoopStuck(seconds))
             faulthandler.dump_traceback()

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 _LARGEST_BATCH = 500
 _LOCKED_PAUSE = 0.2
 _REFUSED_PAUSE = 30.0
+_REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    ValueError,
+    OverflowError,
+)
 
 
 class Ended(NamedTuple):
@@ -107,7 +114,7 @@ class Settler:
         settlements = [ended.settlement() for ended in batch]
         try:
             settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker))
-        except (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError) as error:
+        except _REFUSED as error:
             await self._write_apart(batch, error)
             return
         stale = 0

@@ -53,7 +53,7 @@ class Slots:
         await asyncio.wait(self.tasks, timeout=CUT_OFF)
 
     async def _work(self) -> None:
-        while True:
+        while not self._is_stopping():  # a cancellation may have ended in an acceptance
             lease = await self._feeder.ready.get()
             if self._stopping:
                 return
@@ -68,6 +68,9 @@ class Slots:
                 await self._deliver(lease)
             finally:
                 self._leave()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _leave(self) -> None:
         self._busy -= 1

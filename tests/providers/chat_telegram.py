@@ -50,8 +50,6 @@ def _refusal(
 GONE = [
     (403, "Forbidden: bot was blocked by the user", "bot was blocked by the user"),
     (403, "Forbidden: user is deactivated", "user is deactivated"),
-    (400, "Bad Request: chat not found", "chat not found"),
-    (400, "Bad Request: private chat not found", "chat not found"),
     (403, "Forbidden: bot was kicked from the group chat", "bot was kicked"),
     (403, "Forbidden: bot was kicked from the supergroup chat", "bot was kicked"),
     (403, "Forbidden: bot was kicked from the channel chat", "bot was kicked"),
@@ -60,6 +58,8 @@ GONE = [
     (403, "Forbidden: bot can't send messages to bots", "send messages to bots"),
 ]
 REFUSED = [
+    (400, "Bad Request: chat not found", "chat not found"),
+    (400, "Bad Request: private chat not found", "chat not found"),
     (403, "Forbidden: bot can't initiate conversation with a user", "can't initiate conversation"),
     (403, "Forbidden: bot is not a member of the channel chat", "bot is not a member"),
     (400, "Bad Request: have no rights to send a message", "have no rights to send"),

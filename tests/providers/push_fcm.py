@@ -175,7 +175,7 @@ COUNTERPART = Counterpart(
         ),
         Refusal(UNAUTHENTICATED, errors.Misconfigured, "UNAUTHENTICATED"),
         Refusal(refusal(403, "PERMISSION_DENIED"), errors.Misconfigured, "PERMISSION_DENIED"),
-        Refusal(refusal(404, "NOT_FOUND"), errors.Unrecognised),
+        Refusal(refusal(404, "NOT_FOUND"), errors.Misconfigured),
     ],
     too_many=refusal(429, "RESOURCE_EXHAUSTED", error_code="QUOTA_EXCEEDED").body,
 )

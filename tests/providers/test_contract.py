@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import socket
@@ -237,6 +238,7 @@ async def test_what_a_stop_cuts_off_before_it_went_out_was_not_sent(case: Case) 
     ended.set()
     await closed.wait()
     server.close()
+    gc.collect()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+DROP FUNCTION outbox.sent_by, outbox.in_doubt;
 DROP TRIGGER tell_of_arrivals ON outbox.inbox;
 DROP FUNCTION outbox.tell_of_arrivals;
 DROP INDEX outbox.inbox_unread;

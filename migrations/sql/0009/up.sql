@@ -1,3 +1,6 @@
+-- First, while nothing is locked that a claim reads.
+UPDATE outbox.dead_letters SET reason = 'in_doubt' WHERE reason = 'ambiguous';
+
 -- A suppression may bind one sender of ours only: STOP to a number of ours, under the rules of mobile networks, says
 -- nothing about our others.
 ALTER TABLE outbox.suppressions ADD COLUMN sender text NOT NULL DEFAULT '';
@@ -31,4 +34,44 @@ CREATE TRIGGER tell_of_arrivals AFTER INSERT ON outbox.inbox
 
 COMMENT ON COLUMN outbox.attempts.error_class IS 'unreachable, rejected, misconfigured, throttled, temporary, unrecognised or ambiguous';
 COMMENT ON COLUMN outbox.dead_letters.reason IS 'Why it ended here: rejected, unreachable, exhausted, too_old, in_doubt or poison';
-UPDATE outbox.dead_letters SET reason = 'in_doubt' WHERE reason = 'ambiguous';
+
+-- What a claim after the first has to know. In functions, because in the claim itself each would make every claim, an
+-- empty one too, begin with a look at every partition of attempts.
+CREATE FUNCTION outbox.sent_by(id uuid) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT a.claim FROM outbox.attempts a WHERE a.notification_id = sent_by.id AND a.outcome = 'sent' LIMIT 1);
+END
+$$;
+
+CREATE FUNCTION outbox.in_doubt(id uuid, since timestamptz) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT a.provider FROM outbox.attempts a
+        WHERE a.notification_id = in_doubt.id AND a.outcome = 'ambiguous' AND a.finished_at > coalesce(since, '-infinity')
+        ORDER BY a.claim DESC LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION outbox.sent_by IS 'The claim of a notification that is recorded as sent, if one is';
+COMMENT ON FUNCTION outbox.in_doubt IS 'The provider that may have accepted a notification, since a moment, in an attempt that nobody knows the end of';
+
+-- Workers have to write what they did not before; whoever may write attempts is a worker.
+DO $$
+DECLARE
+    worker oid;
+BEGIN
+    FOR worker IN
+        SELECT DISTINCT a.grantee FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+        WHERE c.oid = 'outbox.attempts'::regclass AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
+    LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON outbox.suppressions, outbox.limits TO %s', worker::regrole);
+        EXECUTE format('GRANT SELECT, INSERT ON outbox.inbox TO %s', worker::regrole);
+    END LOOP;
+END
+$$;

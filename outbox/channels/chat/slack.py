@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SecretStr, field_validator
 
 from outbox.channels.http import Answer, Client, error
-from outbox.channels.settings import ConnectionSettings
+from outbox.channels.settings import ConnectionSettings, check_url
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected
 from outbox.messages import Receipt
 
@@ -57,8 +57,10 @@ class Settings(ConnectionSettings):
     @field_validator("url")
     @classmethod
     def _is_a_url(cls, url: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"https?://[!-~]+", url.get_secret_value()):
-            raise ValueError("it must be the webhook's URL, which begins with https://hooks.slack.com/")
+        try:
+            check_url(url.get_secret_value())
+        except ValueError:
+            raise ValueError("it must be the webhook's URL, which begins with https://hooks.slack.com/") from None
         return url
 
 

@@ -25,7 +25,7 @@ __all__ = ["ERRORS", "Provider", "Settings"]
 ERRORS: Mapping[str, type[DeliveryError]] = {
     "bot was blocked by the user": Unreachable,  # until the person unblocks it
     "user is deactivated": Unreachable,  # the account was deleted
-    "chat not found": Unreachable,  # no such chat, or one that the bot was never in
+    "chat not found": Rejected,  # no such chat, or one that this bot was never in, such as another bot's
     "bot was kicked": Unreachable,  # from the group, supergroup or channel
     "group chat was deleted": Unreachable,  # as it says
     "group is deactivated": Unreachable,  # the same, in older words
@@ -78,6 +78,8 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.sender = f"telegram {settings.token.get_secret_value().partition(':')[0]}"
+        """Whom a person blocks, and in whose chats it is: another bot of ours is another matter."""
         self._bot = f"/bot{settings.token.get_secret_value()}"
         self._client = Client(settings)
 
@@ -90,7 +92,7 @@ class Provider:
         """
         answer = await self._client.post(f"{self._bot}/sendMessage", json=self._body(message))
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, self.sender)
         return Receipt(answer.text("result", "message_id") or None)
 
     async def probe(self) -> None:
@@ -120,7 +122,7 @@ class Provider:
         return body
 
 
-def _refusal(answer: Answer) -> DeliveryError:
+def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     description = answer.text("description")
     row = next((known for known in ERRORS if known in description and not known.isdigit()), "")
     # What cannot be parsed is quoted, so a description is told only where it is none that is known.
@@ -129,6 +131,8 @@ def _refusal(answer: Answer) -> DeliveryError:
         words = f"{words}: the chat is now {moved_to}"
     means = error(answer, code=row or str(answer.status), detail=words, codes=ERRORS)
     seconds = answer.find("parameters", "retry_after")
+    if isinstance(means, Unreachable):
+        return Unreachable(means.detail, code=means.code, sender=sender)
     if isinstance(means, Throttled) and isinstance(seconds, int):
         return Throttled(means.detail, code=means.code, retry_after=seconds)
     return means

@@ -8,10 +8,11 @@ from __future__ import annotations
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled
 from outbox.messages import Receipt
 
@@ -34,6 +35,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
 _NO_ENDPOINT = {"404": Misconfigured}  # a 404 without a message, says Mailgun, is of a request that cannot be right
 _GREETING = b"Mailgun Magnificent API"  # the 200 of a path that is none of the API's
 _BAD_REQUEST = 400
+_SANDBOX = "authorized recipients"  # a sandbox domain sends to those alone: about this recipient, not about us
 
 
 class Settings(EmailSettings):
@@ -44,7 +46,7 @@ class Settings(EmailSettings):
 
     url: str = "https://api.mailgun.net"
     domain: str = Field(pattern=r"^[A-Za-z0-9.-]+$", description="a sending domain, such as mg.example.org")
-    api_key: SecretStr = Field(min_length=1, description="an API key, or a sending key of the domain")
+    api_key: Secret = Field(description="an API key, or a sending key of the domain")
     sandbox: bool = False
 
 
@@ -126,4 +128,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     message = answer.text("message")
     if answer.is_accepted:
         return Misconfigured("the url leads to no endpoint of Mailgun's API", code=str(answer.status))
+    if _SANDBOX in message:
+        return Rejected(message, code=str(answer.status))
     return error(answer, detail=message, codes=ERRORS if message else {**ERRORS, **_NO_ENDPOINT})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
 
@@ -38,6 +39,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "429": Throttled,  # over the rate of the API
     "1235": Misconfigured,  # the message stream does not exist
 }
+_INVALID = "300"
 _SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
 
 
@@ -48,7 +50,7 @@ class Settings(EmailSettings):
     """
 
     url: str = "https://api.postmarkapp.com"
-    token: SecretStr = Field(min_length=1, description="the server's API token")
+    token: Secret = Field(description="the server's API token")
     stream: str = Field(default="outbound", min_length=1, description="a message stream's id, such as outbound")
     sandbox: bool = False
 
@@ -88,7 +90,8 @@ class Provider:
 
     def _body(self, email: Parts, key: str) -> dict[str, Any]:
         # X-PM-KeepID: https://postmarkapp.com/support/article/1106-can-i-specify-my-own-message-id-header-when-sending
-        fields = {**email.headers, "Message-ID": f"<{email.message_id}>", "X-PM-KeepID": "true"}
+        given = {name: value for name, value in email.headers.items() if name.lower() != "x-pm-keepid"}
+        fields = {**given, "Message-ID": f"<{email.message_id}>", "X-PM-KeepID": "true"}
         body = {
             "From": shown(email.sender),
             "To": email.recipient,
@@ -108,4 +111,8 @@ class Provider:
 
 
 def _refusal(answer: Answer) -> DeliveryError:
-    return error(answer, code=answer.text("ErrorCode"), detail=answer.text("Message"), codes=ERRORS)
+    code, message = answer.text("ErrorCode"), answer.text("Message")
+    if code == _INVALID and "'From'" in message:
+        return Misconfigured(message, code=f"{answer.status} {code}")
+    # Its codes are numbers like statuses, and mean other things: one that it did not send is none of them.
+    return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
 
@@ -42,6 +43,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "validation_error": Rejected,  # a field is not as it should be; for the other meaning see `_refusal`
 }
 _ABOUT_US = (401, 403)  # the statuses of a validation_error about the key, or a sender of an unverified domain
+_SANDBOX = "testing emails to your own"  # of an account without a domain: about this recipient, not about us
 _BAD_KEY = "API key is invalid"  # a validation_error about the key that comes as 400, like those about a field
 
 
@@ -49,7 +51,7 @@ class Settings(EmailSettings):
     """An account at Resend, `[providers.resend]`. A key with sending access is enough."""
 
     url: str = "https://api.resend.com"
-    api_key: SecretStr = Field(min_length=1, description="an API key; sending access is enough")
+    api_key: Secret = Field(description="an API key; sending access is enough")
 
 
 class Provider:
@@ -110,6 +112,8 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
 
 def _refusal(answer: Answer) -> DeliveryError:
     name, message = answer.text("name"), answer.text("message")
+    if _SANDBOX in message:
+        return Rejected(message, code=f"{answer.status} {name}")
     about_us = answer.status in _ABOUT_US or message.startswith(_BAD_KEY)
     codes = {**ERRORS, "validation_error": Misconfigured} if about_us else ERRORS
     return error(answer, code=name, detail=message, codes=codes)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts
 from outbox.channels.email.attachments import encoded
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
 
@@ -44,7 +45,7 @@ class Settings(EmailSettings):
     """
 
     url: str = "https://api.sendgrid.com"
-    api_key: SecretStr = Field(min_length=1, description="an API key with the scope mail.send")
+    api_key: Secret = Field(description="an API key with the scope mail.send")
     sandbox: bool = False
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from outbox.render import Templates
 
 
+_LONGEST_RECIPIENT = 2_000  # bytes: the index of inboxes takes 2,704 with all that is in it
+
+
 def compose(notification: Notification, templates: Templates) -> InApp:
     """Return what a notification shows: from its template (the subject is the title), or its payload.
 
@@ -30,6 +33,8 @@ def compose(notification: Notification, templates: Templates) -> InApp:
         title, body = parts.get("subject.txt"), parts.get("body.txt")
     if not title or not title.strip():
         raise Rejected("the title is missing: the payload's title, or the template's subject.txt")
+    if len(notification.recipient.encode()) > _LONGEST_RECIPIENT:
+        raise Rejected(f"the recipient has more than {_LONGEST_RECIPIENT:,} bytes, which an inbox does not take")
     if "\0" in title or "\0" in (body or ""):
         raise Rejected("the title or the body has a U+0000 in it, which PostgreSQL does not keep")
     data = payload.get("data") or {}

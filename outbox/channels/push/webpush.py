@@ -37,6 +37,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "BadJwtToken": Misconfigured,  # Apple, as 400 or 403: the signature, or a subject that is nobody's address
     "VapidPkHashMismatch": Misconfigured,  # Apple, as 400 or 403: the subscription was made with another VAPID key
 }
+_KNOWN = 1_000  # push services that are remembered as having accepted our key; there are a handful
 _LONGEST_TTL = 28 * 86_400  # seconds; what services keep longest
 
 
@@ -67,35 +68,36 @@ class Provider:
         self._vapid = Vapid(settings.private_key.get_secret_value(), settings.subject)
         self._guard = Guard(settings)
         self._client = Client(settings, guard=self._guard)
-        self._accepted = False
+        self._accepted: set[str] = set()
 
     async def send(self, message: Push, key: str) -> Receipt:
         """Encrypt a message and send it to one browser; `key` is in it as `data.outbox_id`.
 
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
-                if the recipient is no subscription, or the message too large. Once any push service has accepted
-                something, our key is in order, and what would be Misconfigured is the subscription's: Rejected.
+                if the recipient is no subscription, or the message too large. Once its push service has accepted
+                something, our key is in order there, and what would be Misconfigured is the subscription's: Rejected.
         """
         to = subscription.read(message.recipient)
         body = aes128gcm.encrypt(_plaintext(message, key), to.receiver)
         headers = {**_headers(message), "authorization": self._vapid.authorization(to.origin)}
         answer = await self._client.post(str(self._guard.check(to.endpoint)), content=body, headers=headers)
         if answer.is_accepted:
-            self._accepted = True
+            if len(self._accepted) < _KNOWN:
+                self._accepted.add(to.origin)
             return Receipt(answer.headers.get("location") or None)
-        raise self._refusal(answer)
+        raise self._refusal(answer, to.origin)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
         self._guard.close()
 
-    def _refusal(self, answer: Answer) -> DeliveryError:
+    def _refusal(self, answer: Answer, origin: str) -> DeliveryError:
         reason = answer.text("reason")
         words = reason or answer.text("message")
         refused = error(answer, code=reason if reason in ERRORS else "", detail=words, codes=ERRORS)
-        if isinstance(refused, Misconfigured) and self._accepted:
+        if isinstance(refused, Misconfigured) and origin in self._accepted:
             return Rejected(refused.detail, code=refused.code)
         return refused
 

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 from __future__ import annotations
 
 import re
-from decimal import Decimal  # noqa: TC003 - pydantic reads the annotation
+from decimal import Decimal
 from html import unescape
 from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import urlencode

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.channels.sms.api import SmsSettings, measured
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
@@ -56,6 +57,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "90010": Misconfigured,  # the account is not active
 }
 _STOP = "21610"
+_WRONG_SENDER = "21659"
 _TEST_CREDENTIALS = "20008"
 _LONGEST_WAIT = 36_000  # seconds; https://www.twilio.com/docs/api/errors/90007
 
@@ -71,9 +73,9 @@ class Settings(SmsSettings):
 
     url: str = "https://api.twilio.com"
     account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", description="AC and 32 hexadecimal digits")
-    auth_token: SecretStr | None = Field(default=None, min_length=1)
+    auth_token: Secret | None = None
     api_key_sid: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$", description="SK and 32 digits")
-    api_key_secret: SecretStr | None = Field(default=None, min_length=1)
+    api_key_secret: Secret | None = None
     sender: str | None = Field(default=None, min_length=1, description="such as +14155550100, or a name")
     messaging_service_sid: str | None = Field(
         default=None, pattern=r"^MG[0-9a-fA-F]{32}$", description="MG and 32 hexadecimal digits"
@@ -168,4 +170,6 @@ def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     code, detail = answer.text("code"), answer.text("message")
     if code == _STOP:
         return Unreachable(detail, code=f"{answer.status} {code}", sender=sender, because="opted out")
+    if code == _WRONG_SENDER and not sender.startswith("+"):  # a short code, or one that a service chose: not for there
+        return Rejected(detail, code=f"{answer.status} {code}")
     return error(answer, code=code, detail=detail, codes=ERRORS)

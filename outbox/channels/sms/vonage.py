@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from outbox.channels.http import Answer, Client, error
+from outbox.channels.settings import Secret
 from outbox.channels.sms.api import SmsSettings, measured
 from outbox.channels.sms.segments import Encoding
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
@@ -48,7 +49,7 @@ class Settings(SmsSettings):
 
     url: str = "https://rest.nexmo.com"
     api_key: str = Field(min_length=1, description="the account's API key")
-    api_secret: SecretStr = Field(min_length=1, description="the account's API secret")
+    api_secret: Secret = Field(description="the account's API secret")
     sender: str = Field(min_length=1, max_length=16, description="such as +14155550100, or a name")
 
 
