@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # After the grace, for what was cut off to be written down.
 _LAST_WRITES = 5.0
+_TRIES, _PAUSE = 4, 0.05  # to give back what was not begun
 
 
 class _Lane(NamedTuple):
@@ -164,7 +165,12 @@ class Shift:
     async def _give_back(self) -> int:
         leases = self._leases.not_begun()
         held = {lease.claimed.id: lease.claimed.claim for lease in leases}
-        released = await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
+        released = 0
+        for _ in range(_TRIES):
+            released += await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
+            if released >= len(held):
+                break
+            await asyncio.sleep(_PAUSE)  # a renewal of ours may have had them locked this moment, and they were skipped
         for lease in leases:
             self._leases.drop(lease)
         return released
