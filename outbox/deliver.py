@@ -69,13 +69,12 @@ class Route:
 
 async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
-    refused = refusal(claimed, time.monotonic() - claimed_at, route.policy)
-    if refused is None:
-        refused = _left_in_doubt(claimed, route, claimed.age + time.monotonic() - claimed_at)
+    in_hand = time.monotonic() - claimed_at
+    refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
     if refused is not None:
         return refused
     try:
-        message = route.compose(_as_of_now(claimed.notification(route.channel), claimed_at))
+        message = route.compose(_as_of_now(claimed.notification(route.channel), in_hand))
     except errors.DeliveryError as error:
         return judge(error, claimed, route.policy, None, route.chance)
     except MemoryError:  # it may be the others' doing
@@ -86,9 +85,9 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
     return await _send(message, claimed, route)
 
 
-def _as_of_now(notification: Notification, claimed_at: float) -> Notification:
+def _as_of_now(notification: Notification, in_hand: float) -> Notification:
     left = notification.expires_in
-    return notification if left is None else notification._replace(expires_in=left - (time.monotonic() - claimed_at))
+    return notification if left is None else notification._replace(expires_in=left - in_hand)
 
 
 def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:

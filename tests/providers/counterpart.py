@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from outbox.messages import Email
 from tests.providers.server import HttpServer
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ KEY = "0192f0c1-7c00-7b1e-8000-0123456789ab"
 """The notification's id in all contract tests."""
 CANARY = "tiramisu-4711"
 """A word of the message that must not turn up in any log or error."""
+EMAIL = Email(
+    "grace@example.net",
+    "Grüße",
+    CANARY,
+    f"<p>{CANARY}</p>",
+    {"Reply-To": "help@example.org", "X-Campaign": "spring"},
+)
+"""What every provider of email is given to send."""
 
 
 @dataclass(frozen=True)

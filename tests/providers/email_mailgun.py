@@ -5,8 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 
 from outbox import errors
-from outbox.messages import Email
-from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
+from tests.providers.counterpart import CANARY, EMAIL, KEY, Counterpart, Refusal
 from tests.providers.server import Reply, Request
 
 API_KEY = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
@@ -48,13 +47,7 @@ def _refusal(status: int, means: type[errors.DeliveryError]) -> Refusal:
 COUNTERPART = Counterpart(
     settings={"api_key": API_KEY, "domain": "mg.example.org", "sender": "Ada's Shop <shop@example.org>"},
     secrets=[API_KEY, BASIC],
-    message=Email(
-        "grace@example.net",
-        "Grüße",
-        CANARY,
-        f"<p>{CANARY}</p>",
-        {"Reply-To": "help@example.org", "X-Campaign": "spring"},
-    ),
+    message=EMAIL,
     accept=accept,
     probed=probed,
     refused=BAD_KEY,

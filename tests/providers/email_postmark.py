@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from outbox import errors
-from outbox.messages import Email
-from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
+from tests.providers.counterpart import CANARY, EMAIL, KEY, Counterpart, Refusal
 from tests.providers.server import Reply, Request
 
 TOKEN = "9f1d3c6e-2a7b-4e0d-8c55-postmarktoken"
@@ -49,13 +48,7 @@ def _refusal(code: int, means: type[errors.DeliveryError], *, status: int = 422)
 COUNTERPART = Counterpart(
     settings={"token": TOKEN, "sender": "Ada's Shop <shop@example.org>"},
     secrets=[TOKEN],
-    message=Email(
-        "grace@example.net",
-        "Grüße",
-        CANARY,
-        f"<p>{CANARY}</p>",
-        {"Reply-To": "help@example.org", "X-Campaign": "spring"},
-    ),
+    message=EMAIL,
     accept=accept,
     probed=probed,
     refused=BAD_TOKEN,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from outbox import errors
-from outbox.messages import Email
-from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
+from tests.providers.counterpart import CANARY, EMAIL, KEY, Counterpart, Refusal
 from tests.providers.server import Reply, Request
 
 API_KEY = "SG.ngeVfQFYQlKU0ufo8x5d1A.TwL2iGABf9DHoTf"
@@ -51,13 +50,7 @@ def _refusal(row: str, means: type[errors.DeliveryError], status: int, field: st
 COUNTERPART = Counterpart(
     settings={"api_key": API_KEY, "sender": "Ada's Shop <shop@example.org>"},
     secrets=[API_KEY],
-    message=Email(
-        "grace@example.net",
-        "Grüße",
-        CANARY,
-        f"<p>{CANARY}</p>",
-        {"Reply-To": "help@example.org", "X-Campaign": "spring"},
-    ),
+    message=EMAIL,
     accept=accept,
     probed=probed,
     refused=BAD_KEY,

@@ -7,9 +7,8 @@ import email.policy
 from base64 import b64decode
 
 from outbox import errors
-from outbox.messages import Email
 from tests.providers import aws
-from tests.providers.counterpart import CANARY, KEY, Counterpart, Refusal
+from tests.providers.counterpart import CANARY, EMAIL, KEY, Counterpart, Refusal
 from tests.providers.server import Reply, Request
 
 UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1:"
@@ -69,13 +68,7 @@ def _refusal(
 COUNTERPART = Counterpart(
     settings={**aws.SETTINGS, "sender": "Ada's Shop <shop@example.org>", "configuration_set": "shop"},
     secrets=aws.SECRETS,
-    message=Email(
-        "grace@example.net",
-        "Grüße",
-        CANARY,
-        f"<p>{CANARY}</p>",
-        {"Reply-To": "help@example.org", "X-Campaign": "spring"},
-    ),
+    message=EMAIL,
     accept=accept,
     probed=probed,
     refused=BAD_SECRET,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from outbox.channels.payload import text as payload_text
 from outbox.errors import Rejected
 from outbox.messages import Chat
 
@@ -22,11 +23,9 @@ def compose(notification: Notification, templates: Templates) -> Chat:
         parts = templates.render(notification.template, notification.payload, locale=notification.locale)
         text, wanted = parts.get("body.txt"), f"template {notification.template}: body.txt"
     else:
-        text, wanted = notification.payload.get("text"), "payload: a text"
+        text, wanted = payload_text(notification.payload, "text"), "payload: a text"
     if text is None:
         raise Rejected(f"{wanted} is missing")
-    if not isinstance(text, str):
-        raise Rejected(f"payload: text must be text, not {type(text).__name__}")
     if not text.strip():
         raise Rejected(f"{wanted} has nothing in it")
     return Chat(notification.recipient, text.strip("\r\n"))

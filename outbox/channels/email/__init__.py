@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outbox.channels.email import attachments
+from outbox.channels.payload import text as payload_text
 from outbox.errors import Rejected
 from outbox.messages import Email
 
@@ -32,7 +33,7 @@ def compose(notification: Notification, templates: Templates) -> Email:
         wanted = "subject.txt", "body.txt or body.html"
     else:
         payload = notification.payload
-        subject, text, html = (_text(payload, name) for name in ("subject", "text", "html"))
+        subject, text, html = (payload_text(payload, name) for name in ("subject", "text", "html"))
         whence = "payload: "
         wanted = "a subject", "a text or an html"
     if subject is None:
@@ -41,13 +42,6 @@ def compose(notification: Notification, templates: Templates) -> Email:
         raise Rejected(f"{whence}{wanted[1]} is missing")
     headers, files = _headers(notification.headers), attachments.read(notification.payload)
     return Email(notification.recipient, subject.strip(), text, html, headers, files)
-
-
-def _text(payload: Mapping[str, Any], name: str) -> str | None:
-    value = payload.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise Rejected(f"payload: {name} must be text, not {type(value).__name__}")
 
 
 def _headers(headers: Mapping[str, Any] | None) -> dict[str, str]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import Field, field_validator
-
 from outbox.channels.email import headers
-from outbox.channels.email.mailbox import Mailbox, parse_mailbox, wire_address
+from outbox.channels.email.mailbox import Mailbox, parse_mailbox
+from outbox.channels.email.sender import Sender
 from outbox.channels.settings import HttpSettings
-from outbox.errors import Rejected
 
 if TYPE_CHECKING:
     from outbox.messages import Attachment, Email
@@ -18,16 +16,7 @@ if TYPE_CHECKING:
 class EmailSettings(HttpSettings):
     """The base for the settings of email providers: `sender` is who the mail is from."""
 
-    sender: str = Field(description="Name <address>, or an address")
-
-    @field_validator("sender")
-    @classmethod
-    def _sender_is_a_mailbox(cls, sender: str) -> str:
-        try:
-            headers.sender(sender)
-        except Rejected as error:
-            raise ValueError(error.detail) from None
-        return sender
+    sender: Sender
 
 
 class Parts(NamedTuple):
@@ -63,7 +52,7 @@ def parts(message: Email, key: str, sender: str) -> Parts:
     reply_to = next((parse_mailbox(value) for name, value in message.headers.items() if _is_reply_to(name)), None)
     return Parts(
         mailbox,
-        _recipient(message.recipient),
+        headers.recipient(message.recipient),
         message.subject,
         message.text,
         message.html,
@@ -91,10 +80,3 @@ def _ascii(name: str, value: str) -> str:
 
 def _is_reply_to(name: str) -> bool:
     return name.lower() == "reply-to"
-
-
-def _recipient(recipient: str) -> str:
-    try:
-        return wire_address(recipient)
-    except ValueError as error:
-        raise Rejected(f"recipient: {error}") from None

@@ -8,7 +8,7 @@ from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from outbox.channels.email.mailbox import Mailbox, parse_mailbox
+from outbox.channels.email.mailbox import Mailbox, parse_mailbox, wire_address
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
@@ -99,6 +99,14 @@ def date(moment: datetime) -> str:
 def sender(text: str) -> str:
     """Return the From field of a sender that the configuration gives as `Name <address>` or an address alone."""
     return address("From", parse_mailbox(text))
+
+
+def recipient(text: str) -> str:
+    """Return a recipient as the wire wants it. Raises `Rejected`: it is no mailbox; never repeats it."""
+    try:
+        return wire_address(text)
+    except ValueError as error:
+        raise Rejected(f"recipient: {error}") from None
 
 
 def extra_fields(headers: Mapping[str, str]) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from outbox.channels.email import headers
 from outbox.channels.email.attachments import entity
-from outbox.channels.email.mailbox import wire_address
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     mark = blake2s(message_id.encode(), digest_size=12).hexdigest()
     head = (
         f"{headers.sender(sender)}\r\n"
-        f"To: {_recipient(message.recipient)}\r\n"
+        f"To: {headers.recipient(message.recipient)}\r\n"
         f"{headers.unstructured('Subject', message.subject)}\r\n"
         f"{headers.date(date)}\r\n"
         f"Message-ID: <{message_id}>\r\n"
@@ -65,13 +64,6 @@ def _multipart(kind: str, entities: Sequence[bytes], boundary: str) -> bytes:
     delimiter = f"\r\n--{boundary}".encode()
     head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n'.encode()
     return b"".join([head, *(piece for one in entities for piece in (delimiter, b"\r\n", one)), delimiter, b"--\r\n"])
-
-
-def _recipient(recipient: str) -> str:
-    try:
-        return wire_address(recipient)
-    except ValueError as error:
-        raise Rejected(f"recipient: {error}") from None
 
 
 def _part(kind: str, text: str, mark: str) -> bytes:

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FilePath,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, FilePath, SecretStr, model_validator
 
-from outbox import durations
-from outbox.channels.email import headers
-from outbox.errors import Rejected
+from outbox.channels.email.sender import Sender
+from outbox.channels.settings import Duration, ProviderSettings
 from outbox.timeouts import Timeouts
-
-Duration = Annotated[float, BeforeValidator(durations.parse), Field(gt=0)]
 
 _PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 
 
-class Settings(BaseModel):
+class Settings(ProviderSettings):
     """How to reach the relay and who we are there.
 
     Durations are seconds, or text such as `30s`. TLS is always verified, against `ca_file` if given, else against the
@@ -42,12 +30,10 @@ class Settings(BaseModel):
     - `idle_limit` closes an unused connection before the relay or a firewall on the way does.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the input may hold the password
-
     host: str = Field(pattern=r"^[!-~]+$", description="a host name or an address")
     port: int = Field(default=587, ge=1, le=65535, description="without it 25, 587 or 465, by tls")
     tls: Literal["none", "starttls", "implicit"] = "starttls"
-    sender: str = Field(description="Name <address>, or an address")
+    sender: Sender
     username: str | None = Field(default=None, min_length=1)
     password: SecretStr | None = None
     ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
@@ -58,15 +44,6 @@ class Settings(BaseModel):
     connections: int = Field(default=10, ge=1, description="how many may be open at once")
     message_limit: int = Field(default=100, ge=1, description="messages over one connection")
     idle_limit: Duration = 15.0
-
-    @field_validator("sender")
-    @classmethod
-    def _sender_is_a_mailbox(cls, sender: str) -> str:
-        try:
-            headers.sender(sender)
-        except Rejected as error:
-            raise ValueError(error.detail) from None
-        return sender
 
     @model_validator(mode="before")
     @classmethod

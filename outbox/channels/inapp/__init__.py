@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from outbox.channels.payload import text as payload_text
 from outbox.errors import Rejected
 from outbox.messages import InApp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from outbox.messages import Notification
     from outbox.render import Templates
 
@@ -27,7 +26,7 @@ def compose(notification: Notification, templates: Templates) -> InApp:
     """
     payload = notification.payload
     if notification.template is None:
-        title, body = _text(payload, "title"), _text(payload, "body")
+        title, body = payload_text(payload, "title"), payload_text(payload, "body")
     else:
         parts = templates.render(notification.template, payload, locale=notification.locale)
         title, body = parts.get("subject.txt"), parts.get("body.txt")
@@ -40,12 +39,5 @@ def compose(notification: Notification, templates: Templates) -> InApp:
     data = payload.get("data") or {}
     if not isinstance(data, dict):
         raise Rejected(f"payload: data must be an object, not {type(data).__name__}")
-    url, category = _text(payload, "url"), _text(payload, "category")
+    url, category = payload_text(payload, "url"), payload_text(payload, "category")
     return InApp(notification.recipient, title.strip(), (body or "").strip(), url, category or "", data)
-
-
-def _text(payload: Mapping[str, Any], name: str) -> str | None:
-    value = payload.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise Rejected(f"payload: {name} must be text, not {type(value).__name__}")

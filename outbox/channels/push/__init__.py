@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from outbox.channels.payload import text as payload_text
 from outbox.errors import Rejected
 from outbox.messages import PRIORITIES, Push
 
@@ -33,7 +34,7 @@ def compose(notification: Notification, templates: Templates) -> Push:
         if title is None and body is None:
             raise Rejected(f"template {notification.template}: subject.txt or body.txt is missing")
     else:
-        title, body = _text(payload, "title"), _text(payload, "body")
+        title, body = payload_text(payload, "title"), payload_text(payload, "body")
     data = _data(payload)
     if title is None and body is None and not data:
         raise Rejected("payload: a title, a body or data is missing")
@@ -43,19 +44,12 @@ def compose(notification: Notification, templates: Templates) -> Push:
         body.strip() if body is not None else None,
         data,
         _number(payload, "badge"),
-        _text(payload, "sound"),
-        _text(payload, "image"),
-        _text(payload, "collapse_key"),
+        payload_text(payload, "sound"),
+        payload_text(payload, "image"),
+        payload_text(payload, "collapse_key"),
         notification.expires_in,
         urgent=notification.priority <= PRIORITIES["high"],
     )
-
-
-def _text(payload: Mapping[str, Any], name: str) -> str | None:
-    value = payload.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise Rejected(f"payload: {name} must be text, not {type(value).__name__}")
 
 
 def _number(payload: Mapping[str, Any], name: str) -> int | None:

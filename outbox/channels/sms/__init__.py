@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from outbox.channels.payload import text as payload_text
 from outbox.channels.sms.e164 import wire_number
 from outbox.errors import Rejected
 from outbox.messages import Sms
@@ -24,11 +25,9 @@ def compose(notification: Notification, templates: Templates) -> Sms:
         parts = templates.render(notification.template, notification.payload, locale=notification.locale)
         text, name = parts.get("body.txt"), f"template {notification.template}: body.txt"
     else:
-        text, name = notification.payload.get("text"), "payload: text"
+        text, name = payload_text(notification.payload, "text"), "payload: text"
     if text is None:
         raise Rejected(f"{name} is missing")
-    if not isinstance(text, str):
-        raise Rejected(f"{name} must be text, not {type(text).__name__}")
     if not text.strip():
         raise Rejected(f"{name} is empty")
     try:
