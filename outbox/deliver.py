@@ -7,6 +7,8 @@ can never hold a transaction open.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import math
 import random
 import time
 import traceback
@@ -21,14 +23,16 @@ from outbox.errors import clean
 from outbox.events import CodeUnknown, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Ambiguous, Dead, Failure, Sent
-from outbox.retry import defer, judge, told
+from outbox.retry import defer, judge, told, wait_for_turn
 from outbox.timeouts import Timeouts
+from outbox.tokens import Bucket, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from outbox.channels import Provider
     from outbox.config import ChannelConfig
+    from outbox.durations import Rate
     from outbox.events import Listener
     from outbox.messages import Notification, Receipt
     from outbox.outcomes import Outcome
@@ -44,7 +48,10 @@ class Route:
     compose: Callable[[Notification], Any]
     providers: Mapping[str, Provider]
     listener: Listener
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    """Those that providers have of their own."""
     chance: random.Random = field(default_factory=random.Random)
+    tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)
     timeouts: Timeouts = field(init=False)
     senders: tuple[str, ...] = field(init=False)
@@ -54,8 +61,24 @@ class Route:
         each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
         self.holds = Holds(self.providers, never_down=each_apart)
         self.timeouts = Timeouts(self.policy.timeout)
+        rate = self.policy.rate
+        self.tokens = Tokens(
+            None if rate is None else Bucket("channel", self.channel, rate),
+            {name: Bucket("provider", name, of_it) for name, of_it in self.rates.items()},
+        )
         senders = (getattr(provider, "sender", "") for provider in self.providers.values())
         self.senders = tuple(sender for sender in senders if sender)
+
+    def order(self, key: str) -> Iterable[tuple[str, Provider]]:
+        """Return the providers in the order to try them: as configured, or by their weights.
+
+        With weights it is a draw, whose result is the same for a message each time: a provider that may have accepted
+        it is asked again, and knows it.
+        """
+        if not self.policy.weights:
+            return self.providers.items()
+        shares = dict(zip(self.providers, self.policy.weights, strict=True))
+        return sorted(self.providers.items(), key=lambda each: _drawn(f"{key} {each[0]}", shares[each[0]]))
 
     def remembers(self, name: str) -> float:
         """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
@@ -67,12 +90,23 @@ class Route:
             await provider.aclose()
 
 
-async def deliver(claimed: Claimed, claimed_at: float, route: Route) -> Outcome:
-    """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge."""
+def _drawn(name: str, weight: float) -> float:
+    """Return a time that comes first as often as `weight` says (Efraimidis and Spirakis, 2006); 0 never does."""
+    drawn = (int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest()) + 1) / 2**56
+    return -math.log(drawn) / weight if weight else math.inf
+
+
+async def deliver(claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0) -> Outcome:
+    """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
+
+    Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds.
+    """
     in_hand = time.monotonic() - claimed_at
     refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
     if refused is not None:
         return refused
+    if over_rate:
+        return wait_for_turn(over_rate, route.policy)
     try:
         message = route.compose(_as_of_now(claimed.notification(route.channel), in_hand))
     except errors.DeliveryError as error:
@@ -109,9 +143,14 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
     """Try the providers in order; the next one only after an error which proves that the message was not accepted."""
     refused: tuple[str, errors.DeliveryError] | None = None
     only = _only(claimed, route)
-    for name, provider in route.providers.items():
-        if only not in {None, name} or not route.holds.may_try(name, claimed.key):
+    tokens = route.tokens if route.tokens.any else None
+    for name, provider in route.order(claimed.key):
+        if only is not None and name != only:
             continue
+        if (tokens is not None and not tokens.may_send(name)) or not route.holds.may_try(name, claimed.key):
+            continue
+        if tokens is not None:
+            tokens.spend(name, getattr(message, "parts", 1), again=refused is not None)
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
@@ -149,6 +188,9 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
         if (only := _only(claimed, route)) is not None:
             seconds = holds.held_for(only)
         why = holds.why()
+        if not seconds and why is None:
+            failure = Failure("throttled", None, f"the rates of the providers of {route.channel} are used up for now")
+            return defer(failure, claimed, policy, seconds=route.tokens.wait(), provider=None, chance=chance)
         words = f"held: no provider of {route.channel} may be tried for now"
         failure = Failure(why.name if why else "temporary", None, words)
         return defer(failure, claimed, policy, seconds=seconds, provider=None, chance=chance)

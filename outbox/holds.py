@@ -108,6 +108,10 @@ class Holds:
         """Tell whether there is no provider that is not held, so that the next try is a probe."""
         return bool(self._names) and self._names == self._held.keys()
 
+    def usable(self) -> frozenset[str]:
+        """Return the providers that are not held; while all of them are, all: one of them is the next probe's."""
+        return (self._names - self._held.keys() or self._names) if self._held else self._names
+
     def why(self) -> errors.DeliveryError | None:
         """Return the error for which the provider that is probed next is held."""
         return min(self._held.values(), key=lambda hold: hold.until).why if self._held else None

@@ -113,6 +113,8 @@ class Sms(NamedTuple):
     text: str
     expires_in: float | None = None
     """Seconds after which it is worth nothing any more."""
+    parts: int = 1
+    """How many it goes out in: as many times it is paid for, and counts against a rate."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from outbox import errors
+from outbox.durations import describe
 from outbox.errors import clean
 from outbox.holds import HOLD
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
@@ -86,6 +87,15 @@ def defer(
         return Dead(provider=provider, failure=failure, reason="too_old")
     delay = min(seconds + chance.uniform(0.5, 1 + seconds / 8), LONGEST_TOLD)
     return Deferred(provider=provider, failure=failure, delay=delay)
+
+
+def wait_for_turn(seconds: float, policy: ChannelConfig) -> Outcome:
+    """Put off what its recipient's rate does not let go yet until its turn in so many seconds; no attempt is used."""
+    if math.isinf(seconds):
+        words = f"over recipient_rate: its turn would come later than max_age, which is {describe(policy.max_age)}"
+        return Dead(failure=Failure("throttled", None, words), reason="too_old")
+    words = f"over recipient_rate: its turn comes in {describe(seconds)}"
+    return Deferred(failure=Failure("throttled", None, words), delay=seconds)
 
 
 def told(error: errors.DeliveryError) -> float | None:

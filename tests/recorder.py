@@ -11,8 +11,9 @@ from outbox.messages import Notification, Receipt
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from outbox.durations import Rate
     from outbox.events import Event
 
 
@@ -40,7 +41,13 @@ class Recorder:
         """Nothing to close."""
 
 
-def route(*providers: Recorder, channel: str = "email", events: list[Event] | None = None, **policy: Any) -> Route:
+def route(
+    *providers: Recorder,
+    channel: str = "email",
+    events: list[Event] | None = None,
+    rates: Mapping[str, Rate] | None = None,
+    **policy: Any,
+) -> Route:
     """A route to recorders, which are given the notification itself as the message."""
     names = tuple(f"recorder{number}" for number in range(len(providers)))
     return Route(
@@ -48,6 +55,7 @@ def route(*providers: Recorder, channel: str = "email", events: list[Event] | No
         policy=ChannelConfig(providers=names, **policy),
         compose=lambda notification: notification,
         providers=dict(zip(names, providers, strict=True)),
+        rates=rates or {},
         listener=events.append if events is not None else lambda _: None,
     )
 

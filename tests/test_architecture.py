@@ -23,7 +23,7 @@ FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"},  # words
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
-    {"retry", "consent", "echo", "holds", "render", "sandbox", "channels"},  # judgement
+    {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
     {"inbox", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers

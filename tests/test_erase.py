@@ -66,7 +66,9 @@ def put_everything(url: str, recipient: str) -> None:
         "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('email', lower(%s), 'asked')",
         recipient,
     )
-    limit = "INSERT INTO outbox.limits (per_second, burst, tokens, scope, name) VALUES (1, 1, 1, 'recipient', %s)"
+    limit = """
+        INSERT INTO outbox.limits (per_second, burst, tokens, scope, name)
+        SELECT 1, 1, 1, 'recipient', 'email:' || encode(sha256(convert_to(lower(%s), 'UTF8')), 'hex')"""
     rows(url, limit, recipient)
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from outbox.config import load
 from outbox.durations import Rate, parse_rate
 from outbox.errors import ConfigError
-from outbox.queue.limit import Granted, take
+from outbox.messages import Sms
+from outbox.queue.limit import Granted, forget, take
+from outbox.worker.process import routes
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, drain, route, worker
 from tests.waiting import await_until
@@ -112,3 +114,124 @@ async def test_a_worker_that_waits_for_its_turn_stops_at_once(database_url: str)
     stop.set_result("enough")
     assert await asyncio.wait_for(working, timeout=10) == 0
     assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE worker IS NULL") == [(4,)]
+
+
+async def test_a_recipient_is_sent_so_many_and_the_others_wait_for_their_turn_in_order(database_url: str) -> None:
+    ids = [enqueue(database_url, recipient="ann@example.org")[0] for _ in range(6)]
+    (other,) = enqueue(database_url, recipient="bob@example.org")
+    recorder = Recorder()
+    await drain(database_url, route(recorder, recipient_rate="2/h"))
+    assert {each.id for each in recorder.sent} == {*ids[:2], other}
+    waits = rows(
+        database_url,
+        "SELECT date_part('epoch', run_at - now()) / 60, attempt FROM outbox.queue ORDER BY run_at",
+    )
+    assert [(round(minutes / 30), attempt) for minutes, attempt in waits] == [(1, 0), (2, 0), (3, 0), (4, 0)]
+    told = rows(database_url, "SELECT DISTINCT outcome, error_class FROM outbox.attempts WHERE outcome <> 'sent'")
+    assert told == [("deferred", "throttled")]
+    rows(database_url, f"UPDATE outbox.queue SET run_at = now() WHERE id = '{ids[2]}'")
+    await drain(database_url, route(recorder, recipient_rate="2/h"))
+    assert [each.id for each in recorder.sent][-1] == ids[2], "it had its token, and is asked for none again"
+
+
+async def test_who_would_wait_for_longer_than_max_age_is_a_dead_letter_and_takes_nobodys_turn(
+    database_url: str,
+) -> None:
+    enqueue(database_url, 5, recipient="ann@example.org")
+    recorder = Recorder()
+    await drain(database_url, route(recorder, recipient_rate="1/h", max_age="150m"))
+    assert len(recorder.sent) == 1
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue") == [(2,)]
+    assert rows(database_url, "SELECT reason FROM outbox.dead_letters") == [("too_old",), ("too_old",)]
+    assert rows(database_url, "SELECT round(tokens) FROM outbox.limits") == [(-2,)]
+
+
+async def test_what_is_kept_of_a_recipient_is_a_digest_until_its_bucket_is_full_again(database_url: str) -> None:
+    enqueue(database_url, recipient="Ann@example.org")
+    enqueue(database_url, recipient="ann@EXAMPLE.org")
+    await drain(database_url, route(Recorder(), recipient_rate="2/h"))
+    ((name,),) = rows(database_url, "SELECT name FROM outbox.limits")
+    assert re.fullmatch("email:[0-9a-f]{64}", name)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+        assert not await forget(conn, batch=10)
+        assert rows(database_url, "SELECT count(*) FROM outbox.limits") == [(1,)]
+        rows(database_url, "UPDATE outbox.limits SET refilled_at = refilled_at - interval '61 minutes'")
+        assert await forget(conn, batch=1), "there may be more"
+    assert rows(database_url, "SELECT count(*) FROM outbox.limits") == [(0,)]
+
+
+async def test_a_providers_rate_sends_the_rest_to_the_next(database_url: str) -> None:
+    enqueue(database_url, 40)
+    slow, fast = Recorder(), Recorder()
+    limited = route(slow, fast, rates={"recorder0": Rate(10, 1)})
+    await drain(database_url, limited)
+    assert len(slow.sent) + len(fast.sent) == 40
+    assert len(slow.sent) <= 10 + 1
+    assert rows(database_url, "SELECT count(*) FROM outbox.attempts WHERE outcome <> 'sent'") == [(0,)]
+
+
+async def test_the_rates_of_all_providers_together_bound_what_is_claimed(database_url: str) -> None:
+    count = 60
+    enqueue(database_url, count)
+    first, second = Recorder(), Recorder()
+    both = route(first, second, rates={"recorder0": Rate(20, 1), "recorder1": Rate(40, 1)})
+    await drain(database_url, both)
+    started = [at for (at,) in rows(database_url, STARTED)]
+    assert len(started) == count
+    assert started[-1] - started[0] >= (count - 2 * 6 - 1) / 60
+    assert rows(database_url, "SELECT count(*) FROM outbox.attempts WHERE outcome <> 'sent'") == [(0,)]
+    assert len(second.sent) > len(first.sent) > 0
+
+
+async def test_a_long_text_counts_as_the_parts_that_it_is_paid_for(database_url: str) -> None:
+    enqueue(database_url, 4, channel="sms", recipient="+447700900001", payload={"text": "x"})
+    recorder = Recorder()
+    in_parts = route(recorder, channel="sms", rate="10/s")
+    in_parts.compose = lambda notification: Sms(notification.recipient, "x" * 1_000, parts=7)
+    await drain(database_url, in_parts)
+    started = [at for (at,) in rows(database_url, STARTED)]
+    assert len(started) == 4
+    assert started[-1] - started[0] >= (3 * 7 - 1) / 10 * 0.9
+
+
+async def test_weights_share_the_messages_and_each_keeps_its_own_provider(database_url: str) -> None:
+    enqueue(database_url, 300)
+    often, seldom, never = Recorder(), Recorder(), Recorder()
+    shared = route(often, seldom, never, weights=(4, 1, 0))
+    await drain(database_url, shared)
+    assert not never.sent
+    assert 30 <= len(seldom.sent) <= 95, "a fifth of 300 is 60; six standard deviations are 42"
+    for recorder, name in ((often, "recorder0"), (seldom, "recorder1")):
+        for key in recorder.keys:
+            assert next(iter(shared.order(key)))[0] == name
+            assert [each for each, _ in shared.order(key)][-1] == "recorder2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('providers = ["smtp", "ses"]\nweights = [1]', "1 weights for 2 providers"),
+        ('providers = ["smtp", "ses"]\nweights = [0, 0]', "no weight is above 0"),
+        ('providers = ["smtp"]\nweights = [-1]', "numbers, one for each provider"),
+        ('providers = ["smtp"]\nrecipient_rate = "5"', "5/h"),
+        ('providers = ["smtp"]\n[providers.smtp]\nrate = "quick"', "100/s"),
+        ('providers = ["smtp"]\n[providers.smtp]\nmodule = 3', "name of a provider"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_when_it_is_read(tmp_path: Path, lines: str, problem: str) -> None:
+    file = tmp_path / "outbox.toml"
+    file.write_text(f"[channels.email]\n{lines}\n")
+    with pytest.raises(ConfigError, match=problem):
+        load(file, environ={})
+
+
+def test_a_second_relay_is_a_section_that_names_its_module(tmp_path: Path) -> None:
+    file = tmp_path / "outbox.toml"
+    settings = 'host = "127.0.0.1"\ntls = "none"\nsender = "a@example.org"'
+    file.write_text(
+        '[channels.email]\nproviders = ["smtp", "backup"]\n'
+        f'[providers.smtp]\nrate = "14/s"\n{settings}\n[providers.backup]\nmodule = "smtp"\n{settings}\n'
+    )
+    (made,) = routes(load(file, environ={}), ["email"], lambda _: None)
+    assert [type(provider).__module__ for provider in made.providers.values()] == ["outbox.channels.email.smtp"] * 2
+    assert made.rates == {"smtp": Rate(14, 1)}

@@ -48,7 +48,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     "worker": {
         "notifications": READS,
         "suppressions": WRITES,
-        "limits": WRITES,
+        "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,
         "queue": {"SELECT", "UPDATE", "DELETE"},

@@ -36,8 +36,8 @@ GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many TO outbox_enqueuer
 GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
 GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
-GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.limits, outbox.chores TO outbox_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
                           outbox.delete_expired, outbox.delete_expired_keys TO outbox_worker;
 

@@ -68,7 +68,7 @@ def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provid
         ConfigError: there is no such channel or provider, or its settings are wrong; with every mistake in them, and
             none of their values.
     """
-    module = _provider_module(channel, name)
+    module = _provider_module(channel, getattr(section, "module", None) or name)
     settings = _settings(module.Settings, name, section)
     try:
         provider: Provider = module.Provider(settings)

@@ -166,4 +166,9 @@ def _channel(tree: Tree, name: str) -> Section:
 
 def _provider(tree: Tree, name: str) -> ProviderSection:
     table = _table(tree, "providers", name)
-    return ProviderSection(table, tree.origin(), {key: tree.origin("providers", name, key) for key in table})
+    origins = {key: tree.origin("providers", name, key) for key in table}
+    try:
+        return ProviderSection(table, tree.origin(), origins)
+    except ValueError as error:
+        tree.problems.append(f"{tree.origin('providers', name)}: providers.{name}: {error}")
+        return ProviderSection({}, tree.origin(), origins)

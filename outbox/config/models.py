@@ -46,6 +46,8 @@ Whole = Annotated[int, BeforeValidator(_number)]
 Days = Annotated[int, BeforeValidator(_days)]
 _KEY_DAYS = 30
 Name = Annotated[str, Field(min_length=1)]
+Weight = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[durations.Rate, BeforeValidator(durations.parse_rate)]
 
 
 class Section(BaseModel):
@@ -81,6 +83,9 @@ class ChannelConfig(Section):
         min_length=1,
         description='a list of provider names in failover order, such as ["smtp"]',
     )
+    weights: Annotated[tuple[Weight, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="a list of numbers, one for each provider, such as [9, 1]"
+    )
     max_attempts: Whole = Field(default=5, ge=1, le=100, description="a whole number from 1 to 100")
     backoff: Annotated[tuple[Seconds, ...], BeforeValidator(_listed)] = Field(
         default=(1.0, 3.0, 10.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0),
@@ -93,9 +98,8 @@ class ChannelConfig(Section):
     max_age: Seconds = Field(default=259_200.0, gt=0, description='a duration above zero, such as "3d"')
     max_lost: Whole = Field(default=5, ge=1, le=100, description="a whole number from 1 to 100")
     on_ambiguous: Literal["retry", "stop"] = Field(default="retry", description='"retry" or "stop"')
-    rate: Annotated[durations.Rate, BeforeValidator(durations.parse_rate)] | None = Field(
-        default=None, description='a rate, such as "100/s", "600/m" or "5000/h"'
-    )
+    rate: Rate | None = Field(default=None, description='a rate, such as "100/s", "600/m" or "5000/h"')
+    recipient_rate: Rate | None = Field(default=None, description='a rate, such as "5/h" or "20/d"')
     timeout: Seconds = Field(default=900.0, gt=0, description='a duration above zero, such as "15m"')
 
     @field_validator("providers")
@@ -104,6 +108,16 @@ class ChannelConfig(Section):
         if len(set(providers)) < len(providers):
             raise ValueError("a provider is named twice")
         return providers
+
+    @field_validator("weights")
+    @classmethod
+    def _one_each(cls, weights: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        providers = info.data.get("providers")
+        if weights and providers is not None and len(weights) != len(providers):
+            raise ValueError(f"there are {len(weights)} weights for {len(providers)} providers: each needs one")
+        if weights and not any(weights):
+            raise ValueError("no weight is above 0: which provider should get the messages?")
+        return weights
 
 
 class WorkerConfig(Section):
@@ -158,13 +172,22 @@ class RetentionConfig(Section):
 class ProviderSection(Mapping[str, Any]):
     """`[providers.<name>]` as it was given: the provider's own `Settings` validate it. Its repr hides the values.
 
-    `origin` is where it was given, the file as a rule; `origins` has the variables that gave a key of their own.
+    `origin` is where it was given, the file as a rule; `origins` has the variables that gave a key of their own. Two
+    keys are the engine's, and no provider sees them: `rate`, and `module`, which is the name unless it says otherwise.
+
+    Raises:
+        ValueError: `rate` is no rate, or `module` no name.
     """
 
     def __init__(
         self, values: Mapping[str, Any], origin: str = "configuration", origins: Mapping[str, str] | None = None
     ) -> None:
         self._values = dict(values)
+        rate, module = self._values.pop("rate", None), self._values.pop("module", None)
+        if module is not None and not (isinstance(module, str) and module):
+            raise ValueError(f'module: {module!r} is not the name of a provider, such as "smtp"')
+        self.module: str | None = module
+        self.rate = None if rate is None else durations.parse_rate(rate)
         self.origin = origin
         self.origins = dict(origins or {})
 

@@ -154,6 +154,11 @@ class Claimed(NamedTuple):
             self.expires_in,
         )
 
+    def wants_token(self) -> bool:
+        """Tell whether it was never claimed before, and may be sent."""
+        late = self.expires_in is not None and self.expires_in <= 0
+        return self.claim == 1 and self.recipient is not None and self.suppression is None and not late
+
     def __repr__(self) -> str:
         """Show which it is, but not what it says."""
         return f"Claimed({self.key!r}, claim={self.claim}, attempt={self.attempt}, lost={self.lost})"

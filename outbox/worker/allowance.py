@@ -1,4 +1,4 @@
-"""allowance: what a channel's rate lets this worker claim: tokens of the fleet's bucket, taken some at a time."""
+"""allowance: how many may be claimed where there is a rate: tokens of the fleet's buckets, taken some at a time."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from outbox.queue.limit import Granted, take
+from outbox.queue.limit import take
 
 if TYPE_CHECKING:
     from outbox.database import Link
-    from outbox.durations import Rate
+    from outbox.deliver import Route
+    from outbox.tokens import Bucket
 
-_AHEAD = 0.1  # seconds: what one worker takes at once is a tenth of what may be sent in a second
+_SHORTEST_SLEEP = 0.05  # not for the first token alone, or each would cost a statement
 _LONGEST_SLEEP = 1.0  # between two looks: another worker may be gone, or the rate another
 
 
 class Allowance:
     """One channel's. Tokens that are not used stay for the next claim; those of a worker that ends are lost."""
 
-    def __init__(self, link: Link, channel: str, rate: Rate | None) -> None:
+    def __init__(self, link: Link, route: Route) -> None:
         self._link = link
-        self._channel = channel
-        self._rate = rate
-        self._left = 0
+        self._route = route
 
     async def of(self, room: int) -> int:
         """Return how many of `room` may be claimed: at least one, for which it waits."""
-        if self._rate is None:
+        tokens, holds = self._route.tokens, self._route.holds
+        if not tokens.any:
             return room
-        while not self._left:
-            granted = await self._take(room, self._rate)
-            self._left = granted.tokens
-            if not granted.tokens:
-                # Not for the first token alone, or each would cost a statement.
-                await asyncio.sleep(min(max(granted.wait, _AHEAD / 2), _LONGEST_SLEEP))
-        return min(room, self._left)
+        while True:
+            # Those that are held bound nothing: what was claimed for their tokens could not be sent.
+            bounds = tokens.bounds(holds.usable())
+            if count := tokens.claimable(room, bounds):
+                return count
+            waits = [await self._fill(bucket, room) for bucket in bounds if bucket.left < min(room, bucket.burst)]
+            if not tokens.claimable(room, bounds):
+                wait = min((wait for wait in waits if wait > 0), default=0.0)
+                await asyncio.sleep(min(max(wait, _SHORTEST_SLEEP), _LONGEST_SLEEP))
 
-    def used(self, count: int) -> None:
-        """Note how many were claimed."""
-        self._left = max(self._left - count, 0)
-
-    async def _take(self, room: int, rate: Rate) -> Granted:
-        some = max(math.ceil(rate.per_second * _AHEAD), 1)
-        return await self._link.run(
+    async def _fill(self, bucket: Bucket, room: int) -> float:
+        """Take what is missing, as far as it is there; return after how many seconds there is more."""
+        missing = min(room, bucket.burst) - math.floor(bucket.left)
+        granted = await self._link.run(
             lambda conn: take(
                 conn,
-                scope="channel",
-                name=self._channel,
-                per_second=rate.per_second,
-                burst=some,
-                want=min(room, some),
+                scope=bucket.scope,
+                name=bucket.name,
+                per_second=bucket.rate.per_second,
+                burst=bucket.burst,
+                want=missing,
             )
         )
+        bucket.left += granted.tokens
+        return 0.0 if granted.tokens else granted.wait

@@ -12,7 +12,7 @@ import psycopg
 
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
-from outbox.queue import attend, turn
+from outbox.queue import attend, limit, turn
 from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
@@ -30,6 +30,7 @@ _BUSY = 1.0
 _LONGEST_SLEEP = 60.0  # for those who make a chore due by hand
 _SPREAD = 2.0  # so that not all processes of a fleet look at the same moment
 _NOT_MIGRATED = 600.0
+_BATCH = 5_000
 _PATIENCE = 10.0  # nobody waits for a chore, and it is cut off by the server
 
 
@@ -55,9 +56,15 @@ async def sweep_workers(conn: AsyncConnection[Any]) -> None:
     await attend.sweep(conn)
 
 
+async def forget_limits(conn: AsyncConnection[Any]) -> bool:
+    """Delete the buckets of recipients that were not sent anything for long enough."""
+    return await limit.forget(conn, batch=_BATCH)
+
+
 CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
+    Chore("forget_limits", 600.0, forget_limits),
 )
 _UNBLOCK_EVERY = 5.0
 _LOOK_AT_HORIZON_EVERY = 20.0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
+from outbox.queue.limit import reserve
 from outbox.queue.release import release
 from outbox.worker.allowance import Allowance
 from outbox.worker.marks import Marks
@@ -63,7 +64,7 @@ class Feeder:
         self._turn = 0
         self._marks = Marks()
         self._pace = Pace()
-        self._allowance = Allowance(link, route.channel, route.policy.rate)
+        self._allowance = Allowance(link, route)
         self._claiming = False
         self._stopping = False
         self._freed = asyncio.Event()
@@ -72,6 +73,8 @@ class Feeder:
     def freed(self, lease: Lease) -> None:
         """Note that a notification has left this worker's hands."""
         self._in_hand -= 1
+        if not lease.begun:
+            self._route.tokens.promised -= 1
         self._pace.ended()
         self._suspects.discard(lease)
         self._freed.set()
@@ -144,13 +147,26 @@ class Feeder:
                 self._leases.drop(lease)
         return [lease for lease in leases if lease not in surplus]
 
+    async def _reserve(self, leases: Sequence[Lease]) -> None:
+        """Take a token of each recipient's for what is claimed for the first time; it keeps it from then on."""
+        rate, patience = self._route.policy.recipient_rate, self._route.policy.max_age
+        first = [lease for lease in leases if rate and lease.claimed.wants_token()]
+        recipients = [str(lease.claimed.recipient) for lease in first]
+        if rate is None or not first:
+            return
+        waits = await self._link.run(
+            lambda conn: reserve(conn, recipients, channel=self._route.channel, rate=rate, patience=patience)
+        )
+        for lease, wait in zip(first, waits, strict=True):
+            lease.over_rate = wait
+
     async def _wait_for_freed(self) -> None:
         self._freed.clear()
         await self._freed.wait()
 
     async def _claim(self, limit: int) -> list[Claimed]:
         self._turn += 1
-        levels = self._levels[::-1] if self._turn % _RESERVED_TURN == 0 else self._levels
+        levels = self._levels if self._turn % _RESERVED_TURN else self._levels[::-1]
         with_suspects = not self._suspects
         if self._many_suspects and with_suspects:
             limit = min(limit, _FEW)
@@ -178,10 +194,11 @@ class Feeder:
             if with_suspects:
                 self._marks.found(rows, levels, limit, asked_at, time.monotonic())
                 new = await self._quarantined(new)
+            await self._reserve(new)
         finally:
             self._claiming = False
         self._in_hand += len(new)
-        self._allowance.used(len(rows))
+        self._route.tokens.claimed(len(rows), to_send=len(new))
         self.ready.put(new)
         if rows:
             lost = sum(row.lost_by not in {None, self._worker} for row in rows)

@@ -24,6 +24,8 @@ class Lease:
     """Where its row lies, as far as we know."""
     begun: bool = False
     """Whether its delivery has begun: from then on only an outcome ends it."""
+    over_rate: float = 0.0
+    """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin: it is ours, as far as this clock can tell."""

@@ -54,7 +54,10 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         except ConfigError as error:
             problems += error.problems
         else:
-            made.append(Route(channel=name, policy=policy, compose=compose, providers=providers, listener=listener))
+            rates = {each: rate for each in providers if (rate := config.providers[each].rate) is not None}
+            made.append(
+                Route(channel=name, policy=policy, compose=compose, providers=providers, listener=listener, rates=rates)
+            )
     if problems:
         raise ConfigError(problems)
     return made

@@ -63,6 +63,7 @@ class Slots:
                 self._feeder.freed(lease)
                 continue
             lease.begun = True
+            self._route.tokens.promised -= 1
             self._busy += 1
             try:
                 await self._deliver(lease)
@@ -80,7 +81,7 @@ class Slots:
     async def _deliver(self, lease: Lease) -> None:
         started = time.monotonic()
         try:
-            outcome = await deliver(lease.claimed, lease.claimed_at, self._route)
+            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate)
         except asyncio.CancelledError as error:
             self._ended(lease, self._cut_off(error), started)
             raise

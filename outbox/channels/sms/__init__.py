@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from outbox.channels.payload import text as payload_text
 from outbox.channels.sms.e164 import wire_number
+from outbox.channels.sms.segments import count_parts
 from outbox.errors import Rejected
 from outbox.messages import Sms
 
@@ -34,4 +35,4 @@ def compose(notification: Notification, templates: Templates) -> Sms:
         recipient = wire_number(notification.recipient)
     except ValueError as error:
         raise Rejected(f"recipient: {error}") from None
-    return Sms(recipient, text, notification.expires_in)
+    return Sms(recipient, text, notification.expires_in, count_parts(text).parts)
