@@ -138,6 +138,8 @@ class Push(NamedTuple):
     expires_in: float | None = None
     """Seconds after which it is worth nothing any more."""
     urgent: bool = False
+    registered_at: datetime | None = None
+    """When the device last gave its token to the application, if that is known: a refusal from before says nothing."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,41 @@ async def test_an_unregistered_token_says_since_when(tmp_path: Path) -> None:
                 await provider.send(HELLO, KEY)
             said = ", since 2016-02-08 16:13:35 UTC" if timestamp == 1_454_948_015_990 else ""
             assert str(caught.value) == f"410 Unregistered: HTTP 410{said}"
+
+
+@pytest.mark.parametrize("reason", ["Unregistered", "ExpiredToken"])
+async def test_a_token_that_was_registered_since_apple_gave_it_up_is_not_unreachable(
+    tmp_path: Path, reason: str
+) -> None:
+    gone = datetime(2026, 5, 17, 12, 30, 0, 250_000, tzinfo=UTC)
+    refusal = Reply(410, {"reason": reason, "timestamp": 1_779_021_000_250})
+    millisecond = timedelta(milliseconds=1)
+    async with connected(tmp_path) as (server, provider):
+        for registered_at, means in [
+            (gone + millisecond, errors.Temporary),
+            (gone, errors.Unreachable),
+            (gone - millisecond, errors.Unreachable),
+            (None, errors.Unreachable),
+        ]:
+            server.script.append(refusal)
+            with pytest.raises(errors.DeliveryError, match="since 2026-05-17 12:30:00 UTC") as caught:
+                await provider.send(HELLO._replace(registered_at=registered_at), KEY)
+            assert type(caught.value) is means
+            assert caught.value.code == f"410 {reason}"
+
+
+async def test_without_apples_moment_no_registration_is_known_to_be_later(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (server, provider):
+        for timestamp in (None, "soon", 10**30):
+            server.script.append(Reply(410, {"reason": "Unregistered", "timestamp": timestamp}))
+            with pytest.raises(errors.Unreachable):
+                await provider.send(HELLO._replace(registered_at=datetime.now(UTC)), KEY)
+
+
+async def test_when_a_token_was_registered_is_nobodys_business_but_ours(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (server, provider):
+        await provider.send(HELLO._replace(registered_at=datetime.now(UTC)), KEY)
+    assert set(server.requests[0].json()) == {"outbox_id", "aps"}
 
 
 async def test_data_alone_goes_to_the_application_and_nothing_is_shown(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -72,6 +73,16 @@ def test_data_alone_is_for_the_application(templates: Templates) -> None:
     assert (message.title, message.body, message.data) == (None, None, {"sync": "orders"})
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["2026-05-17T12:30:00Z", "2026-05-17T14:30:00+02:00", "2026-05-17 12:30:00.000+00:00", 1_779_021_000, 1779021000.0],
+)
+def test_the_application_may_say_when_the_token_was_registered(templates: Templates, given: object) -> None:
+    message = compose(notification(payload={"title": "Hi", "registered_at": given}), templates)
+    assert message.registered_at == datetime(2026, 5, 17, 12, 30, tzinfo=UTC)
+    assert compose(notification(payload={"title": "Hi"}), templates).registered_at is None
+
+
 @pytest.mark.parametrize(("priority", "urgent"), [("urgent", True), ("high", True), ("normal", False), ("bulk", False)])
 def test_high_priorities_are_urgent(templates: Templates, priority: str, *, urgent: bool) -> None:
     message = compose(notification(payload={"title": "Hi"}, priority=PRIORITIES[priority]), templates)
@@ -93,6 +104,17 @@ def test_high_priorities_are_urgent(templates: Templates, priority: str, *, urge
         ({"payload": {"title": "Hi", "sound": {}}}, "payload: sound must be text, not dict"),
         ({"payload": {"title": "Hi", "image": 1}}, "payload: image must be text, not int"),
         ({"payload": {"title": "Hi", "collapse_key": 1}}, "payload: collapse_key must be text, not int"),
+        ({"payload": {"title": "Hi", "registered_at": True}}, "payload: registered_at must be a date-time or a number"),
+        ({"payload": {"title": "Hi", "registered_at": ["x"]}}, "payload: registered_at must be a date-time or a numb"),
+        ({"payload": {"title": "Hi", "registered_at": "soon"}}, "payload: registered_at must be a date-time in ISO"),
+        ({"payload": {"title": "Hi", "registered_at": "1779021000"}}, "payload: registered_at must be a date-time in"),
+        (
+            {"payload": {"title": "Hi", "registered_at": 1_779_021_000_000}},
+            "registered_at must be .* seconds since 1970",
+        ),
+        ({"payload": {"title": "Hi", "registered_at": 1e300}}, "registered_at must be .* seconds since 1970"),
+        ({"payload": {"title": "Hi", "registered_at": "2026-05-17T12:30:00"}}, "registered_at must have its offset"),
+        ({"payload": {"title": "Hi", "registered_at": "2026-05-17"}}, "registered_at must have its offset"),
         ({"template": "letter", "payload": {"order": 1}}, "template letter: subject.txt or body.txt is missing"),
         ({"template": "shipped"}, "order"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from outbox.channels.payload import text as payload_text
@@ -21,7 +22,8 @@ def compose(notification: Notification, templates: Templates) -> Push:
 
     Title and body are from its template's `subject.txt` and `body.txt`, else from its payload's `title` and `body`.
     The payload's `data`, `badge`, `sound`, `image` and `collapse_key` are taken either way; of `data`, what is not text
-    becomes JSON. It is urgent from the priority `high` on.
+    becomes JSON. Its `registered_at`, an ISO 8601 date-time with its offset or seconds since 1970, is when the device
+    last gave its token to the application. It is urgent from the priority `high` on.
 
     Raises:
         Rejected: a template or variable is missing, a key of the payload has the wrong type, or there is neither title,
@@ -49,6 +51,7 @@ def compose(notification: Notification, templates: Templates) -> Push:
         payload_text(payload, "collapse_key"),
         notification.expires_in,
         urgent=notification.priority <= PRIORITIES["high"],
+        registered_at=_moment(payload, "registered_at"),
     )
 
 
@@ -61,6 +64,21 @@ def _number(payload: Mapping[str, Any], name: str) -> int | None:
     if value < 0:
         raise Rejected(f"payload: {name} must not be negative")
     return value
+
+
+def _moment(payload: Mapping[str, Any], name: str) -> datetime | None:
+    value = payload.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        raise Rejected(f"payload: {name} must be a date-time or a number, not {type(value).__name__}")
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Rejected(f"payload: {name} must be a date-time in ISO 8601, or seconds since 1970") from None
+    if moment.tzinfo is None:
+        raise Rejected(f"payload: {name} must have its offset from UTC, such as Z or +02:00")
+    return moment
 
 
 def _data(payload: Mapping[str, Any]) -> dict[str, str]:

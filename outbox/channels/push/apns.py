@@ -51,8 +51,8 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "UnrelatedKeyIdInToken": Misconfigured,
     "BadPath": Misconfigured,  # `url` is wrong: a token that could be the cause is not sent
     "MethodNotAllowed": Misconfigured,
-    "ExpiredToken": Unreachable,
-    "Unregistered": Unreachable,  # the application was removed, or lost the right to notify
+    "ExpiredToken": Unreachable,  # unless it was registered since; see `Provider.send`
+    "Unregistered": Unreachable,  # the application was removed, or lost the right to notify; as ExpiredToken
     "PayloadTooLarge": Rejected,
     "TooManyProviderTokenUpdates": Misconfigured,  # something else signs with this key, too often
     "TooManyRequests": Throttled,  # to this device
@@ -63,6 +63,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
 PAYLOAD_LIMIT = 4_096
 """Bytes of JSON: https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification."""
 _OF_THE_TOKEN = {"BadDeviceToken", "DeviceTokenNotForTopic"}
+_NO_LONGER_VALID = {"ExpiredToken", "Unregistered"}
 _TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){1,100}")
 _URLS = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
 
@@ -115,6 +116,10 @@ class Provider:
         that of our `environment`, or `topic`. So they are Misconfigured until Apple has accepted something from us;
         from then on these settings are known to be right, and the token is Unreachable.
 
+        A token that is no longer valid is Unreachable, too, unless the device gave it to the application again after
+        the moment that Apple names (`message.registered_at`). Apple says that one may then send to it again, so its
+        answer is behind the times: Temporary.
+
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
                 if the recipient is no device token, or the payload larger than `PAYLOAD_LIMIT`.
@@ -128,17 +133,20 @@ class Provider:
         if answer.is_accepted:
             self._accepted = True
             return Receipt(answer.headers.get("apns-id") or None)
-        raise self._refusal(answer)
+        raise self._refusal(answer, message.registered_at)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    def _refusal(self, answer: Answer) -> DeliveryError:
-        reason = answer.text("reason")
-        refused = error(answer, code=reason, detail=_since(answer), codes=ERRORS)
+    def _refusal(self, answer: Answer, registered_at: datetime | None) -> DeliveryError:
+        reason, since = answer.text("reason"), _invalid_since(answer)
+        words = f"HTTP {answer.status}, since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+        refused = error(answer, code=reason, detail=words, codes=ERRORS)
         if reason in _OF_THE_TOKEN and self._accepted:
             return Unreachable(refused.detail, code=refused.code)
+        if reason in _NO_LONGER_VALID and since and registered_at and since < registered_at:
+            return Temporary(f"{words}, but the token was registered after that", code=refused.code)
         return refused
 
 
@@ -176,9 +184,9 @@ def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _since(answer: Answer) -> str:
-    """Say since when a token is no longer valid, where Apple does: milliseconds since 1970."""
+def _invalid_since(answer: Answer) -> datetime | None:
+    """Return since when a token is no longer valid, where Apple says so: milliseconds since 1970."""
     timestamp = answer.find("timestamp")
     if not isinstance(timestamp, int) or not 0 <= timestamp < 253_402_300_800_000:  # noqa: PLR2004 - the year 10,000
-        return ""
-    return f"HTTP {answer.status}, since {datetime.fromtimestamp(timestamp / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return None
+    return datetime.fromtimestamp(timestamp / 1_000, UTC)
