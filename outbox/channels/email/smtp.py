@@ -9,7 +9,8 @@ import ssl
 
 from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build, moment
-from outbox.channels.email.smtp_connection import Connection, Envelope, connect
+from outbox.channels.email.smtp_connection import Connection, Envelope
+from outbox.channels.email.smtp_opening import opened
 from outbox.channels.email.smtp_pool import Pool
 from outbox.channels.email.smtp_settings import Limits, Settings
 from outbox.errors import clean
@@ -82,7 +83,8 @@ class Provider:
     async def _connect(self) -> Connection:
         if self._helo_name is None:
             self._helo_name = await asyncio.to_thread(_own_name)
-        return await connect(self._settings, self._limits, self._context, self._helo_name)
+        wire, extensions = await opened(self._settings, self._context, self._helo_name)
+        return Connection(wire, self._limits, extensions)
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

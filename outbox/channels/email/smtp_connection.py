@@ -1,4 +1,4 @@
-"""One SMTP session: opened, encrypted and authenticated once, then one message after another.
+"""One SMTP session, which `smtp_opening` opened: one message after another.
 
 What matters here is to know how far a message got. Until the final dot has left, nothing can have been accepted, and
 every failure is `Temporary`; from then until the reply nobody can know (RFC 1047), and every failure is `Ambiguous`.
@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
-from base64 import b64encode
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import aiosmtplib
-
+from outbox.channels.email.smtp_opening import meaning
 from outbox.channels.email.smtp_replies import NEGATIVE, POSITIVE, Phase, judge
-from outbox.channels.email.smtp_wire import Wire
-from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary
+from outbox.errors import DeliveryError, Rejected, Temporary
 from outbox.timeouts import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Sequence
 
-    from outbox.channels.email.smtp_settings import Limits, Settings
+    from outbox.channels.email.smtp_settings import Limits
+    from outbox.channels.email.smtp_wire import Wire
 
-_MECHANISMS = ("plain", "login", "cram-md5")  # one try only: a wrong password tried three ways locks accounts
 _WHOLE = 65_536  # octets; a longer message is seen off to the kernel before its final dot is written
 _DRAIN_POLL = 0.01  # seconds
 _START_INPUT, _CLOSING = 354, 421
 _COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
-_PEER_WENT_AWAY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 class Envelope(NamedTuple):
@@ -163,8 +157,8 @@ class Connection:
 
     def _lost(self, error: OSError, phase: Phase) -> Exception:
         """Return what it means that the connection is lost, or silent, before the final dot."""
-        meaning = _meaning(error, phase)
-        return Stale() if isinstance(meaning, Temporary) and self._is_stale(phase) else meaning
+        lost = meaning(error, phase)
+        return Stale() if isinstance(lost, Temporary) and self._is_stale(phase) else lost
 
     def _is_stale(self, phase: Phase) -> bool:
         return phase is Phase.MAIL and self.handled > 1
@@ -191,12 +185,12 @@ class Connection:
                 stuffed = b""
             self._wire.say(stuffed + b".\r\n")
         except OSError as error:
-            raise _meaning(error, Phase.DATA) from None
+            raise meaning(error, Phase.DATA) from None
         self.in_doubt = True
         try:
             code, text = await self._wire.reply(self._limits.content)
         except OSError as error:
-            raise _meaning(error, Phase.CONTENT) from None
+            raise meaning(error, Phase.CONTENT) from None
         self.in_doubt = False
         if code in POSITIVE:
             return text
@@ -209,86 +203,3 @@ class Connection:
         with self._limits.command:
             while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
                 await asyncio.sleep(_DRAIN_POLL)
-
-
-async def connect(settings: Settings, limits: Limits, context: ssl.SSLContext | None, helo_name: str) -> Connection:
-    """Open a session: connect, EHLO, TLS as the settings say (never less), and authenticate.
-
-    Raises:
-        Temporary: the server cannot be reached, or is not ready.
-        Throttled: it has too many of our connections.
-        Misconfigured: its certificate, its lack of STARTTLS, our credentials, or it will not speak to us at all.
-    """
-    client = aiosmtplib.SMTP(
-        hostname=settings.host,
-        port=settings.port,
-        local_hostname=helo_name,
-        timeout=settings.timeout,
-        use_tls=settings.tls == "implicit",
-        start_tls=False,
-        tls_context=context,
-    )
-    try:
-        with _translated(Phase.CONNECT):
-            await client.connect()
-            await client.ehlo()
-        if settings.tls == "starttls":
-            await _start_tls(client)
-        if settings.username is not None and settings.password is not None:
-            await _authenticate(client, settings.username, settings.password.get_secret_value())
-    except BaseException:
-        client.close()
-        raise
-    transport = cast("asyncio.Transport", client.transport)
-    return Connection(Wire(transport), limits, frozenset(client.esmtp_extensions))
-
-
-async def _start_tls(client: aiosmtplib.SMTP) -> None:
-    if not client.supports_extension("starttls"):
-        raise Misconfigured(f'{client.hostname} does not offer STARTTLS, which tls = "starttls" requires')
-    with _translated(Phase.STARTTLS):
-        await client.starttls()
-        await client.ehlo()
-
-
-async def _authenticate(client: aiosmtplib.SMTP, username: str, password: str) -> None:
-    mechanism = next((name for name in _MECHANISMS if name in client.server_auth_methods), None)
-    if mechanism is None:
-        offered = ", ".join(client.server_auth_methods) or "none"
-        raise Misconfigured(f"{client.hostname} offers no AUTH mechanism that we speak (it offers {offered})")
-    authenticate = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[mechanism]
-    with _translated(Phase.AUTH):
-        try:
-            await authenticate(username, password)
-        except aiosmtplib.SMTPResponseException as error:
-            raise judge(Phase.AUTH, error.code, _without_secrets(error.message, username, password)) from None
-
-
-def _without_secrets(text: str, username: str, password: str) -> str:
-    """Return a reply without the credentials that a server may repeat in it, plain or as they went over the wire."""
-    forms = (f"\0{username}\0{password}", password)
-    for secret in (*(b64encode(form.encode()).decode() for form in forms), password):
-        text = text.replace(secret, "[password]")
-    return text
-
-
-@contextmanager
-def _translated(phase: Phase) -> Iterator[None]:
-    """Raise this package's errors for the trouble of the library and of the socket."""
-    try:
-        yield
-    except (aiosmtplib.SMTPException, OSError) as error:
-        raise _meaning(error, phase) from None
-
-
-def _meaning(error: Exception, phase: Phase) -> DeliveryError:
-    """Return this package's error for one of the library or of the socket, by how far the message was."""
-    unproved = Ambiguous if phase is Phase.CONTENT else Temporary
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return judge(phase, error.code, error.message)
-    if isinstance(error, TimeoutError):
-        return unproved(f"no answer in time at {phase}")
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _PEER_WENT_AWAY) and phase is not Phase.CONTENT:
-        return Misconfigured(f"TLS at {phase}: {cause}")
-    return unproved(f"connection lost at {phase}: {cause}")
