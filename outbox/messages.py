@@ -92,7 +92,10 @@ class Attachment(NamedTuple):
 
 
 class Email(NamedTuple):
-    """An email ready to be built into MIME. At least one of `text` and `html` is there."""
+    """An email ready to be built into MIME. At least one of `text` and `html` is there.
+
+    `sender`, `Name <address>` or an address, stands in for the provider's own.
+    """
 
     recipient: str
     subject: str
@@ -100,6 +103,7 @@ class Email(NamedTuple):
     html: str | None = None
     headers: Mapping[str, str] = _NOTHING
     attachments: tuple[Attachment, ...] = ()
+    sender: str | None = None
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from outbox.channels.email import headers
 from outbox.channels.email.mailbox import Mailbox, parse_mailbox
-from outbox.channels.email.sender import Sender
+from outbox.channels.email.sender import Sender, sender_of
 from outbox.channels.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class Parts(NamedTuple):
 
 
 def parts(message: Email, key: str, sender: str) -> Parts:
-    """Take an email apart. `key` is the notification's id, `sender` a mailbox that was checked before.
+    """Take an email apart. `key` is the notification's id, `sender` the configured one.
 
     Raises:
-        Rejected: the recipient, the subject or a header cannot be sent; says which.
+        Rejected: the recipient, its own sender, the subject or a header cannot be sent; says which.
     """
     headers.check_text("Subject", message.subject)
     headers.extra_fields(message.headers)  # raises if one may not be there
-    mailbox = parse_mailbox(sender)
+    mailbox = sender_of(message, sender)
     reply_to = next((parse_mailbox(value) for name, value in message.headers.items() if _is_reply_to(name)), None)
     return Parts(
         mailbox,

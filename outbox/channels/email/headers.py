@@ -97,7 +97,7 @@ def date(moment: datetime) -> str:
 
 @lru_cache(maxsize=64)
 def sender(text: str) -> str:
-    """Return the From field of a sender that the configuration gives as `Name <address>` or an address alone."""
+    """Return the From field of a sender, given as `Name <address>` or an address alone, that was checked before."""
     return address("From", parse_mailbox(text))
 
 

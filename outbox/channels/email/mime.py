@@ -29,7 +29,8 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     """Return the message ready for SMTP's DATA: CRLF line ends, lines of at most 998 octets, 7-bit.
 
     The one exception to 7-bit is a recipient whose local part is not ASCII (RFC 6532; the server must offer SMTPUTF8).
-    `sender` is `Name <address>` or an address; `message_id` comes without angle brackets; `date` is aware.
+    `sender`, `Name <address>` or an address, is who it is from if it does not say so itself; `message_id` comes without
+    angle brackets; `date` is aware.
 
     Raises:
         Rejected: the recipient, subject, a header or a body cannot be sent; says which, and never repeats it.
@@ -39,7 +40,7 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
         raise Rejected("the email has neither a text nor an html body")
     mark = blake2s(message_id.encode(), digest_size=12).hexdigest()
     head = (
-        f"{headers.sender(sender)}\r\n"
+        f"{headers.sender(message.sender or sender)}\r\n"
         f"To: {headers.recipient(message.recipient)}\r\n"
         f"{headers.unstructured('Subject', message.subject)}\r\n"
         f"{headers.date(date)}\r\n"

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts
 from outbox.channels.email.attachments import encoded
+from outbox.channels.email.sender import of_this_message_alone
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
@@ -67,7 +68,7 @@ class Provider:
         body = self._body(parts(message, key, self._settings.sender), key)
         answer = await self._client.post("/v3/mail/send", json=body)
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, own_sender=message.sender is not None)
         return Receipt(answer.headers.get("x-message-id") or None)
 
     async def probe(self) -> None:
@@ -114,6 +115,7 @@ def _mailbox(mailbox: Mailbox) -> dict[str, str]:
     return {"email": mailbox.address} | ({"name": mailbox.name} if mailbox.name else {})
 
 
-def _refusal(answer: Answer) -> DeliveryError:
+def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     field = answer.text("errors", 0, "field").partition(".")[0]  # from.email, personalizations.0.to.0.email
-    return error(answer, code=field, detail=answer.text("errors", 0, "message"), codes=ERRORS)
+    refused = error(answer, code=field, detail=answer.text("errors", 0, "message"), codes=ERRORS)
+    return of_this_message_alone(refused) if own_sender and field == "from" else refused

@@ -7,8 +7,9 @@ import re
 import socket
 import ssl
 
-from outbox.channels.email.mailbox import parse_mailbox, wire_address
+from outbox.channels.email.mailbox import wire_address
 from outbox.channels.email.mime import build, moment
+from outbox.channels.email.sender import sender_of
 from outbox.channels.email.smtp_connection import Connection, Envelope
 from outbox.channels.email.smtp_opening import opened
 from outbox.channels.email.smtp_pool import Pool
@@ -36,7 +37,6 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sender = parse_mailbox(settings.sender)
         self._context = _tls_context(settings)
         self._helo_name = settings.helo_name
         self._limits = Limits(settings)
@@ -58,13 +58,15 @@ class Provider:
             DeliveryError: one of the six, by the table in `smtp_replies`; `Ambiguous` if the connection ended, or
                 `data_timeout` passed, between the final dot and its answer.
         """
+        sender = sender_of(message, self._settings.sender)
         content = build(
             message,
             sender=self._settings.sender,
-            message_id=f"{key}@{self._sender.domain}",
+            message_id=f"{key}@{sender.domain}",
             date=moment(key),
         )
-        envelope = Envelope(self._sender.address, wire_address(message.recipient), content)
+        own_sender = message.sender is not None
+        envelope = Envelope(sender.address, wire_address(message.recipient), content, own_sender=own_sender)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
 
     async def probe(self) -> None:

@@ -28,11 +28,15 @@ _COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
 
 
 class Envelope(NamedTuple):
-    """A message ready for the wire: `content` has CRLF line ends and ends with one; `recipient` may need SMTPUTF8."""
+    """A message ready for the wire: `content` has CRLF line ends and ends with one; `recipient` may need SMTPUTF8.
+
+    With `own_sender`, `sender` is this message's alone, and not that of all others.
+    """
 
     sender: str
     recipient: str
     content: bytes
+    own_sender: bool = False
 
     def __repr__(self) -> str:
         """Show who writes to whom, but not what."""
@@ -51,6 +55,7 @@ class Connection:
         self._limits = limits
         self._extensions = extensions
         self._busy = False
+        self._own_sender = False
         self.handled = 0
         """Messages that were sent over it, or refused, the one on its way included."""
         self.idle_since = 0.0
@@ -71,6 +76,7 @@ class Connection:
         """
         commands = self._commands(envelope)
         self._busy = True
+        self._own_sender = envelope.own_sender
         self.handled += 1
         if "pipelining" in self._extensions:
             await self._together(commands)
@@ -148,7 +154,7 @@ class Connection:
             raise self._lost(error, phase) from None
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
             return None
-        refusal = judge(phase, code, text)
+        refusal = judge(phase, code, text, own_sender=self._own_sender)
         if code == _CLOSING:
             self._wire.transport.abort()
             if self._is_stale(phase):
@@ -195,7 +201,7 @@ class Connection:
         if code in POSITIVE:
             return text
         self._busy = code not in NEGATIVE or code == _CLOSING
-        raise judge(Phase.CONTENT, code, text)
+        raise judge(Phase.CONTENT, code, text, own_sender=self._own_sender)
 
     async def _drain(self, data: bytes) -> None:
         """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""
