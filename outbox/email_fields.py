@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outbox.addresses import check_mailbox
+from outbox.addresses import check_email, check_mailbox
 from outbox.errors import InvalidNotification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIELDS = frozenset(("from", "reply_to"))
+FIELDS = frozenset(("from", "reply_to", "cc", "bcc"))
 """The keys of a payload that are read here, with a template too."""
+RECIPIENT_LIMIT = 50
+"""The recipient, and all who get a copy: as many as every provider takes."""
 
 
 class EmailFields(NamedTuple):
@@ -19,6 +21,8 @@ class EmailFields(NamedTuple):
 
     sender: str | None = None
     reply_to: str | None = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
 
 
 def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> EmailFields:
@@ -33,7 +37,11 @@ def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -
     reply_to = _mailbox(payload, "reply_to")
     if reply_to is not None and any(str(name).lower() == "reply-to" for name in headers or ()):
         raise _problem("reply_to", "the headers have a Reply-To already; give one of them")
-    return EmailFields(_mailbox(payload, "from"), reply_to)
+    cc, bcc = _addresses(payload, "cc"), _addresses(payload, "bcc")
+    if len(cc) + len(bcc) >= RECIPIENT_LIMIT:
+        problem = f"one message goes to at most {RECIPIENT_LIMIT}, its recipient, cc and bcc together"
+        raise _problem("cc" if cc else "bcc", f"{problem}; this one to {len(cc) + len(bcc) + 1}")
+    return EmailFields(_mailbox(payload, "from"), reply_to, cc, bcc)
 
 
 def _mailbox(payload: Mapping[str, Any], field: str) -> str | None:
@@ -47,6 +55,22 @@ def _mailbox(payload: Mapping[str, Any], field: str) -> str | None:
     except ValueError as error:
         raise _problem(field, str(error)) from None
     return value
+
+
+def _addresses(payload: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    value = payload.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise _problem(field, f'must be a list of addresses, such as ["name@example.org"], not {type(value).__name__}')
+    for number, address in enumerate(value, 1):
+        if not isinstance(address, str):
+            raise _problem(field, f"number {number} must be an address, not {type(address).__name__}")
+        try:
+            check_email(address)
+        except ValueError as error:
+            raise _problem(field, f"number {number}: {error}") from None
+    return tuple(value)
 
 
 def _problem(field: str, problem: str) -> InvalidNotification:

@@ -6,6 +6,7 @@ import email
 import email.policy
 from base64 import b64decode
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,7 +26,6 @@ from tests.smtp_server import SmtpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ADA: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
 HELLO = {"subject": "Hi", "text": "Hello"}
@@ -36,7 +36,7 @@ SHOWN = f'"Bills, Inc." <{ADDRESS}>'
 
 def composed(payload: dict[str, Any], **given: Any) -> Email:
     notification = Notification(UUID(KEY), **{**ADA, "payload": {**HELLO, **payload}, **given})
-    return compose(notification, Templates(given.get("path", ".")))
+    return compose(notification, Templates(Path()))
 
 
 async def sent(name: str, message: Email, reply: Reply | None = None) -> Request:

@@ -47,7 +47,9 @@ def compose(notification: Notification, templates: Templates) -> Email:
     except InvalidNotification as error:
         raise Rejected(str(error)) from None
     headers, files = _headers(notification.headers, fields.reply_to), attachments.read(notification.payload)
-    return Email(notification.recipient, subject.strip(), text, html, headers, files, fields.sender)
+    return Email(
+        notification.recipient, subject.strip(), text, html, headers, files, fields.sender, fields.cc, fields.bcc
+    )
 
 
 def _headers(headers: Mapping[str, Any] | None, reply_to: str | None) -> dict[str, str]:

@@ -92,6 +92,8 @@ class Provider:
         form = {
             "from": shown(email.sender),
             "to": email.recipient,
+            "cc": ", ".join(email.cc) or None,
+            "bcc": ", ".join(email.bcc) or None,
             "subject": email.subject,
             "text": email.text,
             "html": email.html,

@@ -71,9 +71,11 @@ class Provider:
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
         """
-        answer = await self._client.post("/email", json=self._body(parts(message, key, self._settings.sender), key))
+        email = parts(message, key, self._settings.sender)
+        answer = await self._client.post("/email", json=self._body(email, key))
         if not answer.is_accepted:
-            raise _refusal(answer, own_sender=message.sender is not None)
+            refused = _refusal(answer, own_sender=message.sender is not None)
+            raise _about_whom(refused, email)
         return Receipt(answer.text("MessageID") or None)
 
     async def probe(self) -> None:
@@ -97,6 +99,8 @@ class Provider:
         body = {
             "From": shown(email.sender),
             "To": email.recipient,
+            "Cc": ", ".join(email.cc) or None,
+            "Bcc": ", ".join(email.bcc) or None,
             "Subject": email.subject,
             "TextBody": email.text,
             "HtmlBody": email.html,
@@ -119,3 +123,9 @@ def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
         return of_this_message_alone(refused) if own_sender else refused
     # Its codes are numbers like statuses, and mean other things: one that it did not send is none of them.
     return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)
+
+
+def _about_whom(refused: DeliveryError, email: Parts) -> DeliveryError:
+    """Return what is refused for those who would get a copy, and not for the recipient, as of this message alone."""
+    is_of_copies = (email.cc or email.bcc) and email.recipient.lower() not in refused.detail.lower()
+    return Rejected(refused.detail, code=refused.code) if isinstance(refused, Unreachable) and is_of_copies else refused

@@ -98,6 +98,8 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
     body = {
         "from": shown(email.sender),
         "to": email.recipient,
+        "cc": email.cc or None,
+        "bcc": email.bcc or None,
         "subject": email.subject,
         "text": email.text,
         "html": email.html,

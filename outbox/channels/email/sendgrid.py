@@ -92,8 +92,9 @@ class Provider:
 
     def _body(self, email: Parts, key: str) -> dict[str, Any]:
         texts = {"text/plain": email.text, "text/html": email.html}  # in this order; none may be empty
+        to = {"to": (email.recipient,), "cc": email.cc, "bcc": email.bcc}
         body: dict[str, Any] = {
-            "personalizations": [{"to": [{"email": email.recipient}]}],
+            "personalizations": [{kind: [{"email": one} for one in those] for kind, those in to.items() if those}],
             "from": _mailbox(email.sender),
             "subject": email.subject,
             "content": [{"type": kind, "value": text} for kind, text in texts.items() if text],

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from outbox.channels import aws
 from outbox.channels.email.api import EmailSettings
-from outbox.channels.email.mailbox import wire_address
 from outbox.channels.email.mime import build, moment
+from outbox.channels.email.recipients import recipients_of
 from outbox.channels.email.sender import of_this_message_alone, sender_of
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from outbox.channels.email.mailbox import Mailbox
+    from outbox.channels.email.recipients import Recipients
     from outbox.channels.http import Answer
     from outbox.messages import Email
 
@@ -74,10 +75,11 @@ class Provider:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
         """
         sender = sender_of(message, self._settings.sender)
-        content = self._body(message, key, sender)
+        recipients = recipients_of(message)
+        content = self._body(message, key, sender, recipients)
         answer = await self._client.request("POST", "/v2/email/outbound-emails", content, "application/json")
         if not answer.is_accepted:
-            refused = _refusal(answer, sender.address, [wire_address(message.recipient)])
+            refused = _refusal(answer, sender.address, (recipients.to, *recipients.copies))
             about_it = message.sender is not None and refused.code is not None and refused.code.endswith(_OF_THE_SENDER)
             raise of_this_message_alone(refused) if about_it else refused
         return Receipt(answer.text("MessageId") or None)
@@ -98,14 +100,15 @@ class Provider:
         """Close the connections."""
         await self._client.aclose()
 
-    def _body(self, message: Email, key: str, sender: Mailbox) -> bytes:
+    def _body(self, message: Email, key: str, sender: Mailbox, recipients: Recipients) -> bytes:
         # As MIME of ours (Raw), not as fields (Simple): those take 15 headers at most, and neither a Message-ID nor a
         # Date. SES puts its own in place of both, but tells ours in its notifications. The sender is read from the
         # MIME: FromEmailAddress would take the place of the whole From, with the name.
         mime = build(message, sender=self._settings.sender, message_id=f"{key}@{sender.domain}", date=moment(key))
+        to = {"ToAddresses": (recipients.to,), "CcAddresses": recipients.cc, "BccAddresses": recipients.bcc}
         body = {
             "Content": {"Raw": {"Data": b2a_base64(mime, newline=False).decode()}},
-            "Destination": {"ToAddresses": [wire_address(message.recipient)]},
+            "Destination": {kind: those for kind, those in to.items() if those},
             "EmailTags": [{"Name": "outbox-id", "Value": key}],
         }
         name = self._settings.configuration_set

@@ -7,8 +7,8 @@ import re
 import socket
 import ssl
 
-from outbox.channels.email.mailbox import wire_address
 from outbox.channels.email.mime import build, moment
+from outbox.channels.email.recipients import recipients_of
 from outbox.channels.email.sender import sender_of
 from outbox.channels.email.smtp_connection import Connection, Envelope
 from outbox.channels.email.smtp_opening import opened
@@ -65,8 +65,9 @@ class Provider:
             message_id=f"{key}@{sender.domain}",
             date=moment(key),
         )
+        recipients = recipients_of(message)
         own_sender = message.sender is not None
-        envelope = Envelope(sender.address, wire_address(message.recipient), content, own_sender=own_sender)
+        envelope = Envelope(sender.address, recipients.to, content, recipients.copies, own_sender=own_sender)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
 
     async def probe(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WHOLE = 65_536  # octets; a longer message is seen off to the kernel before its final dot is written
 _DRAIN_POLL = 0.01  # seconds
+_DATA = (Phase.DATA, b"DATA\r\n")
 _START_INPUT, _CLOSING = 354, 421
 _COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
 
@@ -30,12 +31,14 @@ _COMMAND_END = re.compile(rb"[\x00-\x20<>\x7f]")
 class Envelope(NamedTuple):
     """A message ready for the wire: `content` has CRLF line ends and ends with one; `recipient` may need SMTPUTF8.
 
-    With `own_sender`, `sender` is this message's alone, and not that of all others.
+    `copies` are further recipients of it, each of whom may be refused. With `own_sender`, `sender` is this message's
+    alone, and not that of all others.
     """
 
     sender: str
     recipient: str
     content: bytes
+    copies: tuple[str, ...] = ()
     own_sender: bool = False
 
     def __repr__(self) -> str:
@@ -55,7 +58,7 @@ class Connection:
         self._limits = limits
         self._extensions = extensions
         self._busy = False
-        self._own_sender = False
+        self._own_sender = self._several = False
         self.handled = 0
         """Messages that were sent over it, or refused, the one on its way included."""
         self.idle_since = 0.0
@@ -76,15 +79,16 @@ class Connection:
         """
         commands = self._commands(envelope)
         self._busy = True
-        self._own_sender = envelope.own_sender
+        self._own_sender, self._several = envelope.own_sender, bool(envelope.copies)
         self.handled += 1
-        if "pipelining" in self._extensions:
+        if "pipelining" not in self._extensions:
+            await self._one_by_one([*commands, _DATA])
+        elif envelope.copies:
+            # DATA waits: a server that refused the recipient might take it for the copies, who would get something.
             await self._together(commands)
+            await self._one_by_one([_DATA])
         else:
-            for phase, command in commands:
-                self._say(command, phase)
-                if error := await self._refusal(phase):
-                    await self._forget(error)
+            await self._together([*commands, _DATA])
         text = await self._content(envelope.content)
         self._busy = False
         return text
@@ -111,18 +115,26 @@ class Connection:
         options = b""
         if "size" in self._extensions:
             options += b" SIZE=%d" % len(envelope.content)  # RFC 1870
-        if not envelope.recipient.isascii():
+        recipients = (envelope.recipient, *envelope.copies)
+        if not all(map(str.isascii, recipients)):
             if "smtputf8" not in self._extensions:
-                raise Rejected("the address has non-ASCII characters before the @, and this server has no SMTPUTF8")
+                raise Rejected("an address has non-ASCII characters before the @, and this server has no SMTPUTF8")
             options += b" SMTPUTF8"  # RFC 6531
-        sender, recipient = envelope.sender.encode(), envelope.recipient.encode()
-        if _COMMAND_END.search(sender + recipient):
+        sender = envelope.sender.encode()
+        recipient, *copies = (address.encode() for address in recipients)
+        if _COMMAND_END.search(b"".join([sender, recipient, *copies])):
             raise Rejected("an address has characters that would end the command it stands in")
         return [
             (Phase.MAIL, b"MAIL FROM:<" + sender + b">" + options + b"\r\n"),
             (Phase.RCPT, b"RCPT TO:<" + recipient + b">\r\n"),
-            (Phase.DATA, b"DATA\r\n"),
+            *((Phase.COPY, b"RCPT TO:<" + copy + b">\r\n") for copy in copies),
         ]
+
+    async def _one_by_one(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
+        for phase, command in commands:
+            self._say(command, phase)
+            if error := await self._refusal(phase):
+                await self._forget(error)
 
     async def _together(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
         """Say all commands at once (RFC 2920); raise what the first refusal means."""
@@ -135,7 +147,9 @@ class Connection:
                 raise refused or lost from None  # it hung up: if it had refused before, that is why
             refused = refused or error
         if refused is not None:
-            if error is None and self._wire.is_open:  # DATA was accepted all the same: an empty message ends it
+            if (
+                commands[-1] is _DATA and error is None and self._wire.is_open
+            ):  # it was accepted all the same: an empty message ends it
                 self._say(b".\r\n", Phase.DATA)
                 await self._refusal(Phase.DATA)
             await self._forget(refused)
@@ -147,14 +161,16 @@ class Connection:
             raise self._lost(error, phase) from None
 
     async def _refusal(self, phase: Phase) -> DeliveryError | None:
-        """Return what a refusal of this command means; None if it was accepted."""
+        """Return what a refusal of this command means; None if it was accepted, or is of a copy: it is left out."""
         try:
             code, text = await self._wire.reply(self._limits.command)
         except OSError as error:
             raise self._lost(error, phase) from None
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
             return None
-        refusal = judge(phase, code, text, own_sender=self._own_sender)
+        if phase is Phase.COPY and code in NEGATIVE and code != _CLOSING:
+            return None
+        refusal = judge(phase, code, text, own_sender=self._own_sender, several=self._several)
         if code == _CLOSING:
             self._wire.transport.abort()
             if self._is_stale(phase):
@@ -201,7 +217,7 @@ class Connection:
         if code in POSITIVE:
             return text
         self._busy = code not in NEGATIVE or code == _CLOSING
-        raise judge(Phase.CONTENT, code, text, own_sender=self._own_sender)
+        raise judge(Phase.CONTENT, code, text, own_sender=self._own_sender, several=self._several)
 
     async def _drain(self, data: bytes) -> None:
         """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""

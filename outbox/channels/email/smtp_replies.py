@@ -29,6 +29,7 @@ class Phase(enum.StrEnum):
     AUTH = "AUTH"
     MAIL = "MAIL"
     RCPT = "RCPT"
+    COPY = "RCPT of a copy"
     DATA = "DATA"
     CONTENT = "the final dot"
 
@@ -49,7 +50,8 @@ class _Rule:
 
 
 _AT_RCPT = (Phase.RCPT,)
-_OF_RECIPIENT = (Phase.RCPT, Phase.DATA, Phase.CONTENT)  # there is one recipient, so a late refusal is about it too
+_LATE = (Phase.DATA, Phase.CONTENT)
+_OF_RECIPIENT = (Phase.RCPT, *_LATE)  # where there is one recipient, a late refusal is about it too
 
 _GREYLIST = r"gr[ea]y-?list"
 _RATE = r"\brate\b|too (many|much|fast)|throttl|limit|slow down|try again more slowly|concurren"
@@ -106,10 +108,11 @@ _HINT_CLOCK = re.compile(r"\bin\s+(\d{1,2}):(\d\d):(\d\d)\b", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def judge(phase: Phase, code: int, text: str, *, own_sender: bool = False) -> DeliveryError:
+def judge(phase: Phase, code: int, text: str, *, own_sender: bool = False, several: bool = False) -> DeliveryError:
     """Return the error that the reply `code` `text` means when it comes during `phase`, for the caller to raise.
 
-    With `own_sender`, a refusal of the sender is this message's trouble alone.
+    With `own_sender`, a refusal of the sender is this message's trouble alone; with `several` recipients, nobody knows
+    which of them a late refusal is about.
 
     A reply that SMTP does not have there (a 2yz or 3yz instead of the one expected, or no code at all) proves nothing:
     before the final dot nothing can have been accepted, after it the outcome is ambiguous.
@@ -122,7 +125,8 @@ def judge(phase: Phase, code: int, text: str, *, own_sender: bool = False) -> De
     enhanced = (match[1] or match[2]) if match else ""
     full_code = f"{code} {code // 100}.{enhanced}" if enhanced else str(code)
     rule = next(rule for rule in _RULES if _applies(rule, phase, str(code), enhanced, text))
-    error = Rejected if own_sender and rule.of_sender else rule.means
+    is_about_nobody = several and phase in _LATE and rule.means is Unreachable
+    error = Rejected if is_about_nobody or (own_sender and rule.of_sender) else rule.means
     if issubclass(error, Temporary | Throttled):
         return error(detail, code=full_code, retry_after=_retry_after(text))
     return error(detail, code=full_code)
