@@ -48,7 +48,16 @@ def compose(notification: Notification, templates: Templates) -> Email:
         raise Rejected(str(error)) from None
     headers, files = _headers(notification.headers, fields.reply_to), attachments.read(notification.payload)
     return Email(
-        notification.recipient, subject.strip(), text, html, headers, files, fields.sender, fields.cc, fields.bcc
+        notification.recipient,
+        subject.strip(),
+        text,
+        html,
+        headers,
+        files,
+        sender=fields.sender,
+        cc=fields.cc,
+        bcc=fields.bcc,
+        tags=fields.tags,
     )
 
 

@@ -37,6 +37,7 @@ class Parts(NamedTuple):
     attachments: tuple[Attachment, ...]
     cc: tuple[str, ...]
     bcc: tuple[str, ...]
+    tags: tuple[str, ...]
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -65,6 +66,7 @@ def parts(message: Email, key: str, sender: str) -> Parts:
         message.attachments,
         recipients.cc,
         recipients.bcc,
+        message.tags,
     )
 
 

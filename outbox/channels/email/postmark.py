@@ -110,6 +110,7 @@ class Provider:
                 {"Name": file.name, "Content": encoded(file), "ContentType": file.type} for file in email.attachments
             ]
             or None,
+            "Tag": email.tags[0] if email.tags else None,  # it has one a message
             "Metadata": {"outbox-id": key},
             "MessageStream": self._settings.stream,
         }

@@ -109,7 +109,7 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
             {"filename": file.name, "content": encoded(file), "content_type": file.type} for file in email.attachments
         ]
         or None,
-        "tags": [{"name": "outbox-id", "value": key}],
+        "tags": [{"name": "outbox-id", "value": key}, *({"name": tag, "value": "true"} for tag in email.tags)],
     }
     return {name: value for name, value in body.items() if value is not None}
 

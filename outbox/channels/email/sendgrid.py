@@ -101,6 +101,8 @@ class Provider:
             "headers": {**email.headers, "Message-ID": f"<{email.message_id}>"},
             "custom_args": {"outbox-id": key},
         }
+        if email.tags:
+            body["categories"] = email.tags
         if email.attachments:
             body["attachments"] = [
                 {"filename": file.name, "content": encoded(file), "type": file.type} for file in email.attachments

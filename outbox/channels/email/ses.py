@@ -109,7 +109,10 @@ class Provider:
         body = {
             "Content": {"Raw": {"Data": b2a_base64(mime, newline=False).decode()}},
             "Destination": {kind: those for kind, those in to.items() if those},
-            "EmailTags": [{"Name": "outbox-id", "Value": key}],
+            "EmailTags": [
+                {"Name": "outbox-id", "Value": key},
+                *({"Name": tag, "Value": "true"} for tag in message.tags),
+            ],
         }
         name = self._settings.configuration_set
         return json.dumps(body | {"ConfigurationSetName": name} if name else body).encode()
