@@ -30,6 +30,8 @@ _INTERNATIONAL = re.compile(
     rf"((?:[{_ATOM}]|{_WIDE})+(?:\.(?:[{_ATOM}]|{_WIDE})+)*)@((?:{_WIDE_LABEL}\.)*(?!\d+\Z){_WIDE_LABEL})"
 )
 _NEVER = re.compile(rf"[\x00-\x20\x7f\"(),:;<>\[\\\]{_UNSAFE}]")
+_NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*', re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENCODED_WORD = "=?"  # in an address header, mail programs may decode it (RFC 2047) and show another address
 
 
@@ -52,6 +54,36 @@ def check_email(address: str) -> None:
         raise ValueError(f"the part before the @ has more than {LOCAL_PART_LIMIT} octets")
     if _octets(address) > ADDRESS_LIMIT:
         raise ValueError(f"an email address has at most {ADDRESS_LIMIT} octets; this one has {_octets(address)}")
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """Return the display name, which may be empty, and the address of `Name <address>` or of a bare address.
+
+    The address is not checked.
+
+    Raises:
+        ValueError: the name has a control character or a line separator in it.
+    """
+    match = _NAMED.fullmatch(text)
+    if match is None:
+        return "", text.strip(" ")
+    quoted = match["quoted"]
+    name = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+    if _UNPRINTABLE.search(name):
+        raise ValueError("the display name has a control character or a line separator in it")
+    return re.sub(" +", " ", name).strip(), match["address"]
+
+
+def check_mailbox(text: str) -> None:
+    """Check that `text` is `Name <address>` or an address, of somebody who writes: ASCII before the @.
+
+    Raises:
+        ValueError: it is not; one sentence that never repeats it.
+    """
+    _, address = split_mailbox(text)
+    check_email(address)
+    if not address.rpartition("@")[0].isascii():
+        raise ValueError("this address has non-ASCII characters before the @, and only a recipient's may")
 
 
 def _octets(text: str) -> int:

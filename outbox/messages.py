@@ -92,7 +92,11 @@ class Attachment(NamedTuple):
 
 
 class Email(NamedTuple):
-    """An email ready to be built into MIME. At least one of `text` and `html` is there."""
+    """An email ready to be built into MIME. At least one of `text` and `html` is there.
+
+    `sender`, `Name <address>` or an address, stands in for the provider's own. `cc` and `bcc` are addresses that get
+    the same message; those of `bcc` may stand in no header. `tags` are for the provider's statistics.
+    """
 
     recipient: str
     subject: str
@@ -100,6 +104,10 @@ class Email(NamedTuple):
     html: str | None = None
     headers: Mapping[str, str] = _NOTHING
     attachments: tuple[Attachment, ...] = ()
+    sender: str | None = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

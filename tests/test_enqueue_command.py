@@ -41,6 +41,13 @@ def test_it_prints_the_id_of_what_it_committed(database_url: str) -> None:
     assert how_many(database_url) == 1
 
 
+def test_what_a_payload_says_wrongly_of_an_email_is_told_at_once(database_url: str) -> None:
+    done = run(database_url, *TO_ADA, "--payload", '{"cc": "bob@example.org"}')
+    assert done.exit_code == 2
+    assert "--payload: cc: must be a list of addresses" in done.stderr
+    assert how_many(database_url) == 0
+
+
 def test_every_option_arrives(database_url: str) -> None:
     options = {
         "template": "welcome",

@@ -10,6 +10,7 @@ from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from outbox import email_fields
 from outbox.addresses import check_email
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import PRIORITIES, Enqueued
@@ -102,7 +103,7 @@ def _checked(given: Mapping[str, Any]) -> Draft:
         if name in _TEXT_LIMITS:
             row[_PLACES[name]] = _text(name, value)
         elif name == "payload":
-            row[_PLACES[name]] = as_json(name, value, PAYLOAD_LIMIT)
+            row[_PLACES[name]] = _payload(channel, value, given.get("headers"))
         elif name == "headers":
             row[_PLACES[name]] = as_json(name, value, HEADERS_LIMIT)
         elif name in _INTERVALS:
@@ -156,6 +157,13 @@ def _recipient(channel: str, value: Any) -> str:
         except ValueError as error:
             raise InvalidNotification("recipient", str(error)) from None
     return value
+
+
+def _payload(channel: str, value: Any, headers: Any) -> str:
+    text = as_json("payload", value, PAYLOAD_LIMIT)
+    if channel == "email" and not email_fields.FIELDS.isdisjoint(value.keys()):
+        email_fields.read(value, headers)
+    return text
 
 
 def _is_longer_than(limit: int, value: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from outbox import email_fields
 from outbox.channels.email import attachments
 from outbox.channels.payload import text as payload_text
-from outbox.errors import Rejected
+from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Email
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ _NOT_MAILED = {"traceparent", "tracestate"}  # W3C trace context, for our own sp
 def compose(notification: Notification, templates: Templates) -> Email:
     """Return the email that a notification asks for: from its template, or its payload's `subject`, `text` and `html`.
 
-    The payload's `attachments` go along with either.
+    The payload's other fields (`outbox.email_fields`) and its `attachments` go along with either.
 
     Raises:
-        Rejected: a template or variable is missing, or the payload lacks a subject or both bodies; says which.
+        Rejected: a template or variable is missing, the payload lacks a subject or both bodies, or a field of it is not
+            as it should be; says which.
     """
     if notification.template is not None:
         parts = templates.render(notification.template, notification.payload, locale=notification.locale)
@@ -40,13 +42,28 @@ def compose(notification: Notification, templates: Templates) -> Email:
         raise Rejected(f"{whence}{wanted[0]} is missing")
     if text is None and html is None:
         raise Rejected(f"{whence}{wanted[1]} is missing")
-    headers, files = _headers(notification.headers), attachments.read(notification.payload)
-    return Email(notification.recipient, subject.strip(), text, html, headers, files)
+    try:
+        fields = email_fields.read(notification.payload, notification.headers)
+    except InvalidNotification as error:
+        raise Rejected(str(error)) from None
+    headers, files = _headers(notification.headers, fields.reply_to), attachments.read(notification.payload)
+    return Email(
+        notification.recipient,
+        subject.strip(),
+        text,
+        html,
+        headers,
+        files,
+        sender=fields.sender,
+        cc=fields.cc,
+        bcc=fields.bcc,
+        tags=fields.tags,
+    )
 
 
-def _headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
+def _headers(headers: Mapping[str, Any] | None, reply_to: str | None) -> dict[str, str]:
     mailed = {name: value for name, value in (headers or {}).items() if name.lower() not in _NOT_MAILED}
     for name, value in mailed.items():
         if not isinstance(value, str):
             raise Rejected(f"headers: {name} must be text, not {type(value).__name__}")
-    return mailed
+    return mailed if reply_to is None else {"Reply-To": reply_to, **mailed}

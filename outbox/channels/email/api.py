@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from outbox.channels.email import headers
 from outbox.channels.email.mailbox import Mailbox, parse_mailbox
-from outbox.channels.email.sender import Sender
+from outbox.channels.email.recipients import recipients_of
+from outbox.channels.email.sender import Sender, sender_of
 from outbox.channels.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Parts(NamedTuple):
     headers: dict[str, str]
     message_id: str
     attachments: tuple[Attachment, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    tags: tuple[str, ...]
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -41,18 +45,18 @@ class Parts(NamedTuple):
 
 
 def parts(message: Email, key: str, sender: str) -> Parts:
-    """Take an email apart. `key` is the notification's id, `sender` a mailbox that was checked before.
+    """Take an email apart. `key` is the notification's id, `sender` the configured one.
 
     Raises:
-        Rejected: the recipient, the subject or a header cannot be sent; says which.
+        Rejected: a recipient, its own sender, the subject or a header cannot be sent; says which.
     """
     headers.check_text("Subject", message.subject)
     headers.extra_fields(message.headers)  # raises if one may not be there
-    mailbox = parse_mailbox(sender)
+    mailbox, recipients = sender_of(message, sender), recipients_of(message)
     reply_to = next((parse_mailbox(value) for name, value in message.headers.items() if _is_reply_to(name)), None)
     return Parts(
         mailbox,
-        headers.recipient(message.recipient),
+        recipients.to,
         message.subject,
         message.text,
         message.html,
@@ -60,6 +64,9 @@ def parts(message: Email, key: str, sender: str) -> Parts:
         {name: _ascii(name, value) for name, value in message.headers.items() if not _is_reply_to(name)},
         f"{key}@{mailbox.domain}",
         message.attachments,
+        recipients.cc,
+        recipients.bcc,
+        message.tags,
     )
 
 

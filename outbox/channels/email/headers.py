@@ -12,7 +12,7 @@ from outbox.channels.email.mailbox import Mailbox, parse_mailbox, wire_address
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -97,16 +97,21 @@ def date(moment: datetime) -> str:
 
 @lru_cache(maxsize=64)
 def sender(text: str) -> str:
-    """Return the From field of a sender that the configuration gives as `Name <address>` or an address alone."""
+    """Return the From field of a sender, given as `Name <address>` or an address alone, that was checked before."""
     return address("From", parse_mailbox(text))
 
 
-def recipient(text: str) -> str:
+def recipient(text: str, field: str = "recipient") -> str:
     """Return a recipient as the wire wants it. Raises `Rejected`: it is no mailbox; never repeats it."""
     try:
         return wire_address(text)
     except ValueError as error:
-        raise Rejected(f"recipient: {error}") from None
+        raise Rejected(f"{field}: {error}") from None
+
+
+def addresses(name: str, wires: Sequence[str]) -> str:
+    """Return the field `name` of addresses that are as the wire wants them."""
+    return _folded(name, ", ".join(wires))
 
 
 def extra_fields(headers: Mapping[str, str]) -> str:

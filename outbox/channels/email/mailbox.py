@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 
 from email_validator import EmailNotValidError, validate_email
 
-from outbox.addresses import check_email
+from outbox.addresses import check_email, split_mailbox
 
 if TYPE_CHECKING:
     from email_validator.types import ValidatedEmail
-
-_NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*', re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +53,8 @@ def parse_mailbox(text: str) -> Mailbox:
     Raises:
         ValueError: it is none of these, the name has control characters, or the address is no mailbox.
     """
-    match = _NAMED.fullmatch(text)
-    if match is None:
-        return Mailbox("", wire_address(text.strip(" ")))
-    quoted = match["quoted"]
-    name = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-    if _UNPRINTABLE.search(name):
-        raise ValueError("the display name has a control character or a line separator in it")
-    return Mailbox(re.sub(" +", " ", name).strip(), wire_address(match["address"]))
+    name, address = split_mailbox(text)
+    return Mailbox(name, wire_address(address))
 
 
 def _local_part(local: str) -> str:

@@ -88,10 +88,12 @@ class Provider:
         """Close the connections."""
         await self._client.aclose()
 
-    def _form(self, email: Parts, key: str) -> dict[str, str]:
+    def _form(self, email: Parts, key: str) -> dict[str, str | tuple[str, ...]]:
         form = {
             "from": shown(email.sender),
             "to": email.recipient,
+            "cc": ", ".join(email.cc) or None,
+            "bcc": ", ".join(email.bcc) or None,
             "subject": email.subject,
             "text": email.text,
             "html": email.html,
@@ -99,18 +101,23 @@ class Provider:
             **{f"h:{name}": value for name, value in email.headers.items()},
             "h:Message-Id": f"<{email.message_id}>",
             "v:outbox-id": key,
+            "o:tag": email.tags or None,
             "o:testmode": "yes" if self._settings.sandbox else None,
         }
         return {name: value for name, value in form.items() if value is not None}
 
 
-def _body(form: dict[str, str], files: Sequence[Attachment]) -> dict[str, Any]:
+def _body(form: Mapping[str, str | tuple[str, ...]], files: Sequence[Attachment]) -> dict[str, Any]:
     """Return a form as such, or in the form that takes files (RFC 7578), with the same boundary at every attempt."""
     if not files:
         return {"form": form}
-    boundary = "outbox-" + blake2s(form["h:Message-Id"].encode(), digest_size=16).hexdigest()
+    boundary = "outbox-" + blake2s(str(form["h:Message-Id"]).encode(), digest_size=16).hexdigest()
     try:
-        fields = [(f'name="{name}"', "", value.encode()) for name, value in form.items()]
+        fields = [
+            (f'name="{name}"', "", value.encode())
+            for name, given in form.items()
+            for value in ((given,) if isinstance(given, str) else given)
+        ]
     except UnicodeEncodeError:
         raise Rejected("a text holds half of a surrogate pair, which is not text") from None
     for file in files:

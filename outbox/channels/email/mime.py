@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from outbox.channels.email import headers
 from outbox.channels.email.attachments import entity
+from outbox.channels.email.recipients import recipients_of
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ _BASE64_LINE = 76
 def build(message: Email, *, sender: str, message_id: str, date: datetime) -> bytes:
     """Return the message ready for SMTP's DATA: CRLF line ends, lines of at most 998 octets, 7-bit.
 
-    The one exception to 7-bit is a recipient whose local part is not ASCII (RFC 6532; the server must offer SMTPUTF8).
-    `sender` is `Name <address>` or an address; `message_id` comes without angle brackets; `date` is aware.
+    The one exception to 7-bit are recipients whose local part is not ASCII (RFC 6532; the server must offer SMTPUTF8).
+    `sender`, `Name <address>` or an address, is who it is from if it does not say so itself; `message_id` comes without
+    angle brackets; `date` is aware.
 
     Raises:
         Rejected: the recipient, subject, a header or a body cannot be sent; says which, and never repeats it.
@@ -38,9 +40,11 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     if not parts:
         raise Rejected("the email has neither a text nor an html body")
     mark = blake2s(message_id.encode(), digest_size=12).hexdigest()
+    recipients = recipients_of(message)
+    copies = headers.addresses("Cc", recipients.cc) + "\r\n" if recipients.cc else ""
     head = (
-        f"{headers.sender(sender)}\r\n"
-        f"To: {headers.recipient(message.recipient)}\r\n"
+        f"{headers.sender(message.sender or sender)}\r\n"
+        f"To: {recipients.to}\r\n{copies}"
         f"{headers.unstructured('Subject', message.subject)}\r\n"
         f"{headers.date(date)}\r\n"
         f"Message-ID: <{message_id}>\r\n"

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.email.attachments import encoded
+from outbox.channels.email.sender import of_this_message_alone
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
@@ -40,6 +41,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "1235": Misconfigured,  # the message stream does not exist
 }
 _INVALID = "300"
+_OF_THE_SENDER = ("400", "401")
 _SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
 
 
@@ -69,9 +71,11 @@ class Provider:
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
         """
-        answer = await self._client.post("/email", json=self._body(parts(message, key, self._settings.sender), key))
+        email = parts(message, key, self._settings.sender)
+        answer = await self._client.post("/email", json=self._body(email, key))
         if not answer.is_accepted:
-            raise _refusal(answer)
+            refused = _refusal(answer, own_sender=message.sender is not None)
+            raise _about_whom(refused, email)
         return Receipt(answer.text("MessageID") or None)
 
     async def probe(self) -> None:
@@ -95,6 +99,8 @@ class Provider:
         body = {
             "From": shown(email.sender),
             "To": email.recipient,
+            "Cc": ", ".join(email.cc) or None,
+            "Bcc": ", ".join(email.bcc) or None,
             "Subject": email.subject,
             "TextBody": email.text,
             "HtmlBody": email.html,
@@ -104,15 +110,23 @@ class Provider:
                 {"Name": file.name, "Content": encoded(file), "ContentType": file.type} for file in email.attachments
             ]
             or None,
+            "Tag": email.tags[0] if email.tags else None,  # it has one a message
             "Metadata": {"outbox-id": key},
             "MessageStream": self._settings.stream,
         }
         return {name: value for name, value in body.items() if value is not None}
 
 
-def _refusal(answer: Answer) -> DeliveryError:
+def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     code, message = answer.text("ErrorCode"), answer.text("Message")
-    if code == _INVALID and "'From'" in message:
-        return Misconfigured(message, code=f"{answer.status} {code}")
+    if code in _OF_THE_SENDER or (code == _INVALID and "'From'" in message):
+        refused = Misconfigured(message, code=f"{answer.status} {code}")
+        return of_this_message_alone(refused) if own_sender else refused
     # Its codes are numbers like statuses, and mean other things: one that it did not send is none of them.
     return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)
+
+
+def _about_whom(refused: DeliveryError, email: Parts) -> DeliveryError:
+    """Return what is refused for those who would get a copy, and not for the recipient, as of this message alone."""
+    is_of_copies = (email.cc or email.bcc) and email.recipient.lower() not in refused.detail.lower()
+    return Rejected(refused.detail, code=refused.code) if isinstance(refused, Unreachable) and is_of_copies else refused

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.email.attachments import encoded
+from outbox.channels.email.sender import of_this_message_alone
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import Secret
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Throttled
@@ -44,6 +45,7 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
 }
 _ABOUT_US = (401, 403)  # the statuses of a validation_error about the key, or a sender of an unverified domain
 _SANDBOX = "testing emails to your own"  # of an account without a domain: about this recipient, not about us
+_UNVERIFIED = "is not verified"  # a validation_error about the sender's domain
 _BAD_KEY = "API key is invalid"  # a validation_error about the key that comes as 400, like those about a field
 
 
@@ -73,7 +75,7 @@ class Provider:
         body = _body(parts(message, key, self._settings.sender), key)
         answer = await self._client.post("/emails", json=body, headers={"idempotency-key": key})
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, own_sender=message.sender is not None)
         return Receipt(answer.text("id") or None)
 
     async def probe(self) -> None:
@@ -96,6 +98,8 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
     body = {
         "from": shown(email.sender),
         "to": email.recipient,
+        "cc": email.cc or None,
+        "bcc": email.bcc or None,
         "subject": email.subject,
         "text": email.text,
         "html": email.html,
@@ -105,15 +109,17 @@ def _body(email: Parts, key: str) -> dict[str, Any]:
             {"filename": file.name, "content": encoded(file), "content_type": file.type} for file in email.attachments
         ]
         or None,
-        "tags": [{"name": "outbox-id", "value": key}],
+        "tags": [{"name": "outbox-id", "value": key}, *({"name": tag, "value": "true"} for tag in email.tags)],
     }
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _refusal(answer: Answer) -> DeliveryError:
+def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     name, message = answer.text("name"), answer.text("message")
     if _SANDBOX in message:
         return Rejected(message, code=f"{answer.status} {name}")
     about_us = answer.status in _ABOUT_US or message.startswith(_BAD_KEY)
     codes = {**ERRORS, "validation_error": Misconfigured} if about_us else ERRORS
-    return error(answer, code=name, detail=message, codes=codes)
+    refused = error(answer, code=name, detail=message, codes=codes)
+    is_about_it = name == "invalid_from_address" or (name == "validation_error" and _UNVERIFIED in message)
+    return of_this_message_alone(refused) if own_sender and is_about_it else refused

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts
 from outbox.channels.email.attachments import encoded
+from outbox.channels.email.sender import of_this_message_alone
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import Secret
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
@@ -67,7 +68,7 @@ class Provider:
         body = self._body(parts(message, key, self._settings.sender), key)
         answer = await self._client.post("/v3/mail/send", json=body)
         if not answer.is_accepted:
-            raise _refusal(answer)
+            raise _refusal(answer, own_sender=message.sender is not None)
         return Receipt(answer.headers.get("x-message-id") or None)
 
     async def probe(self) -> None:
@@ -91,14 +92,17 @@ class Provider:
 
     def _body(self, email: Parts, key: str) -> dict[str, Any]:
         texts = {"text/plain": email.text, "text/html": email.html}  # in this order; none may be empty
+        to = {"to": (email.recipient,), "cc": email.cc, "bcc": email.bcc}
         body: dict[str, Any] = {
-            "personalizations": [{"to": [{"email": email.recipient}]}],
+            "personalizations": [{kind: [{"email": one} for one in those] for kind, those in to.items() if those}],
             "from": _mailbox(email.sender),
             "subject": email.subject,
             "content": [{"type": kind, "value": text} for kind, text in texts.items() if text],
             "headers": {**email.headers, "Message-ID": f"<{email.message_id}>"},
             "custom_args": {"outbox-id": key},
         }
+        if email.tags:
+            body["categories"] = email.tags
         if email.attachments:
             body["attachments"] = [
                 {"filename": file.name, "content": encoded(file), "type": file.type} for file in email.attachments
@@ -114,6 +118,7 @@ def _mailbox(mailbox: Mailbox) -> dict[str, str]:
     return {"email": mailbox.address} | ({"name": mailbox.name} if mailbox.name else {})
 
 
-def _refusal(answer: Answer) -> DeliveryError:
+def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     field = answer.text("errors", 0, "field").partition(".")[0]  # from.email, personalizations.0.to.0.email
-    return error(answer, code=field, detail=answer.text("errors", 0, "message"), codes=ERRORS)
+    refused = error(answer, code=field, detail=answer.text("errors", 0, "message"), codes=ERRORS)
+    return of_this_message_alone(refused) if own_sender and field == "from" else refused

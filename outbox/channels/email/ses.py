@@ -13,14 +13,17 @@ from pydantic import Field
 
 from outbox.channels import aws
 from outbox.channels.email.api import EmailSettings
-from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build, moment
+from outbox.channels.email.recipients import recipients_of
+from outbox.channels.email.sender import of_this_message_alone, sender_of
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled
 from outbox.messages import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from outbox.channels.email.mailbox import Mailbox
+    from outbox.channels.email.recipients import Recipients
     from outbox.channels.http import Answer
     from outbox.messages import Email
 
@@ -44,6 +47,7 @@ _QUOTA_IS_USED_UP = "daily message quota exceeded"
 _THROTTLED = ("TooManyRequestsException", "ThrottlingException", "Throttling")
 # https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html
 _NOT_VERIFIED = "not verified"
+_OF_THE_SENDER = ("MessageRejected", "MailFromDomainNotVerifiedException")
 
 
 class Settings(aws.AwsSettings, EmailSettings):
@@ -62,7 +66,6 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sender = parse_mailbox(settings.sender)
         self._client = aws.SignedClient(settings, "ses")
 
     async def send(self, message: Email, key: str) -> Receipt:
@@ -71,10 +74,14 @@ class Provider:
         Raises:
             DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
         """
-        content = self._body(message, key)
+        sender = sender_of(message, self._settings.sender)
+        recipients = recipients_of(message)
+        content = self._body(message, key, sender, recipients)
         answer = await self._client.request("POST", "/v2/email/outbound-emails", content, "application/json")
         if not answer.is_accepted:
-            raise self._refusal(answer, wire_address(message.recipient))
+            refused = _refusal(answer, sender.address, (recipients.to, *recipients.copies))
+            about_it = message.sender is not None and refused.code is not None and refused.code.endswith(_OF_THE_SENDER)
+            raise of_this_message_alone(refused) if about_it else refused
         return Receipt(answer.text("MessageId") or None)
 
     async def probe(self) -> None:
@@ -85,7 +92,7 @@ class Provider:
         """
         answer = await self._client.request("GET", "/v2/email/account")
         if not answer.is_accepted:
-            raise self._refusal(answer)
+            raise _refusal(answer)
         if answer.find("SendingEnabled") is False:
             raise Misconfigured("sending is paused for this account in this region")
 
@@ -93,29 +100,35 @@ class Provider:
         """Close the connections."""
         await self._client.aclose()
 
-    def _body(self, message: Email, key: str) -> bytes:
+    def _body(self, message: Email, key: str, sender: Mailbox, recipients: Recipients) -> bytes:
         # As MIME of ours (Raw), not as fields (Simple): those take 15 headers at most, and neither a Message-ID nor a
         # Date. SES puts its own in place of both, but tells ours in its notifications. The sender is read from the
         # MIME: FromEmailAddress would take the place of the whole From, with the name.
-        mime = build(message, sender=self._settings.sender, message_id=f"{key}@{self._sender.domain}", date=moment(key))
+        mime = build(message, sender=self._settings.sender, message_id=f"{key}@{sender.domain}", date=moment(key))
+        to = {"ToAddresses": (recipients.to,), "CcAddresses": recipients.cc, "BccAddresses": recipients.bcc}
         body = {
             "Content": {"Raw": {"Data": b2a_base64(mime, newline=False).decode()}},
-            "Destination": {"ToAddresses": [wire_address(message.recipient)]},
-            "EmailTags": [{"Name": "outbox-id", "Value": key}],
+            "Destination": {kind: those for kind, those in to.items() if those},
+            "EmailTags": [
+                {"Name": "outbox-id", "Value": key},
+                *({"Name": tag, "Value": "true"} for tag in message.tags),
+            ],
         }
         name = self._settings.configuration_set
         return json.dumps(body | {"ConfigurationSetName": name} if name else body).encode()
 
-    def _refusal(self, answer: Answer, recipient: str = "") -> DeliveryError:
-        kind = answer.headers.get("x-amzn-errortype") or answer.text("__type") or answer.text("code")
-        code = kind.partition(":")[0].rpartition("#")[2]  # as com.amazonaws.sesv2#MessageRejected:http://...
-        message = answer.text("message") or answer.text("Message")
-        is_ours = (code in _THROTTLED and _QUOTA_IS_USED_UP in message.lower()) or (
-            code == "MessageRejected" and _NOT_VERIFIED in message.lower() and not self._is_about(recipient, message)
-        )
-        return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else ERRORS)
 
-    def _is_about(self, recipient: str, message: str) -> bool:
-        """Tell whether the recipient alone is not verified, as in the sandbox: that holds up nobody else."""
-        said = message.lower()
-        return bool(recipient) and recipient.lower() in said and self._sender.address.lower() not in said
+def _refusal(answer: Answer, sender: str = "", recipients: Sequence[str] = ()) -> DeliveryError:
+    kind = answer.headers.get("x-amzn-errortype") or answer.text("__type") or answer.text("code")
+    code = kind.partition(":")[0].rpartition("#")[2]  # as com.amazonaws.sesv2#MessageRejected:http://...
+    message = answer.text("message") or answer.text("Message")
+    said = message.lower()
+    is_ours = (code in _THROTTLED and _QUOTA_IS_USED_UP in said) or (
+        code == "MessageRejected" and _NOT_VERIFIED in said and not _is_about(recipients, sender, said)
+    )
+    return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else ERRORS)
+
+
+def _is_about(recipients: Sequence[str], sender: str, said: str) -> bool:
+    """Tell whether recipients alone are not verified, as in the sandbox: that holds up nobody else."""
+    return any(recipient.lower() in said for recipient in recipients) and sender.lower() not in said

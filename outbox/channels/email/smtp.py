@@ -7,9 +7,11 @@ import re
 import socket
 import ssl
 
-from outbox.channels.email.mailbox import parse_mailbox, wire_address
 from outbox.channels.email.mime import build, moment
-from outbox.channels.email.smtp_connection import Connection, Envelope, connect
+from outbox.channels.email.recipients import recipients_of
+from outbox.channels.email.sender import sender_of
+from outbox.channels.email.smtp_connection import Connection, Envelope
+from outbox.channels.email.smtp_opening import opened
 from outbox.channels.email.smtp_pool import Pool
 from outbox.channels.email.smtp_settings import Limits, Settings
 from outbox.errors import clean
@@ -35,7 +37,6 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sender = parse_mailbox(settings.sender)
         self._context = _tls_context(settings)
         self._helo_name = settings.helo_name
         self._limits = Limits(settings)
@@ -57,13 +58,16 @@ class Provider:
             DeliveryError: one of the six, by the table in `smtp_replies`; `Ambiguous` if the connection ended, or
                 `data_timeout` passed, between the final dot and its answer.
         """
+        sender = sender_of(message, self._settings.sender)
         content = build(
             message,
             sender=self._settings.sender,
-            message_id=f"{key}@{self._sender.domain}",
+            message_id=f"{key}@{sender.domain}",
             date=moment(key),
         )
-        envelope = Envelope(self._sender.address, wire_address(message.recipient), content)
+        recipients = recipients_of(message)
+        own_sender = message.sender is not None
+        envelope = Envelope(sender.address, recipients.to, content, recipients.copies, own_sender=own_sender)
         return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
 
     async def probe(self) -> None:
@@ -82,7 +86,8 @@ class Provider:
     async def _connect(self) -> Connection:
         if self._helo_name is None:
             self._helo_name = await asyncio.to_thread(_own_name)
-        return await connect(self._settings, self._limits, self._context, self._helo_name)
+        wire, extensions = await opened(self._settings, self._context, self._helo_name)
+        return Connection(wire, self._limits, extensions)
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -86,7 +86,7 @@ class Pool:
         Raises:
             Throttled: no connection became free in time.
             NotSent: it was cancelled, and the final dot has not left.
-            DeliveryError: as `Connection.deliver` and `connect` do.
+            DeliveryError: as `Connection.deliver` and `smtp_opening.opened` do.
         """
         connection = None
         try:

@@ -29,6 +29,7 @@ class Phase(enum.StrEnum):
     AUTH = "AUTH"
     MAIL = "MAIL"
     RCPT = "RCPT"
+    COPY = "RCPT of a copy"
     DATA = "DATA"
     CONTENT = "the final dot"
 
@@ -37,7 +38,7 @@ class Phase(enum.StrEnum):
 class _Rule:
     """Patterns that the whole basic code, the whole enhanced code without its first digit, and the words must match.
 
-    An `enhanced` of "" also stands for a reply without an enhanced code.
+    An `enhanced` of "" also stands for a reply without an enhanced code. `of_sender` is one about who it is from.
     """
 
     codes: str
@@ -45,20 +46,25 @@ class _Rule:
     words: str = ""
     during: Container[Phase] = tuple(Phase)
     means: type[DeliveryError]
+    of_sender: bool = False
 
 
 _AT_RCPT = (Phase.RCPT,)
-_OF_RECIPIENT = (Phase.RCPT, Phase.DATA, Phase.CONTENT)  # there is one recipient, so a late refusal is about it too
+_LATE = (Phase.DATA, Phase.CONTENT)
+_OF_RECIPIENT = (Phase.RCPT, *_LATE)  # where there is one recipient, a late refusal is about it too
 
 _GREYLIST = r"gr[ea]y-?list"
 _RATE = r"\brate\b|too (many|much|fast)|throttl|limit|slow down|try again more slowly|concurren"
 _OUR_RATE = r"throttling failure: maximum sending rate|(maximum|your) (sending|send) rate"
 _OUR_QUOTA = r"daily.*(quota|limit)|sending (quota|limit)|(quota|limit) for (your|this) account"
 _FULL = r"(mailbox|inbox|storage)\b.*\b(full|exceeded)|over ?quota|quota exceeded|exceed\w* .*(quota|storage)"
-_OUR_SENDER = (
+_SENDER = (
     r"sender (address )?(rejected|denied|not)|not owned by|not (allowed|authori[sz]ed|permitted) to send|send ?as"
-    r"|(address|domain|identity|identities|sender)\b.* (is|are)? ?not verified|relay(ing)? (access )?(is )?(denied|not)"
-    r"|(unable|not (permitted|allowed)) to relay|rcpthosts|authentication (is )?required|must authenticate"
+    r"|(address|domain|identity|identities|sender)\b.* (is|are)? ?not verified"
+)
+_RELAYING = (
+    r"relay(ing)? (access )?(is )?(denied|not)|(unable|not (permitted|allowed)) to relay|rcpthosts"
+    r"|authentication (is )?required|must authenticate"
 )
 _POLICY = r"spam|block|black ?list|deny ?list|policy|reputation|\b(spf|dkim|dmarc|rbl|dnsbl)\b|listed|banned"
 
@@ -66,7 +72,8 @@ _RULES = (
     # Our account: RFC 4954 section 6, RFC 5248; Exchange's 5.7.57, 5.7.60, 5.7.64 and 5.7.7xx.
     _Rule(codes="432|52[45]|53[0458]", means=Misconfigured),
     _Rule(codes="5..", during=(Phase.CONNECT, Phase.STARTTLS, Phase.AUTH), means=Misconfigured),
-    _Rule(codes="5..", enhanced=r"1\.[78]|7\.([389]|1[0-4]|5[47]|6[04]|7\d\d)|4\.5", means=Misconfigured),
+    _Rule(codes="5..", enhanced=r"1\.[78]|7\.60", means=Misconfigured, of_sender=True),
+    _Rule(codes="5..", enhanced=r"7\.([389]|1[0-4]|5[47]|64|7\d\d)|4\.5", means=Misconfigured),
     _Rule(codes="...", words=_OUR_QUOTA, means=Misconfigured),
     # Not now: greylisting names the recipient's server, a rate names us.
     _Rule(codes="4..", words=_GREYLIST, means=Temporary),
@@ -82,9 +89,10 @@ _RULES = (
     _Rule(codes="5..", enhanced=r"3\.4|2\.3|6\.\d+", means=Rejected),
     _Rule(codes="523|552|571", means=Rejected),
     # The sender: Postfix reports it at RCPT, others at the end.
-    _Rule(codes="5..", during=(Phase.MAIL,), means=Misconfigured),
+    _Rule(codes="5..", words=_RELAYING, means=Misconfigured),
+    _Rule(codes="5..", during=(Phase.MAIL,), means=Misconfigured, of_sender=True),
     _Rule(codes="521", means=Misconfigured),
-    _Rule(codes="5..", words=_OUR_SENDER, means=Misconfigured),
+    _Rule(codes="5..", words=_SENDER, means=Misconfigured, of_sender=True),
     # The recipient.
     _Rule(codes="5..", enhanced=r"1\.([1236]|10)|2\.1|4\.4", during=_OF_RECIPIENT, means=Unreachable),
     _Rule(codes="55[16]", during=_AT_RCPT, means=Unreachable),
@@ -100,8 +108,11 @@ _HINT_CLOCK = re.compile(r"\bin\s+(\d{1,2}):(\d\d):(\d\d)\b", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def judge(phase: Phase, code: int, text: str) -> DeliveryError:
+def judge(phase: Phase, code: int, text: str, *, own_sender: bool = False, several: bool = False) -> DeliveryError:
     """Return the error that the reply `code` `text` means when it comes during `phase`, for the caller to raise.
+
+    With `own_sender`, a refusal of the sender is this message's trouble alone; with `several` recipients, nobody knows
+    which of them a late refusal is about.
 
     A reply that SMTP does not have there (a 2yz or 3yz instead of the one expected, or no code at all) proves nothing:
     before the final dot nothing can have been accepted, after it the outcome is ambiguous.
@@ -113,7 +124,9 @@ def judge(phase: Phase, code: int, text: str) -> DeliveryError:
     match = _ENHANCED.match(text)
     enhanced = (match[1] or match[2]) if match else ""
     full_code = f"{code} {code // 100}.{enhanced}" if enhanced else str(code)
-    error = next(rule.means for rule in _RULES if _applies(rule, phase, str(code), enhanced, text))
+    rule = next(rule for rule in _RULES if _applies(rule, phase, str(code), enhanced, text))
+    is_about_nobody = several and phase in _LATE and rule.means is Unreachable
+    error = Rejected if is_about_nobody or (own_sender and rule.of_sender) else rule.means
     if issubclass(error, Temporary | Throttled):
         return error(detail, code=full_code, retry_after=_retry_after(text))
     return error(detail, code=full_code)
