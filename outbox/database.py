@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from outbox.errors import ConfigError, clean
 from outbox.events import DatabaseBack, DatabaseLost
@@ -169,14 +170,21 @@ class Link:
             raise
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(
-            self._url,
-            autocommit=True,
-            prepare_threshold=self._prepare_after,
-            connect_timeout=_CONNECT_TIMEOUT,
-            application_name=f"outbox {self._purpose}",
-            **KEEPALIVE,
-        )
+        # connect_timeout is for each server of the URL, and not for the resolver, which may never answer.
+        hosts = str(conninfo_to_dict(self._url).get("host") or "").count(",") + 1
+        seconds = _CONNECT_TIMEOUT * (hosts + 1)
+        try:
+            async with asyncio.timeout(seconds):
+                return await psycopg.AsyncConnection.connect(
+                    self._url,
+                    autocommit=True,
+                    prepare_threshold=self._prepare_after,
+                    connect_timeout=_CONNECT_TIMEOUT,
+                    application_name=f"outbox {self._purpose}",
+                    **KEEPALIVE,
+                )
+        except TimeoutError:
+            raise psycopg.errors.ConnectionTimeout(f"no name server or server answered within {seconds:g} s") from None
 
     async def _drop(self) -> None:
         conn, self._conn = self._conn, None

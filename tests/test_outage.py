@@ -7,12 +7,13 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from outbox import events
+from outbox.database import Link
 from outbox.devdb import LocalPostgres
 from outbox.migrate import upgrade
 from tests.hands import enqueue, rows
@@ -68,3 +69,24 @@ async def test_a_crash_of_postgresql_is_survived(server: LocalPostgres) -> None:
         await await_until(lambda: len(set(recorder.keys)) == 600, timeout=20)
         await await_until(lambda: states(server.url) == {"sent": 600}, timeout=20)
     assert {notification.id for notification in recorder.sent} == set(identities)
+
+
+async def test_a_name_server_that_never_answers_is_given_up_on_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+
+    async def never_answers(*_: Any, **__: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never_answers)
+    monkeypatch.setattr("outbox.database._CONNECT_TIMEOUT", 0.1)
+    told: list[events.Event] = []
+    link = Link("host=db.example dbname=outbox", "claim", told.append)
+    trying = asyncio.create_task(link.run(lambda conn: conn.execute("SELECT 1")))
+    await await_until(lambda: asked >= 2)
+    trying.cancel()
+    assert isinstance(told[0], events.DatabaseLost)
+    assert "no name server or server answered within 0.2 s" in told[0].problem
