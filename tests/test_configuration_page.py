@@ -43,7 +43,11 @@ def test_the_page_names_exactly_the_keys_there_are() -> None:
 def test_the_page_has_the_true_defaults() -> None:
     for key, default in known_keys().items():
         written = rows("Keys")[key][1].strip("`")
-        if isinstance(default, tuple):
+        if default == ():
+            assert written == "none"
+        elif isinstance(default, bool):
+            assert written == str(default).lower()
+        elif isinstance(default, tuple):
             assert tuple(durations.parse(part) for part in written.split(", ")) == default
         elif isinstance(default, float) and key != "channels.<name>.jitter":
             assert durations.parse(written) == default

@@ -47,6 +47,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         policy = config.channels[name]
         try:
             compose = _bound(channels.compose_for(name), templates)
+            completion = channels.completion_for(name, config)
             providers = {
                 provider: channels.load_provider(name, provider, config.providers[provider])
                 for provider in policy.providers
@@ -54,7 +55,16 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         except ConfigError as error:
             problems += error.problems
         else:
-            made.append(Route(channel=name, policy=policy, compose=compose, providers=providers, listener=listener))
+            made.append(
+                Route(
+                    channel=name,
+                    policy=policy,
+                    compose=compose,
+                    completion=completion,
+                    providers=providers,
+                    listener=listener,
+                )
+            )
     if problems:
         raise ConfigError(problems)
     return made
