@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from outbox.channels import Probed, load_provider
+from outbox.channels import Probed, completion_for, load_provider
 from outbox.errors import ConfigError, DeliveryError, Temporary
 from outbox.render import Templates
 
@@ -61,6 +61,7 @@ def _channels(config: Config) -> Iterator[str]:
         place = config.source or "configuration"
         yield f'{place}: no channel is configured; add [channels.email] with providers = ["smtp"]'
     unnamed = _unnamed(config)
+    yield from _completions(config)
     for channel, settings in config.channels.items():
         # A refused list is empty. The sections that nobody names are this channel's, if there is no other.
         for name in settings.providers or (unnamed if len(config.channels) == 1 else ()):
@@ -68,6 +69,14 @@ def _channels(config: Config) -> Iterator[str]:
                 load_provider(channel, name, config.providers.get(name, {}))
             except ConfigError as error:
                 yield from error.problems
+
+
+def _completions(config: Config) -> Iterator[str]:
+    for channel in config.channels:
+        try:
+            completion_for(channel, config)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _unnamed(config: Config) -> list[str]:

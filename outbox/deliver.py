@@ -12,6 +12,7 @@ import math
 import random
 import time
 import traceback
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from outbox.tokens import Bucket, Tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from outbox.channels import Provider
+    from outbox.channels import Completion, Provider
     from outbox.config import ChannelConfig
     from outbox.durations import Rate
     from outbox.events import Listener
@@ -46,6 +47,7 @@ class Route:
     channel: str
     policy: ChannelConfig
     compose: Callable[[Notification], Any]
+    completion: Completion | None = None
     providers: Mapping[str, Provider]
     listener: Listener
     rates: Mapping[str, Rate] = field(default_factory=dict)
@@ -85,9 +87,11 @@ class Route:
         return float(getattr(self.providers.get(name), "key_lifetime", 0.0))
 
     async def aclose(self) -> None:
-        """Close the providers' connections."""
+        """Close all connections but the database's."""
         for provider in self.providers.values():
             await provider.aclose()
+        if self.completion is not None:
+            await self.completion.aclose()
 
 
 def _drawn(name: str, weight: float) -> float:
@@ -116,6 +120,8 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route, over_rate: 
         return defer(failure, claimed, route.policy, seconds=HOLD, provider=None, chance=route.chance)
     except Exception as error:  # noqa: BLE001 - a defect in a template or in compose: this content, not the others
         return Dead(failure=Failure("rejected", None, f"it could not be rendered: {_place(error)}"), reason="rejected")
+    if route.completion is not None and route.completion.needed(message):
+        return await _complete_and_send(message, claimed, route, route.completion)
     return await _send(message, claimed, route)
 
 
@@ -137,6 +143,19 @@ def _only(claimed: Claimed, route: Route) -> str | None:
     """Return the one provider that may be tried, if there is only one: it knows again what it may have accepted."""
     name = claimed.in_doubt
     return name if name is not None and claimed.age < route.remembers(name) else None
+
+
+async def _complete_and_send(message: Any, claimed: Claimed, route: Route, completion: Completion) -> Outcome:
+    """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing."""
+    async with AsyncExitStack() as sending:
+        try:
+            whole = await sending.enter_async_context(completion.completed(message))
+        except errors.DeliveryError as error:
+            return judge(error, claimed, route.policy, None, route.chance)
+        except Exception as error:  # noqa: BLE001 - a defect, or too little memory; nothing was sent
+            failed = errors.Temporary(f"it could not be completed: {_place(error)}")
+            return judge(failed, claimed, route.policy, None, route.chance)
+        return await _send(whole, claimed, route)
 
 
 async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 _SHORTEST = 4  # characters; what is shorter says nothing, and would be found everywhere
 _LEFT_OUT = "…"
-_NOT_TOLD = {"id", "channel", "recipient", "sender", "template", "locale", "topic", "group_key", "created_at"}
+_NOT_TOLD = {"id", "channel", "recipient", "sender", "tags", "template", "locale", "topic", "group_key", "created_at"}
 """Fields of messages that say whom and what it is about, and not what it says."""
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from outbox import attachments
 from outbox.addresses import check_email, check_mailbox
+from outbox.attachments import Attachments
 from outbox.errors import InvalidNotification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags"))
+FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags", "attachments"))
 """The keys of a payload that are read here, with a template too."""
 RECIPIENT_LIMIT = 50
 """The recipient, and all who get a copy: as many as every provider takes."""
@@ -29,6 +31,7 @@ class EmailFields(NamedTuple):
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    attachments: Attachments = Attachments()
 
 
 def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> EmailFields:
@@ -47,7 +50,9 @@ def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -
     if len(cc) + len(bcc) >= RECIPIENT_LIMIT:
         problem = f"one message goes to at most {RECIPIENT_LIMIT}, its recipient, cc and bcc together"
         raise _problem("cc" if cc else "bcc", f"{problem}; this one to {len(cc) + len(bcc) + 1}")
-    return EmailFields(_mailbox(payload, "from"), reply_to, cc, bcc, _tags(payload))
+    return EmailFields(
+        _mailbox(payload, "from"), reply_to, cc, bcc, _tags(payload), attachments.read(payload.get("attachments"))
+    )
 
 
 def _mailbox(payload: Mapping[str, Any], field: str) -> str | None:

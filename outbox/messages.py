@@ -91,11 +91,24 @@ class Attachment(NamedTuple):
         return f"Attachment({self.type!r}, {len(self.content)} bytes)"
 
 
+class AttachmentLink(NamedTuple):
+    """A file that is to be fetched from `url` and go along with an email."""
+
+    name: str
+    url: str
+    type: str = "application/octet-stream"
+
+    def __repr__(self) -> str:
+        """Show what kind of file it is, but not where it is: that lets anybody have it."""
+        return f"AttachmentLink({self.type!r})"
+
+
 class Email(NamedTuple):
     """An email ready to be built into MIME. At least one of `text` and `html` is there.
 
-    `sender`, `Name <address>` or an address, stands in for the provider's own. `cc` and `bcc` are addresses that get
-    the same message; those of `bcc` may stand in no header. `tags` are for the provider's statistics.
+    `links` are attachments yet to be fetched: no provider is given any. `sender`, `Name <address>` or an address,
+    stands in for the provider's own. `cc` and `bcc` are addresses that get the same message; those of `bcc` may stand
+    in no header. `tags` are for the provider's statistics.
     """
 
     recipient: str
@@ -108,6 +121,7 @@ class Email(NamedTuple):
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    links: tuple[AttachmentLink, ...] = ()
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"email_fields"},
+    | {"attachments", "email_fields"},
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement

@@ -70,7 +70,10 @@ def test_every_mistake_is_reported_at_once(file: Path) -> None:
     assert [text.split(": ", 1) for text in found] == [
         [
             str(file),
-            "[colour] is not a known section; known: channels, database, providers, retention, templates, worker",
+            (
+                "[colour] is not a known section; "
+                "known: attachments, channels, database, providers, retention, templates, worker"
+            ),
         ],
         [str(file), "database.url must be a valid string (a URL such as postgresql://user@host/database)"],
         [str(file), 'worker.concurrency is "many"; it must be a whole number from 1 to 100000'],

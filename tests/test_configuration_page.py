@@ -48,6 +48,8 @@ def test_the_page_has_the_true_defaults() -> None:
         written = rows("Keys")[key][1].strip("`")
         if default == ():
             assert written == "none"
+        elif isinstance(default, bool):
+            assert written == str(default).lower()
         elif isinstance(default, tuple):
             assert tuple(durations.parse(part) for part in written.split(", ")) == default
         elif isinstance(default, float) and key != "channels.<name>.jitter":

@@ -6,25 +6,24 @@ import email
 import email.policy
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.attachments import read
 from outbox.channels import compose_for, load_provider
-from outbox.channels.email.attachments import read
 from outbox.channels.email.mime import build
-from outbox.errors import Rejected
+from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Attachment, Email, Notification
+from outbox.queue.draft import Draft
 from outbox.render import Templates
 from tests.providers import email_mailgun, email_postmark, email_resend, email_sendgrid
 from tests.providers.counterpart import KEY
 from tests.providers.server import HttpServer, Reply, Request
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PDF = Attachment("invoice 7.pdf", b"%PDF-1.7\r\n\x00\xff--=_", "application/pdf")
 PHOTO = Attachment('Grüße "an" alle.png', bytes(range(256)), "image/png")
@@ -60,7 +59,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
     text=st.text(max_size=60),
 )
 def test_whatever_they_are_called_and_hold_they_arrive_as_they_were(name: str, content: bytes, text: str) -> None:
-    (attachment,) = read({"attachments": [{"name": name, "content": in_base64(content), "type": "image/gif"}]})
+    ((attachment,), _) = read([{"name": name, "content": in_base64(content), "type": "image/gif"}])
     message = Email("ada@example.org", "Files", text.encode(errors="replace").decode(), None, {}, (attachment,))
     built = build(message, sender="shop@example.org", message_id="1@example.org", date=NOW)
     (found,) = email.message_from_bytes(built, policy=email.policy.default).iter_attachments()
@@ -84,7 +83,15 @@ def test_the_payload_brings_them_with_and_without_a_template(template: str | Non
         ({}, "attachments must be a list, not dict"),
         (["a.pdf"], "attachment 1 is not an object with name, content"),
         ([{"name": "a.pdf"}], "attachment 1 is not an object with name, content"),
-        ([{"name": "a.pdf", "content": "eA==", "url": "x"}], "attachment 1 is not an object"),
+        ([{"name": "a.pdf", "content": "eA==", "url": "https://a"}], "attachment 1 is not an object"),
+        ([{"name": "a.pdf", "url": 7}], "attachment 1: its url must begin with https:// and a host"),
+        ([{"name": "a.pdf", "url": "ftp://a/secret"}], "attachment 1: its url must begin with https://"),
+        ([{"name": "a.pdf", "url": "https://"}], "its url must begin with https://"),
+        ([{"name": "a.pdf", "url": "https:///secret"}], "its url must begin with https://"),
+        ([{"name": "a.pdf", "url": "https://ada:secret@a/"}], "its url must begin with https://"),
+        ([{"name": "a.pdf", "url": "https://a/ secret"}], "its url must begin with https://"),
+        ([{"name": "a.pdf", "url": "https://a/\r\nX: secret"}], "its url must begin with https://"),
+        ([{"name": "a.pdf", "content": "eA=="}] * 21, "attachments: there are at most 20, not 21"),
         ([{"name": "a", "content": "eA=="}, {"name": "../a", "content": "eA=="}], "attachment 2: its name"),
         ([{"name": "a\r\nBcc: x", "content": "eA=="}], "its name"),
         ([{"name": "", "content": "eA=="}], "its name"),
@@ -98,8 +105,12 @@ def test_the_payload_brings_them_with_and_without_a_template(template: str | Non
     ],
 )
 def test_one_that_is_none_is_refused_and_not_repeated(attachments: object, problem: str) -> None:
+    with pytest.raises(InvalidNotification, match=problem) as refused:
+        Draft.of({"channel": "email", "recipient": "ada@example.org", "payload": {"attachments": attachments}})
+    assert "secret" not in str(refused.value)
+    payload = {"subject": "Files", "text": "Hello", "attachments": attachments}
     with pytest.raises(Rejected, match=problem) as caught:
-        read({"attachments": attachments})
+        compose_for("email")(Notification(uuid4(), "email", "ada@example.org", payload=payload), Templates(Path()))
     assert "secret" not in str(caught.value)
 
 

@@ -19,13 +19,15 @@ from pydantic import BaseModel, ValidationError
 
 from outbox.channels.functions import Blocking, Function
 from outbox.channels.settings import ProviderSettings
-from outbox.config import ProviderSection
+from outbox.config import AttachmentsConfig, ProviderSection
 from outbox.config.problems import nearest, sentences
 from outbox.errors import ConfigError, clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
+    from outbox.config import Config
     from outbox.messages import Notification, Receipt
     from outbox.render import Templates
 
@@ -43,6 +45,24 @@ class Provider(Protocol):
 
         Raises:
             DeliveryError: one of the six, by what it means for the notification.
+        """
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+
+
+class Completion(Protocol):
+    """What a channel does to a message after composing it and before any provider is given it, and takes time."""
+
+    def needed(self, message: Any) -> bool:
+        """Tell whether there is anything to do."""
+
+    def completed(self, message: Any) -> AbstractAsyncContextManager[Any]:
+        """Do it; the message is complete for as long as it is being sent.
+
+        Raises:
+            DeliveryError: by what it means for the notification; no provider was asked.
+            NotSent: it was cancelled meanwhile.
         """
 
     async def aclose(self) -> None:
@@ -91,6 +111,24 @@ def compose_for(channel: str) -> Callable[[Notification, Templates], Any]:
         return _as_it_is
     compose: Callable[[Notification, Templates], Any] = _package(channel).compose
     return compose
+
+
+def completion_for(channel: str, config: Config) -> Completion | None:
+    """Return what completes a channel's messages, if it has such a step. Nothing is opened.
+
+    Raises:
+        ConfigError: with every mistake in what the configuration says of it.
+    """
+    if channel not in _channels() or not hasattr(package := _package(channel), "completion"):
+        return None
+    try:
+        made: Completion = package.completion(config.attachments.model_dump())
+    except ValidationError as error:
+        origin = str(config.source or "configuration")
+        problems = sentences(error, AttachmentsConfig, "attachments", lambda _: origin)
+    else:
+        return made
+    raise ConfigError(problems)
 
 
 def _as_it_is(notification: Notification, _templates: Templates) -> Notification:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from outbox.config.models import (
+    AttachmentsConfig,
     ChannelConfig,
     Config,
     DatabaseConfig,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from outbox.config.models import Section
 
 __all__ = [
+    "AttachmentsConfig",
     "ChannelConfig",
     "Config",
     "DatabaseConfig",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, ValidationInfo, field_validator
 
 from outbox import durations
 from outbox.config.cpus import count_cpus
@@ -142,6 +142,24 @@ class TemplatesConfig(Section):
     path: Path = Field(default=Path("templates"), description="a folder's path, such as templates")
 
 
+class AttachmentsConfig(Section):
+    """`[attachments]`: what may be fetched to go along with an email. Durations in seconds.
+
+    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.GuardedSettings`.
+    """
+
+    allow: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]'
+    )
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_listed)] = Field(
+        default=(443, 80), description="a list of ports, such as [443]"
+    )
+    http: bool = Field(default=False, description="true or false")
+    timeout: Seconds = Field(default=30.0, gt=0, description='a duration above zero, such as "30s"')
+    connect_timeout: Seconds = Field(default=10.0, gt=0, description='a duration above zero, such as "10s"')
+    ca_file: FilePath | None = Field(default=None, description="a file of certificates in PEM")
+
+
 class RetentionConfig(Section):
     """`[retention]`: how long what has ended is kept, in days."""
 
@@ -225,6 +243,7 @@ class Config(Section):
     worker: WorkerConfig = WorkerConfig()
     templates: TemplatesConfig = TemplatesConfig()
     retention: RetentionConfig = RetentionConfig()
+    attachments: AttachmentsConfig = AttachmentsConfig()
     source: Path | None = None
 
     @field_validator("channels")

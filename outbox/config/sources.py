@@ -11,7 +11,14 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from outbox.config.models import ChannelConfig, DatabaseConfig, RetentionConfig, TemplatesConfig, WorkerConfig
+from outbox.config.models import (
+    AttachmentsConfig,
+    ChannelConfig,
+    DatabaseConfig,
+    RetentionConfig,
+    TemplatesConfig,
+    WorkerConfig,
+)
 from outbox.config.problems import nearest
 from outbox.errors import ConfigError
 
@@ -26,6 +33,7 @@ SINGLE: dict[str, type[Section]] = {
     "worker": WorkerConfig,
     "templates": TemplatesConfig,
     "retention": RetentionConfig,
+    "attachments": AttachmentsConfig,
 }
 NAMED = ("channels", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}

@@ -47,6 +47,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         policy = config.channels[name]
         try:
             compose = _bound(channels.compose_for(name), templates)
+            completion = channels.completion_for(name, config)
             providers = {
                 provider: channels.load_provider(name, provider, config.providers[provider])
                 for provider in policy.providers
@@ -56,7 +57,15 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         else:
             rates = {each: rate for each in providers if (rate := config.providers[each].rate) is not None}
             made.append(
-                Route(channel=name, policy=policy, compose=compose, providers=providers, listener=listener, rates=rates)
+                Route(
+                    channel=name,
+                    policy=policy,
+                    compose=compose,
+                    completion=completion,
+                    providers=providers,
+                    listener=listener,
+                    rates=rates,
+                )
             )
     if problems:
         raise ConfigError(problems)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outbox import email_fields
-from outbox.channels.email import attachments
+from outbox.channels.email.fetching import Fetching
+from outbox.channels.guard import GuardedSettings
 from outbox.channels.payload import text as payload_text
 from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Email
@@ -22,7 +23,7 @@ _NOT_MAILED = {"traceparent", "tracestate"}  # W3C trace context, for our own sp
 def compose(notification: Notification, templates: Templates) -> Email:
     """Return the email that a notification asks for: from its template, or its payload's `subject`, `text` and `html`.
 
-    The payload's other fields (`outbox.email_fields`) and its `attachments` go along with either.
+    The payload's other fields (`outbox.email_fields`) go along with either.
 
     Raises:
         Rejected: a template or variable is missing, the payload lacks a subject or both bodies, or a field of it is not
@@ -46,19 +47,28 @@ def compose(notification: Notification, templates: Templates) -> Email:
         fields = email_fields.read(notification.payload, notification.headers)
     except InvalidNotification as error:
         raise Rejected(str(error)) from None
-    headers, files = _headers(notification.headers, fields.reply_to), attachments.read(notification.payload)
     return Email(
         notification.recipient,
         subject.strip(),
         text,
         html,
-        headers,
-        files,
+        _headers(notification.headers, fields.reply_to),
+        fields.attachments.files,
         sender=fields.sender,
         cc=fields.cc,
         bcc=fields.bcc,
         tags=fields.tags,
+        links=fields.attachments.links,
     )
+
+
+def completion(settings: Mapping[str, Any]) -> Fetching:
+    """Return what completes emails before they are sent: it fetches attachments, as `[attachments]` lets it.
+
+    Raises:
+        ValidationError: the settings are wrong.
+    """
+    return Fetching(GuardedSettings.model_validate(settings))
 
 
 def _headers(headers: Mapping[str, Any] | None, reply_to: str | None) -> dict[str, str]:
