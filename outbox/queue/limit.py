@@ -79,13 +79,14 @@ WHERE l.scope = 'recipient' AND l.name = g.name
 RETURNING l.name, g.tokens, g.count::bigint
 """
 
-# A bucket that is full again says what none would say. Skipped while somebody takes from it.
+# A bucket that is full again says what none would say. Not a new one, which somebody is about to take from.
 FORGET = """
 DELETE FROM outbox.limits l
 WHERE (l.scope, l.name) IN (
     SELECT f.scope, f.name
     FROM outbox.limits f
-    WHERE f.scope = 'recipient' AND (f.burst - f.tokens) / f.per_second < date_part('epoch', now() - f.refilled_at)
+    WHERE f.scope = 'recipient' AND f.refilled_at < now() - interval '1 minute'
+      AND (f.burst - f.tokens) / f.per_second < date_part('epoch', now() - f.refilled_at)
     LIMIT %(batch)s
     FOR UPDATE SKIP LOCKED
 )
@@ -122,7 +123,7 @@ async def reserve(
     gets none, and `math.inf`. What is stored of a recipient is a digest.
     """
     names = [_name(channel, recipient) for recipient in recipients]
-    asked = {
+    asked: dict[str, Any] = {
         "names": names,
         "per_second": rate.per_second,
         "burst": max(rate.number, 1.0),
@@ -134,7 +135,7 @@ async def reserve(
         left = {name: (tokens, count) for name, tokens, count in await cursor.fetchall()}
     waits = []
     for name in names:
-        tokens, count = left.get(name, (1.0, 1))  # gone in between: it was full
+        tokens, count = left.get(name, (asked["burst"], len(names)))  # gone in between: it was full
         waits.append(max((1 - tokens) / rate.per_second, 0.0) if count else math.inf)
         left[name] = tokens - 1, max(count - 1, 0)
     return waits

@@ -179,6 +179,7 @@ class Life:
             "max_attempts": 20,
             "max_lost": 20,
             "rate": "10000/s",
+            "recipient_rate": "100000/s",
         }
         way = route(self._provider, channel="http", **policy)
         employed = worker(
