@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 from base64 import b64decode
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,14 +13,14 @@ import pytest
 
 import outbox
 from outbox import errors
-from outbox.channels import load_provider
 from outbox.channels.email import compose
 from outbox.channels.email.mime import build, moment
 from outbox.messages import Email, Notification
 from outbox.queue.draft import Draft
 from outbox.render import Templates
+from tests.email_by_api import sent
 from tests.providers.counterpart import KEY
-from tests.providers.server import HttpServer, Reply, Request
+from tests.providers.server import Reply
 from tests.smtp_client import provider
 from tests.smtp_server import Drop, SmtpServer
 
@@ -37,19 +36,6 @@ TO = "ada@example.org"
 CC, BCC = ("bob@example.org", "cleo@größe.example"), ("dan@example.org",)
 CC_ON_THE_WIRE = ["bob@example.org", "cleo@xn--gre-6ka8i.example"]
 MESSAGE = Email(TO, "Hi", "Hello", cc=CC, bcc=BCC)
-
-
-async def sent(name: str, message: Email, reply: Reply | None = None) -> Request:
-    """Send by a web API, and return what it was asked."""
-    given = import_module(f"tests.providers.email_{name}").COUNTERPART.settings
-    async with HttpServer(lambda _: reply or Reply(200)) as server:
-        by = load_provider("email", name, {**given, "url": server.url})
-        try:
-            await by.send(message, KEY)
-        finally:
-            await by.aclose()
-    (request,) = server.requests
-    return request
 
 
 def test_the_payload_names_them() -> None:

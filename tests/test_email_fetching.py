@@ -22,7 +22,7 @@ import pytest
 import outbox
 from outbox import errors
 from outbox.attachments import SIZE_LIMIT
-from outbox.channels import completion_for, load_provider
+from outbox.channels import completion_for
 from outbox.channels.email.fetching import Fetching
 from outbox.channels.guard import GuardedSettings
 from outbox.check import check
@@ -32,6 +32,7 @@ from outbox.messages import Attachment, AttachmentLink, Email, Notification
 from outbox.outcomes import Dead, Retry, Sent
 from outbox.queue.claim import Claimed
 from outbox.worker import process
+from tests.email_by_api import sent
 from tests.providers.counterpart import KEY
 from tests.providers.server import BreakOff, HangUp, HttpServer, Reply, Silence, Stall
 from tests.recorder import Recorder, drain
@@ -280,13 +281,7 @@ async def carried_by(name: str, message: Email) -> list[bytes]:
         async with SmtpServer() as server, provider(server.port) as smtp:
             await smtp.send(message, KEY)
         return files_in(server.accepted[0].content)
-    given = import_module(f"tests.providers.email_{name}").COUNTERPART.settings
-    async with HttpServer(lambda _: Reply(200)) as api:
-        by = load_provider("email", name, {**given, "url": api.url})
-        await by.send(message, KEY)
-        await by.aclose()
-    (request,) = api.requests
-    return files_of(name, request)
+    return files_of(name, await sent(name, message))
 
 
 def files_of(name: str, request: Request) -> list[bytes]:

@@ -14,13 +14,13 @@ import pytest
 
 import outbox
 from outbox import errors
-from outbox.channels import load_provider
 from outbox.channels.email import compose
 from outbox.messages import Email, Notification
 from outbox.queue.draft import Draft
 from outbox.render import Templates
+from tests.email_by_api import sent
 from tests.providers.counterpart import KEY
-from tests.providers.server import HttpServer, Reply, Request
+from tests.providers.server import Reply, Request
 from tests.smtp_client import provider
 from tests.smtp_server import SmtpServer
 
@@ -37,18 +37,6 @@ SHOWN = f'"Bills, Inc." <{ADDRESS}>'
 def composed(payload: dict[str, Any], **given: Any) -> Email:
     notification = Notification(UUID(KEY), **{**ADA, "payload": {**HELLO, **payload}, **given})
     return compose(notification, Templates(Path()))
-
-
-async def sent(name: str, message: Email, reply: Reply | None = None) -> Request:
-    """Send by a web API, and return what it was asked."""
-    given = import_module(f"tests.providers.email_{name}").COUNTERPART.settings
-    async with HttpServer(lambda _: reply or Reply(200)) as server:
-        by = load_provider("email", name, {**given, "url": server.url})
-        try:
-            await by.send(message, KEY)
-        finally:
-            await by.aclose()
-    return server.requests[0]
 
 
 def mime_of(request: Request) -> Any:

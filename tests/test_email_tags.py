@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,28 +12,17 @@ import pytest
 
 import outbox
 from outbox import errors
-from outbox.channels import load_provider
 from outbox.channels.email import compose
 from outbox.messages import Attachment, Email, Notification
 from outbox.queue.draft import Draft
 from outbox.render import Templates
+from tests.email_by_api import sent
 from tests.providers.counterpart import KEY
-from tests.providers.server import HttpServer, Reply, Request
 from tests.smtp_client import provider
 from tests.smtp_server import SmtpServer
 
 ADA: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
 TAGGED = Email("ada@example.org", "Hi", "Hello", tags=("invoice", "Region_EU-1"))
-
-
-async def sent(name: str, message: Email) -> Request:
-    """Send by a web API, and return what it was asked."""
-    given = import_module(f"tests.providers.email_{name}").COUNTERPART.settings
-    async with HttpServer(lambda _: Reply(200)) as server:
-        by = load_provider("email", name, {**given, "url": server.url})
-        await by.send(message, KEY)
-        await by.aclose()
-    return server.requests[0]
 
 
 def test_the_payload_has_them() -> None:
