@@ -207,11 +207,11 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
         if (only := _only(claimed, route)) is not None:
             seconds = holds.held_for(only)
         why = holds.why()
-        if not seconds and why is None:
+        if why is None:
             failure = Failure("throttled", None, f"the rates of the providers of {route.channel} are used up for now")
             return defer(failure, claimed, policy, seconds=route.tokens.wait(), provider=None, chance=chance)
         words = f"held: no provider of {route.channel} may be tried for now"
-        failure = Failure(why.name if why else "temporary", None, words)
+        failure = Failure(why.name, None, words)
         return defer(failure, claimed, policy, seconds=seconds, provider=None, chance=chance)
     name, last = refused
     if isinstance(last, errors.Temporary) and holds.all_held():

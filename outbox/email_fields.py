@@ -13,7 +13,7 @@ from outbox.errors import InvalidNotification
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags", "attachments"))
+_FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags", "attachments"))
 """The keys of a payload that are read here, with a template too."""
 RECIPIENT_LIMIT = 50
 """The recipient, and all who get a copy: as many as every provider takes."""
@@ -34,6 +34,9 @@ class EmailFields(NamedTuple):
     attachments: Attachments = Attachments()
 
 
+_NOTHING = EmailFields()
+
+
 def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> EmailFields:
     """Return what a payload says; `headers` are the notification's, which may not say otherwise.
 
@@ -41,8 +44,8 @@ def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -
         InvalidNotification: of the payload: a field is not as it should be; says which, why, and what would be right,
             and repeats nothing of it.
     """
-    if FIELDS.isdisjoint(payload.keys()):
-        return EmailFields()
+    if _FIELDS.isdisjoint(payload.keys()):
+        return _NOTHING
     reply_to = _mailbox(payload, "reply_to")
     if reply_to is not None and any(str(name).lower() == "reply-to" for name in headers or ()):
         raise _problem("reply_to", "the headers have a Reply-To already; give one of them")

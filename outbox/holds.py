@@ -110,7 +110,7 @@ class Holds:
 
     def usable(self) -> frozenset[str]:
         """Return the providers that are not held; while all of them are, all: one of them is the next probe's."""
-        return (self._names - self._held.keys() or self._names) if self._held else self._names
+        return self._names - self._held.keys() or self._names
 
     def why(self) -> errors.DeliveryError | None:
         """Return the error for which the provider that is probed next is held."""

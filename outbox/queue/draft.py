@@ -161,7 +161,7 @@ def _recipient(channel: str, value: Any) -> str:
 
 def _payload(channel: str, value: Any, headers: Any) -> str:
     text = as_json("payload", value, PAYLOAD_LIMIT)
-    if channel == "email" and not email_fields.FIELDS.isdisjoint(value.keys()):
+    if channel == "email":
         email_fields.read(value, headers)
     return text
 

@@ -150,9 +150,11 @@ class Feeder:
     async def _reserve(self, leases: Sequence[Lease]) -> None:
         """Take a token of each recipient's for what is claimed for the first time; it keeps it from then on."""
         rate, patience = self._route.policy.recipient_rate, self._route.policy.max_age
-        first = [lease for lease in leases if rate and lease.claimed.wants_token()]
+        if rate is None:
+            return
+        first = [lease for lease in leases if lease.claimed.wants_token()]
         recipients = [str(lease.claimed.recipient) for lease in first]
-        if rate is None or not first:
+        if not first:
             return
         waits = await self._link.run(
             lambda conn: reserve(conn, recipients, channel=self._route.channel, rate=rate, patience=patience)

@@ -47,6 +47,7 @@ def wire_address(address: str) -> str:
     return wire
 
 
+@lru_cache(maxsize=256)  # the configured sender is asked for with every message
 def parse_mailbox(text: str) -> Mailbox:
     """Parse `Name <address>`, `"Quoted, name" <address>` or a bare address.
 
