@@ -85,11 +85,17 @@ def describe(error: BaseException) -> str:
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds to wait between tries: up to 5, with full jitter so that a fleet does not come back at once."""
+    """Yield the seconds to wait between tries: soon at first, with full jitter so that a fleet does not come at once.
+
+    Then 4 to 5, so that twenty workers ask a server that has no connection left for less than five a second, and are
+    all back within 5 s of when it has.
+    """
     ceiling = _FIRST_PAUSE
-    while True:
+    while ceiling < _LONGEST_PAUSE:
         yield random.uniform(_FIRST_PAUSE / 2, ceiling)
-        ceiling = min(ceiling * 2, _LONGEST_PAUSE)
+        ceiling *= 3
+    while True:
+        yield random.uniform(_LONGEST_PAUSE * 0.8, _LONGEST_PAUSE)
 
 
 class Link:

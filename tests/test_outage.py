@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from outbox import events
-from outbox.database import Link
+from outbox.database import Link, pauses
 from outbox.devdb import LocalPostgres
 from outbox.migrate import upgrade
 from tests.hands import enqueue, rows
@@ -90,3 +91,23 @@ async def test_a_name_server_that_never_answers_is_given_up_on_and_asked_again(
     trying.cancel()
     assert isinstance(told[0], events.DatabaseLost)
     assert "no name server or server answered within 0.2 s" in told[0].problem
+
+
+def test_twenty_workers_that_cannot_connect_try_less_than_five_times_a_second_and_are_back_within_five_seconds() -> (
+    None
+):
+    """Over two minutes, as scenario 37 measures it at full length: the first try of each is no reconnection."""
+    tries = 0
+    for _ in range(20):
+        passed = 0.0
+        for pause in pauses():
+            passed += pause
+            assert pause <= 5
+            if passed > 120:
+                break
+            tries += 1
+    assert tries / 120 < 5
+
+
+def test_the_first_tries_come_soon_because_a_restart_is_over_in_a_second_or_two() -> None:
+    assert all(sum(islice(pauses(), 3)) < 1.4 for _ in range(100))
