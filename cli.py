@@ -148,10 +148,13 @@ def worker(
     concurrency: options.Concurrency = None,
     processes: options.Processes = None,
     grace: options.Grace = None,
+    metrics_port: options.MetricsPort = None,
+    metrics_host: options.MetricsHost = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every claim and delivery.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
     member: options.Member = None,
+    attached: options.Attached = None,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:

@@ -197,6 +197,14 @@ class HorizonHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsServed:
+    """Prometheus may ask for the metrics at `host` and `port`."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListenUnheard:
     """LISTEN was accepted, but a NOTIFY of our own never came back (a pooler swallows it): polling alone."""
 
@@ -224,6 +232,7 @@ Event: TypeAlias = (
     | ProcessDied
     | ProcessUnable
     | ProcessesStopping
+    | MetricsServed
     | Claimed
     | Attempted
     | FailedOver

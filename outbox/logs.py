@@ -118,6 +118,8 @@ def _about_the_worker(event: Event) -> str:
 
 def _about_the_rest(event: Event) -> str:
     match event:
+        case events.MetricsServed(host, port):
+            return f"metrics at http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
         case events.LoopBlocked(seconds):
             return f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
         case events.LoopStuck(seconds):

@@ -24,6 +24,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.ProcessDied(2, 4711, "was killed by SIGKILL", 0.5),
     events.ProcessUnable(1, 4711, "ended with exit code 2"),
     events.ProcessesStopping("SIGTERM", 4),
+    events.MetricsServed("127.0.0.1", 9464),
     events.Claimed("email", 200, 1, 0.004),
     events.Attempted(ID, "email", 2, Sent(provider="smtp", provider_message_id="q1"), 0.0123, 0.5),
     events.FailedOver(ID, "email", "smtp", ERROR),

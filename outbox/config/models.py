@@ -134,6 +134,10 @@ class WorkerConfig(Section):
     poll: Seconds = Field(default=0.005, ge=0.001, description='a duration of at least 1ms, such as "5ms"')
     idle_poll: Seconds = Field(default=1.0, ge=0.001, description='a duration of at least 1ms, such as "1s"')
     idle_after: Seconds = Field(default=0.25, description='a duration, such as "250ms"')
+    metrics_port: Whole | None = Field(
+        default=None, ge=0, le=65_535, description="a port such as 9464, or 0 for a free one"
+    )
+    metrics_host: Name = Field(default="0.0.0.0", description='an address of this machine, such as "127.0.0.1"')  # noqa: S104
 
 
 class TemplatesConfig(Section):

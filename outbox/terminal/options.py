@@ -55,6 +55,16 @@ Processes = Annotated[
 Member = Annotated[
     str | None, typer.Option(hidden=True, help="Given by the supervisor to each of its processes, such as 2/4.")
 ]
+Attached = Annotated[
+    int | None, typer.Option(hidden=True, help="Given by the supervisor: the socket through which it asks for metrics.")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="Serve metrics for Prometheus there: 9464.", show_default="no"),
+]
+MetricsHost = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Serve them at this address alone.", show_default="0.0.0.0")  # noqa: S104
+]
 Grace = Annotated[
     str | None, typer.Option(help="Time to finish what is being sent after a signal.", show_default="30s")
 ]

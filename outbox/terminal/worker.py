@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import logs
 from outbox.errors import ConfigError
+from outbox.events import MetricsServed
 from outbox.terminal.priorities import levels
 from outbox.terminal.setup import configuration
 from outbox.worker import process
 from outbox.worker.tether import Tether
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-_OVER_THE_FILE = ("concurrency", "processes", "grace")
+    from outbox.config import Config
+    from outbox.events import Event, Listener
+
+_OVER_THE_FILE = ("concurrency", "processes", "grace", "metrics_port", "metrics_host")
 
 
 def run(given: Mapping[str, Any]) -> int:
@@ -29,9 +33,10 @@ def run(given: Mapping[str, Any]) -> int:
     wanted = levels(given["priority"])
     logs.configure(verbose=given["verbose"], as_json=given["log_json"], process=number)
     if number is None and config.worker.processes > 1:
-        return process.supervise(config.worker, logs.log, drain=given["drain"])
+        return _supervise(config, drain=given["drain"])
+    listener = _listener(config, given["channel"], is_member=number is not None, attached=given["attached"])
     tether = None if number is None else Tether()
-    return process.run(config, given["channel"], logs.log, levels=wanted, drain=given["drain"], tether=tether)
+    return process.run(config, given["channel"], listener, levels=wanted, drain=given["drain"], tether=tether)
 
 
 def _number(member: str | None) -> int | None:
@@ -42,3 +47,43 @@ def _number(member: str | None) -> int | None:
     if not (number.isdecimal() and count.isdecimal()):
         raise ConfigError(["--member is not for people: --processes starts worker processes"])
     return int(number)
+
+
+def _supervise(config: Config, *, drain: bool) -> int:
+    if config.worker.metrics_port is None:
+        return process.supervise(config.worker, logs.log, drain=drain)
+    from outbox import metrics  # noqa: PLC0415 - who has no use for it does not load it
+
+    counts = metrics.Counts({})
+    members = metrics.Members(counts.registry)
+    _serve(members, config)
+    return process.supervise(config.worker, _both(logs.log, counts), drain=drain, attach=members.attach)
+
+
+def _listener(config: Config, names: Sequence[str], *, is_member: bool, attached: int | None) -> Listener:
+    """Return who hears of what a worker process does: the log, and the metrics if they are asked for."""
+    if config.worker.metrics_port is None or (is_member and attached is None):
+        return logs.log
+    from outbox import metrics  # noqa: PLC0415 - as above
+
+    counts = metrics.Counts({name: config.channels[name].providers for name in names if name in config.channels})
+    if attached is not None:
+        metrics.answer(counts.registry, attached)
+    else:
+        _serve(counts.registry, config)
+    return _both(logs.log, counts)
+
+
+def _serve(collector: Any, config: Config) -> None:
+    from outbox import metrics  # noqa: PLC0415 - as above
+
+    host = config.worker.metrics_host
+    logs.log(MetricsServed(host, metrics.serve(collector, host=host, port=config.worker.metrics_port or 0)))
+
+
+def _both(log: Listener, counts: Listener) -> Listener:
+    def tell(event: Event) -> None:
+        counts(event)
+        log(event)
+
+    return tell

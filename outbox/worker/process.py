@@ -21,6 +21,7 @@ from outbox.worker.tether import DONE, SERVING
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from outbox.config import Config, WorkerConfig
@@ -172,14 +173,23 @@ def _telling(tether: Tether, listener: Listener) -> Listener:
     return tell
 
 
-def supervise(settings: WorkerConfig, listener: Listener, *, drain: bool) -> int:
+def supervise(
+    settings: WorkerConfig, listener: Listener, *, drain: bool, attach: Callable[[int], socket.socket] | None = None
+) -> int:
     """Start worker processes with the command that started this one, and stay until they have ended.
 
-    Returns the worst of their exit codes.
+    Each of them inherits what `attach` makes for it. Returns the worst of their exit codes.
     """
 
     async def run() -> int:
-        supervisor = Supervisor(again(), count=settings.processes, grace=settings.grace, drain=drain, listener=listener)
+        supervisor = Supervisor(
+            again(),
+            count=settings.processes,
+            grace=settings.grace,
+            drain=drain,
+            listener=listener,
+            attach=attach,
+        )
         return await supervisor.run()
 
     return asyncio.run(run())

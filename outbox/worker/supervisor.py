@@ -15,7 +15,7 @@ from outbox.events import ProcessDied, ProcessesStopping, ProcessUnable
 from outbox.worker.tether import DONE, OVERTIME, SERVING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from outbox.events import Listener
 
@@ -48,13 +48,17 @@ class Child:
         self._tether = tether
 
     @classmethod
-    async def start(cls, number: int, command: Sequence[str]) -> Child:
+    async def start(cls, number: int, command: Sequence[str], attached: socket.socket | None = None) -> Child:
         """Start it, in a process group of its own: a Ctrl-C is meant for us, and would be a second signal to it."""
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
-        with theirs:
+        inherited = () if attached is None else (attached.fileno(),)
+        options = [f"--attached={descriptor}" for descriptor in inherited]
+        with theirs, attached or contextlib.nullcontext():
             try:
-                process = await asyncio.create_subprocess_exec(*command, stdin=theirs.fileno(), process_group=0)
+                process = await asyncio.create_subprocess_exec(
+                    *command, *options, stdin=theirs.fileno(), pass_fds=inherited, process_group=0
+                )
             except OSError:
                 ours.close()
                 raise
@@ -108,8 +112,19 @@ class Child:
 class Supervisor:
     """Keeps `count` processes at work. `command` starts one; it is given `--member 2/4` besides."""
 
-    def __init__(self, command: Sequence[str], *, count: int, grace: float, drain: bool, listener: Listener) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        count: int,
+        grace: float,
+        drain: bool,
+        listener: Listener,
+        attach: Callable[[int], socket.socket] | None = None,
+    ) -> None:
+        """`attach` makes a socket for the process in a place to inherit; `--attached` tells it which that is."""
         self._command = command
+        self._attach = attach
         self._count = count
         self._grace = grace
         self._drain = drain
@@ -159,7 +174,7 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                child = await Child.start(number, [*self._command, "--member", f"{number}/{self._count}"])
+                child = await self._start(number)
             except OSError as error:  # the machine has no more processes, or no memory, for the moment
                 ending = f"could not be started ({error.strerror})"
                 await self._pause(ProcessDied(number, 0, ending, next(next_pause)))
@@ -182,6 +197,10 @@ class Supervisor:
             code = 0
             await self._pause(ProcessDied(number, child.process.pid, child.ending, next(next_pause)))
         return code
+
+    async def _start(self, number: int) -> Child:
+        attached = None if self._attach is None else self._attach(number)
+        return await Child.start(number, [*self._command, "--member", f"{number}/{self._count}"], attached)
 
     async def _attend(self, child: Child) -> None:
         """Wait until it has ended; when it is time, tell it to."""

@@ -1,0 +1,80 @@
+"""What is measured: every metric by its name, with its labels. Each label takes its values from a closed set.
+
+The sets are what the configuration names (channels, providers) and what the code does (outcomes, classes of error,
+reasons, purposes, chores), so that the number of series is bounded, whatever is sent to whom.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+_PROVIDER = ("channel", "provider")
+_FAILURE = ("channel", "provider", "class")
+# Seconds. A delivery takes a round trip at best, and `timeout` at worst; a wait is over at once, or a matter of hours.
+_DELIVERY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_WAIT = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200, 43_200)
+_STATEMENT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Definitions:
+    """The metrics of one worker process, in a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._of_deliveries()
+        self._of_providers()
+        self._of_statements()
+        self._of_the_process()
+
+    def _of_deliveries(self) -> None:
+        self.attempts = self._counter(
+            "attempts",
+            "Deliveries that ended, by how. The provider is empty where none was asked.",
+            *(*_PROVIDER, "outcome", "class"),
+        )
+        self.dead_letters = self._counter("dead_letters", "Notifications given up, by why.", "channel", "reason")
+        self.delivery = self._histogram("delivery_seconds", "A delivery, from begin to end.", _DELIVERY, *_PROVIDER)
+        self.wait = self._histogram("wait_seconds", "From when it was due to its claim.", _WAIT, "channel")
+
+    def _of_providers(self) -> None:
+        self.failovers = self._counter(
+            "failovers", "Messages that a provider did not accept, and the next was asked for.", *_FAILURE
+        )
+        self.unknown_codes = self._counter("unknown_codes", "Refusals with a code that no table has.", *_PROVIDER)
+        self.holds = self._counter(
+            "provider_holds", "Times that a provider was held: it was down, or refused us.", *_FAILURE
+        )
+        self.held = Gauge(
+            "outbox_provider_held", "1 while nothing goes through it but probes.", _PROVIDER, registry=self._registry
+        )
+        self.defects = self._counter("provider_defects", "Errors in a provider's own code.", *_PROVIDER)
+
+    def _of_statements(self) -> None:
+        self.claimed = self._counter("claimed", "Notifications that claims returned.", "channel")
+        self.lost = self._counter("lost", "Claimed notifications that a lost worker had had in hand.", "channel")
+        self.claim = self._histogram("claim_seconds", "A claim that returned some.", _STATEMENT, "channel")
+        self.settled = self._counter("settled", "Outcomes written.")
+        self.stale = self._counter("stale", "Outcomes that came too late: somebody else had claimed it by then.")
+        self.settle = self._histogram("settle_seconds", "A settlement, of up to 500 outcomes.", _STATEMENT)
+
+    def _of_the_process(self) -> None:
+        self.leases_lost = self._counter("leases_lost", "Leases that ended before their deliveries did.")
+        self.database_losses = self._counter("database_losses", "Connections that broke or failed.", "purpose")
+        self.loop_blocked = self._counter("loop_blocked_seconds", "For how long the event loop stood still.")
+        self.listen_unheard = self._counter(
+            "listen_unheard", "Connections that no NOTIFY comes through, so that the worker polls."
+        )
+        self.horizon_held = self._counter("horizon_held", "Times that a long transaction was found and named.")
+        self.chore_failures = self._counter("chore_failures", "Chores that could not be done.", "chore")
+        self.deaths = self._counter("process_deaths", "Worker processes that ended, and should not have.")
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(f"outbox_{name}", what, labels, registry=self._registry)
+
+    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"outbox_{name}", what, labels, registry=self._registry, buckets=buckets)
