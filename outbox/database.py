@@ -30,8 +30,8 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 15_000,
 }
 _CONNECT_TIMEOUT = 5
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
+_FIRST_PAUSES = (0.1, 0.2, 0.4, 0.8, 2.4)  # seconds, each at most
+_LATER_PAUSES = (4.6, 4.9)
 
 # Where an application has made another isolation level the database's default, a claim would fail on each row that
 # another worker has just claimed, instead of skipping it.
@@ -87,15 +87,13 @@ def describe(error: BaseException) -> str:
 def pauses() -> Iterator[float]:
     """Yield the seconds to wait between tries: soon at first, with full jitter so that a fleet does not come at once.
 
-    Then 4 to 5, so that twenty workers ask a server that has no connection left for less than five a second, and are
-    all back within 5 s of when it has.
+    Then a little less than 5, so that twenty workers ask a server that has no connection left for less than five a
+    second, and are all back within 5 s of when it has.
     """
-    ceiling = _FIRST_PAUSE
-    while ceiling < _LONGEST_PAUSE:
-        yield random.uniform(_FIRST_PAUSE / 2, ceiling)
-        ceiling *= 3
+    for ceiling in _FIRST_PAUSES:
+        yield random.uniform(_FIRST_PAUSES[0] / 2, ceiling)
     while True:
-        yield random.uniform(_LONGEST_PAUSE * 0.8, _LONGEST_PAUSE)
+        yield random.uniform(*_LATER_PAUSES)
 
 
 class Link:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -25,14 +26,14 @@ def after_a_sweep(*found: Claimed, limit: int = 10, seconds: float = 1.0) -> Mar
 
 def test_after_nothing_more_was_found_only_what_came_since_is_looked_at() -> None:
     marks = after_a_sweep(row(0, 3.0), row(5, 2.0))
-    assert marks.ages(LEVELS, 102.0) == [pytest.approx(2.0 + SLACK)] * 3
+    assert marks.ages(LEVELS, 101.5) == [pytest.approx(1.5 + SLACK)] * 3
 
 
 def test_a_full_claim_says_nothing_of_the_levels_behind_the_one_it_reached() -> None:
     marks = after_a_sweep(row(0, 3.0), row(5, 2.0), limit=2)
-    urgent, normal, bulk = marks.ages(LEVELS, 102.0)
-    assert urgent == pytest.approx(2.0 + SLACK), "all urgent ones are gone"
-    assert normal == pytest.approx(4.0 + SLACK), "what was due after the last one that was claimed may still be there"
+    urgent, normal, bulk = marks.ages(LEVELS, 101.5)
+    assert urgent == pytest.approx(1.5 + SLACK), "all urgent ones are gone"
+    assert normal == pytest.approx(3.5 + SLACK), "what was due after the last one that was claimed may still be there"
     assert bulk is None
 
 
@@ -41,31 +42,65 @@ def test_a_full_sweep_is_finished_by_the_claims_that_get_behind_the_level_it_rea
     marks.sweep_next()
     marks.ages(LEVELS, 200.0)
     marks.found([row(5, 2.0)], LEVELS, 1, 200.0, 200.5)
-    assert marks.ages(LEVELS, 201.0)[2] is None, "of bulk that came late it has seen nothing"
-    marks.found([row(5, 1.0)], LEVELS, 1, 201.0, 201.1)
-    assert marks.ages(LEVELS, 202.0)[2] is None, "nor has a claim that came no further"
-    marks.found([row(8, 90.0)], LEVELS, 10, 202.0, 202.1)
-    assert marks.ages(LEVELS, 203.0)[2] == pytest.approx(1.0 + SLACK)
+    assert marks.ages(LEVELS, 200.6)[2] is None, "of bulk that came late it has seen nothing"
+    marks.found([row(5, 1.0)], LEVELS, 1, 200.6, 200.61)
+    assert marks.ages(LEVELS, 200.7)[2] is None, "nor has a claim that came no further"
+    marks.found([row(8, 90.0)], LEVELS, 10, 200.7, 200.71)
+    assert marks.ages(LEVELS, 200.8)[2] == pytest.approx(0.1 + SLACK)
 
 
 def test_a_claim_from_the_bottom_up_says_nothing_of_the_levels_above() -> None:
     marks = Marks()
     marks.ages(LEVELS[::-1], 100.0)
     marks.found([row(5, 2.0), row(8, 1.0)], LEVELS[::-1], 2, 100.0, 101.0)
-    assert marks.ages(LEVELS, 102.0) == [None, pytest.approx(4.0 + SLACK), pytest.approx(2.0 + SLACK)]
+    assert marks.ages(LEVELS, 101.5) == [None, pytest.approx(3.5 + SLACK), pytest.approx(1.5 + SLACK)]
 
 
-def test_sweeps_take_a_twentieth_of_the_time_but_come_every_five_seconds() -> None:
-    quick = after_a_sweep(seconds=0.01)
-    assert None not in quick.ages(LEVELS, 100.2)
-    assert quick.ages(LEVELS, 100.22) == [None, None, None]
-    slow = after_a_sweep(seconds=3.0)
-    assert None not in slow.ages(LEVELS, 103 + LONGEST_UNSWEPT - 0.01)
-    assert slow.ages(LEVELS, 103 + LONGEST_UNSWEPT) == [None, None, None]
+def claims(marks: Marks, *, usual: float, sweep: float, seconds: float) -> list[float]:
+    """Claim again and again, at once, each time for what it costs; return when the sweeps began."""
+    now, ends, sweeps = 1_000.0, 1_000.0 + seconds, []
+    while now < ends:
+        marks.ages(LEVELS, now)
+        if marks.was_sweep:
+            sweeps.append(now)
+        took = sweep if marks.was_sweep else usual
+        marks.found([], LEVELS, 10, now, now + took)
+        now += took
+    return sweeps
+
+
+def test_sweeps_take_a_hundredth_of_the_time_beyond_what_any_claim_takes() -> None:
+    sweeps = claims(Marks(), usual=0.002, sweep=0.012, seconds=60)
+    assert 0.008 < len(sweeps) * (0.012 - 0.002) / 60 <= 0.0105
+
+
+def test_a_sweep_comes_every_five_seconds_whatever_it_costs() -> None:
+    sweeps = claims(Marks(), usual=0.002, sweep=3.0, seconds=120)
+    gaps = [later - earlier - 3.0 for earlier, later in pairwise(sweeps)]
+    assert all(gap == pytest.approx(LONGEST_UNSWEPT, abs=0.01) for gap in gaps[1:])
+
+
+def test_where_sweeps_cost_no_more_than_other_claims_every_other_claim_is_one() -> None:
+    sweeps = claims(Marks(), usual=0.002, sweep=0.002, seconds=10)
+    assert len(sweeps) == pytest.approx(10 / 0.004, rel=0.02)
+
+
+def test_a_claim_that_a_busy_machine_makes_slow_does_not_make_sweeps_seem_cheap() -> None:
+    marks = Marks()
+    claims(marks, usual=0.002, sweep=0.012, seconds=5)
+    marks.ages(LEVELS, 2_000.0)
+    marks.found([], LEVELS, 10, 2_000.0, 2_000.012)
+    assert None not in marks.ages(LEVELS, 2_000.1)
+    marks.found([], LEVELS, 10, 2_000.1, 2_000.9)
+    assert None not in marks.ages(LEVELS, 2_000.95)
+    marks.found([], LEVELS, 10, 2_000.95, 2_000.952)
+    assert marks.ages(LEVELS, 2_001.1) == [None, None, None]
+    marks.found([], LEVELS, 10, 2_001.1, 2_001.112)
+    assert None not in marks.ages(LEVELS, 2_002.0)
 
 
 def test_a_sweep_that_found_old_rows_moves_the_mark_back_to_them() -> None:
     marks = after_a_sweep()
     marks.ages(LEVELS, 200.0)
     marks.found([row(5, 150.0)], LEVELS, 1, 200.0, 201.0)
-    assert marks.ages(LEVELS, 202.0)[1] == pytest.approx(152.0 + SLACK)
+    assert marks.ages(LEVELS, 201.5)[1] == pytest.approx(151.5 + SLACK)

@@ -110,4 +110,4 @@ def test_twenty_workers_that_cannot_connect_try_less_than_five_times_a_second_an
 
 
 def test_the_first_tries_come_soon_because_a_restart_is_over_in_a_second_or_two() -> None:
-    assert all(sum(islice(pauses(), 3)) < 1.4 for _ in range(100))
+    assert all(sum(islice(pauses(), 3)) <= 0.7 for _ in range(100))

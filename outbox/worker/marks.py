@@ -9,6 +9,7 @@ looks at everything.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ SLACK = 0.1
 LONGEST_UNSWEPT = 5.0
 """Seconds that anything due may go unseen, whatever a sweep costs."""
 # What sweeps cost beyond what any claim costs may take this share of the time. Where nothing holds a snapshot it is
-# next to nothing, so that almost every claim is a sweep, and what a vanished worker held is found as soon as it is due.
-_SHARE = 1 / 20
-_MEMORY = 4  # claims that are no sweeps, for what they usually cost
+# next to nothing, so that every other claim is a sweep, and what a vanished worker held is found as soon as it is due.
+# Where they cost ten times as much as other claims, they are rarer than one claim in a hundred.
+_SHARE = 1 / 100
+_MEMORY = 4  # of each kind; the least of them counts, because a busy machine makes any one of them slow
+_UNKNOWN = 0.1  # seconds until the second sweep, as long as nothing is known of other claims
 
 
 class Marks:
@@ -32,7 +35,8 @@ class Marks:
     def __init__(self) -> None:
         self._marks: dict[int, float] = {}
         self._next_sweep = 0.0
-        self._usual = 0.0
+        self._sweeps: deque[float] = deque(maxlen=_MEMORY)
+        self._others: deque[float] = deque(maxlen=_MEMORY)
         self.was_sweep = False
         """Whether the last claim looked at everything."""
 
@@ -55,11 +59,7 @@ class Marks:
         next claim that comes so far looks all the way back there, or what is old in them would wait for a sweep that
         is not full.
         """
-        took = now - asked_at
-        if self.was_sweep:
-            self._next_sweep = now + min(max(took - self._usual, 0.0) / _SHARE, LONGEST_UNSWEPT)
-        else:
-            self._usual += (took - self._usual) / _MEMORY
+        self._time(now - asked_at, now)
         reached = {row.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
         ahead = set(reached)
         for position, level in enumerate(levels, 1):
@@ -70,3 +70,12 @@ class Marks:
                     self._marks.pop(behind, None)
                 return
             self._marks[level] = asked_at
+
+    def _time(self, took: float, now: float) -> None:
+        """Note what a claim cost. Between two sweeps lies what one takes, or nothing would be known of other claims."""
+        if not self.was_sweep:
+            self._others.append(took)
+            return
+        self._sweeps.append(took)
+        pause = (min(self._sweeps) - min(self._others)) / _SHARE if self._others else _UNKNOWN
+        self._next_sweep = now + min(max(pause, took), LONGEST_UNSWEPT)
