@@ -197,18 +197,6 @@ async def test_a_copy_beyond_ascii_needs_smtputf8_as_a_recipient_does() -> None:
     assert server.said("MAIL") == []
 
 
-async def test_postmark_suppresses_the_recipient_only_if_it_names_them() -> None:
-    def inactive(address: str) -> Reply:
-        return Reply(422, {"ErrorCode": 406, "Message": f"Found inactive addresses: {address}."})
-
-    with pytest.raises(errors.Unreachable):
-        await sent("postmark", MESSAGE, inactive("Ada@example.org"))
-    with pytest.raises(errors.Rejected):
-        await sent("postmark", MESSAGE, inactive("bob@example.org"))
-    with pytest.raises(errors.Unreachable):
-        await sent("postmark", MESSAGE._replace(cc=(), bcc=()), inactive("somebody"))
-
-
 async def test_a_copy_that_is_not_verified_in_the_sandbox_of_ses_holds_up_nobody_else() -> None:
     said = "Email address is not verified. The following identities failed the check: bob@example.org"
     with pytest.raises(errors.Rejected):
