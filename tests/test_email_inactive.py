@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from outbox import errors
+from outbox.channels.email import compose
 from outbox.messages import Email
+from outbox.render import Templates
 from tests.email_by_api import sent
+from tests.hands import enqueue, rows
 from tests.providers.server import Reply
+from tests.recorder import drain, route
+from tests.test_email_apis import provider_at
 
 ALONE = Email("grace@example.org", "Hi", "Hello")
 WITH_COPIES = ALONE._replace(cc=("bob@example.org",), bcc=("dan@example.org",))
@@ -48,3 +55,38 @@ async def test_the_last_of_fifty_is_found() -> None:
     many = tuple(f"somebody.number{n}@a-department-with-a-long-name.example.org" for n in range(49))
     with pytest.raises(errors.Unreachable):
         await sent("postmark", ALONE._replace(cc=many), all_inactive(*many, "grace@example.org"))
+
+
+def accepted_but_for(*addresses: str) -> Reply:
+    words = f"Message OK, but will not deliver to these inactive addresses: {', '.join(addresses)}"
+    return Reply(200, {"ErrorCode": 0, "MessageID": "b7bc2f4a", "Message": words})
+
+
+@pytest.mark.parametrize("ending", ["", ".", ". Inactive recipients are ones that have bounced."])
+async def test_an_acceptance_that_leaves_out_the_recipient_is_none(ending: str) -> None:
+    with pytest.raises(errors.Unreachable) as refused:
+        await sent("postmark", WITH_COPIES, accepted_but_for("bob@example.org", f"grace@example.org{ending}"))
+    assert refused.value.code == "200 406"
+    with pytest.raises(errors.Unreachable):
+        await sent("postmark", ALONE, accepted_but_for("grace@example.org"))
+
+
+async def test_an_acceptance_that_leaves_out_copies_is_one() -> None:
+    await sent("postmark", WITH_COPIES, accepted_but_for("bob@example.org", "nograce@example.org"))
+
+
+async def test_what_a_recipient_is_called_makes_no_acceptance_a_refusal() -> None:
+    named = ALONE._replace(recipient="inactive+addresses@example.org")
+    await sent("postmark", named, Reply(200, {"ErrorCode": 0, "To": named.recipient, "Message": "OK"}))
+
+
+async def test_who_is_left_out_of_an_acceptance_is_suppressed_from_then_on(database_url: str) -> None:
+    payload = {"subject": "Hi", "text": "Hello", "cc": ["bob@example.org"]}
+    enqueue(database_url, recipient="Grace@example.org", payload=payload)
+    async with provider_at("postmark", accepted_but_for("grace@example.org")) as (postmark, _):
+        to = route(postmark)
+        to.compose = lambda notification: compose(notification, Templates(Path()))
+        await drain(database_url, to)
+    assert rows(database_url, "SELECT outcome, error_code FROM outbox.attempts") == [("dead", "200 406")]
+    suppressed = rows(database_url, "SELECT recipient, reason FROM outbox.suppressions")
+    assert suppressed == [("grace@example.org", "unreachable")]

@@ -44,6 +44,8 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "1235": Misconfigured,  # the message stream does not exist
 }
 _INVALID = "300"
+_INACTIVE = "406"
+_LEAVES_OUT = b"will not deliver to these inactive addresses"  # of an acceptance: it goes to the others alone
 _OF_THE_SENDER = ("400", "401")
 _ADDRESS = re.compile(r"[^\s,:;<>()\"]+@[^\s,:;<>()\"]+")  # in words
 _SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
@@ -81,6 +83,8 @@ class Provider:
             refused = _refusal(answer, own_sender=message.sender is not None)
             is_of_copies = isinstance(refused, Unreachable) and not _is_about_the_recipient(answer, email)
             raise Rejected(refused.detail, code=refused.code) if is_of_copies else refused
+        if _LEAVES_OUT in answer.body and _is_about_the_recipient(answer, email):
+            raise Unreachable(answer.text("Message"), code=f"{answer.status} {_INACTIVE}")
         return Receipt(answer.text("MessageID") or None)
 
     async def probe(self) -> None:
