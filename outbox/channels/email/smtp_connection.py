@@ -115,13 +115,12 @@ class Connection:
         options = b""
         if "size" in self._extensions:
             options += b" SIZE=%d" % len(envelope.content)  # RFC 1870
-        recipients = (envelope.recipient, *envelope.copies)
-        if not all(map(str.isascii, recipients)):
+        if not envelope.recipient.isascii():
             if "smtputf8" not in self._extensions:
-                raise Rejected("an address has non-ASCII characters before the @, and this server has no SMTPUTF8")
+                raise Rejected("the address has non-ASCII characters before the @, and this server has no SMTPUTF8")
             options += b" SMTPUTF8"  # RFC 6531
         sender = envelope.sender.encode()
-        recipient, *copies = (address.encode() for address in recipients)
+        recipient, *copies = (address.encode() for address in (envelope.recipient, *envelope.copies))
         if _COMMAND_END.search(b"".join([sender, recipient, *copies])):
             raise Rejected("an address has characters that would end the command it stands in")
         return [
