@@ -21,7 +21,7 @@ from outbox import errors
 from outbox.consent import refusal
 from outbox.echo import without_echo
 from outbox.errors import clean
-from outbox.events import CodeUnknown, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
+from outbox.events import CodeUnknown, CopiesRefused, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Ambiguous, Dead, Failure, Sent
 from outbox.retry import defer, judge, told, wait_for_turn
@@ -173,7 +173,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
-            sent = await _attempt(provider, message, claimed.key, name, route)
+            sent = await _attempt(provider, message, claimed, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             _count(name, claimed, error, route)
@@ -233,11 +233,14 @@ def _sent_without_id(name: str) -> Sent:
     return Sent(provider=name)
 
 
-async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Sent:
+async def _attempt(provider: Provider, message: Any, claimed: Claimed, name: str, route: Route) -> Sent:
     """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
     try:
         with route.timeouts:
-            receipt = await provider.send(message, key)
+            receipt = await provider.send(message, claimed.key)
+        if receipt.refused_copies:
+            codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
+            route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
         return _sent(name, receipt)
     except errors.DeliveryError as error:
         if (detail := without_echo(error.detail, message)) != error.detail:

@@ -83,9 +83,8 @@ class Provider:
             refused = _refusal(answer, own_sender=message.sender is not None)
             is_of_copies = isinstance(refused, Unreachable) and not _is_about_the_recipient(answer, email)
             raise Rejected(refused.detail, code=refused.code) if is_of_copies else refused
-        if _LEAVES_OUT in answer.body and _is_about_the_recipient(answer, email):
-            raise Unreachable(answer.text("Message"), code=f"{answer.status} {_INACTIVE}")
-        return Receipt(answer.text("MessageID") or None)
+        left_out = _left_out(answer, email) if _LEAVES_OUT in answer.body else ()
+        return Receipt(answer.text("MessageID") or None, refused_copies=left_out)
 
     async def probe(self) -> None:
         """Check the token, and send nothing.
@@ -133,6 +132,19 @@ def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
         return of_this_message_alone(refused) if own_sender else refused
     # Its codes are numbers like statuses, and mean other things: one that it did not send is none of them.
     return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)
+
+
+def _left_out(answer: Answer, email: Parts) -> tuple[str, ...]:
+    """Return a code for each copy that an acceptance leaves out.
+
+    Raises:
+        Unreachable: it leaves out the recipient.
+    """
+    message, code = answer.text("Message"), f"{answer.status} {_INACTIVE}"
+    if _is_about_the_recipient(answer, email):
+        raise Unreachable(message, code=code)
+    named = _named(message)
+    return tuple(code for copy in (*email.cc, *email.bcc) if copy.lower() in named)
 
 
 def _is_about_the_recipient(answer: Answer, email: Parts) -> bool:
