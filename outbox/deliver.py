@@ -145,8 +145,20 @@ def _only(claimed: Claimed, route: Route) -> str | None:
     return name if name is not None and claimed.age < route.remembers(name) else None
 
 
+def _may_try_any(claimed: Claimed, route: Route) -> bool:
+    """Tell whether some provider may be tried now. To look takes no token, and makes nobody the probe."""
+    only = _only(claimed, route)
+    names = route.providers if only is None else (only,)
+    return any(route.tokens.may_send(name) and not route.holds.held_for(name) for name in names)
+
+
 async def _complete_and_send(message: Any, claimed: Claimed, route: Route, completion: Completion) -> Outcome:
-    """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing."""
+    """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing.
+
+    Nothing is fetched while no provider may be given it: to fail at that would use up attempts in an outage.
+    """
+    if not _may_try_any(claimed, route):
+        return _unsent(claimed, None, route)
     async with AsyncExitStack() as sending:
         try:
             whole = await sending.enter_async_context(completion.completed(message))
