@@ -32,6 +32,7 @@ _INTERNATIONAL = re.compile(
 _NEVER = re.compile(rf"[\x00-\x20\x7f\"(),:;<>\[\\\]{_UNSAFE}]")
 _NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*', re.DOTALL)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+BEYOND_ASCII = "this address has non-ASCII characters before the @, and only the recipient's may"
 _ENCODED_WORD = "=?"  # in an address header, mail programs may decode it (RFC 2047) and show another address
 
 
@@ -75,15 +76,24 @@ def split_mailbox(text: str) -> tuple[str, str]:
 
 
 def check_mailbox(text: str) -> None:
-    """Check that `text` is `Name <address>` or an address, of somebody who writes: ASCII before the @.
+    """Check that `text` is `Name <address>` or an address, which every mail server and API takes.
 
     Raises:
         ValueError: it is not; one sentence that never repeats it.
     """
     _, address = split_mailbox(text)
+    check_plain_email(address)
+
+
+def check_plain_email(address: str) -> None:
+    """Check that `address` is a mailbox that every mail server and API takes: ASCII before the @.
+
+    Raises:
+        ValueError: it is not; one sentence that never repeats it.
+    """
     check_email(address)
     if not address.rpartition("@")[0].isascii():
-        raise ValueError("this address has non-ASCII characters before the @, and only a recipient's may")
+        raise ValueError(BEYOND_ASCII)
 
 
 def _octets(text: str) -> int:

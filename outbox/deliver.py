@@ -21,7 +21,7 @@ from outbox import errors
 from outbox.consent import refusal
 from outbox.echo import without_echo
 from outbox.errors import clean
-from outbox.events import CodeUnknown, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
+from outbox.events import CodeUnknown, CopiesRefused, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Ambiguous, Dead, Failure, Sent
 from outbox.retry import defer, judge, told, wait_for_turn
@@ -145,8 +145,20 @@ def _only(claimed: Claimed, route: Route) -> str | None:
     return name if name is not None and claimed.age < route.remembers(name) else None
 
 
+def _may_try_any(claimed: Claimed, route: Route) -> bool:
+    """Tell whether some provider may be tried now. To look takes no token, and makes nobody the probe."""
+    only = _only(claimed, route)
+    names = route.providers if only is None else (only,)
+    return any(route.tokens.may_send(name) and not route.holds.held_for(name) for name in names)
+
+
 async def _complete_and_send(message: Any, claimed: Claimed, route: Route, completion: Completion) -> Outcome:
-    """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing."""
+    """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing.
+
+    Nothing is fetched while no provider may be given it: to fail at that would use up attempts in an outage.
+    """
+    if not _may_try_any(claimed, route):
+        return _unsent(claimed, None, route)
     async with AsyncExitStack() as sending:
         try:
             whole = await sending.enter_async_context(completion.completed(message))
@@ -173,7 +185,7 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
-            sent = await _attempt(provider, message, claimed.key, name, route)
+            sent = await _attempt(provider, message, claimed, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             _count(name, claimed, error, route)
@@ -233,11 +245,14 @@ def _sent_without_id(name: str) -> Sent:
     return Sent(provider=name)
 
 
-async def _attempt(provider: Provider, message: Any, key: str, name: str, route: Route) -> Sent:
+async def _attempt(provider: Provider, message: Any, claimed: Claimed, name: str, route: Route) -> Sent:
     """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
     try:
         with route.timeouts:
-            receipt = await provider.send(message, key)
+            receipt = await provider.send(message, claimed.key)
+        if receipt.refused_copies:
+            codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
+            route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
         return _sent(name, receipt)
     except errors.DeliveryError as error:
         if (detail := without_echo(error.detail, message)) != error.detail:

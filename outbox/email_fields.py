@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox import attachments
-from outbox.addresses import check_email, check_mailbox
+from outbox.addresses import check_mailbox, check_plain_email
 from outbox.attachments import Attachments
 from outbox.errors import InvalidNotification
 
@@ -81,7 +81,7 @@ def _addresses(payload: Mapping[str, Any], field: str) -> tuple[str, ...]:
         if not isinstance(address, str):
             raise _problem(field, f"number {number} must be an address, not {type(address).__name__}")
         try:
-            check_email(address)
+            check_plain_email(address)
         except ValueError as error:
             raise _problem(field, f"number {number}: {error}") from None
     return tuple(value)

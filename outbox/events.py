@@ -102,6 +102,16 @@ class FailedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiesRefused:
+    """A provider accepted the message, but not for all who should get a copy: `codes` has one for each who does not."""
+
+    id: UUID
+    channel: str
+    provider: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderHeld:
     """A provider refuses us (credentials, quota) or is down: nothing goes through it for `seconds`, then one probe."""
 
@@ -236,6 +246,7 @@ Event: TypeAlias = (
     | Claimed
     | Attempted
     | FailedOver
+    | CopiesRefused
     | ProviderHeld
     | ProviderResumed
     | ProviderFailed

@@ -28,6 +28,7 @@ _LEVELS: dict[type[Any], int] = {
     events.ProcessUnable: logging.ERROR,
     events.ChoreFailed: logging.WARNING,
     events.CodeUnknown: logging.WARNING,
+    events.CopiesRefused: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
     events.LeaseLost: logging.WARNING,
     events.LoopBlocked: logging.WARNING,
@@ -84,6 +85,9 @@ def _sentence(event: Event) -> str:
             return f"settled {count} in {seconds * 1000:.0f} ms{late}"
         case events.CodeUnknown(channel, provider, error):
             return f"{channel}: {provider} refused with a code that its table lacks: {error}"
+        case events.CopiesRefused(identity, channel, provider, codes):
+            which = ", ".join(dict.fromkeys(codes))
+            return f"{channel} {identity}: {provider} took it, but refused {len(codes)} of its copies: {which}"
         case events.ProviderHeld(channel, provider, seconds, error):
             return f"{channel}: {provider} refuses us or is down, held for {seconds:.3g} s, then probed: {error}"
         case _:

@@ -210,8 +210,10 @@ class InApp(NamedTuple):
 class Receipt(NamedTuple):
     """A provider's acceptance: its own id for the message, if it gave one.
 
-    `inbox` is for the settlement to write, in the same transaction as the acceptance.
+    `inbox` is for the settlement to write, in the same transaction as the acceptance. `refused_copies` are codes of the
+    provider's, one for each who should get a copy and does not.
     """
 
     provider_message_id: str | None = None
     inbox: InApp | None = None
+    refused_copies: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.Claimed("email", 200, 1, 0.004),
     events.Attempted(ID, "email", 2, Sent(provider="smtp", provider_message_id="q1"), 0.0123, 0.5),
     events.FailedOver(ID, "email", "smtp", ERROR),
+    events.CopiesRefused(ID, "email", "smtp", ("550 5.1.1", "450", "450")),
     events.ProviderHeld("email", "smtp", 30.0, ERROR),
     events.ProviderResumed("email", "smtp"),
     events.ProviderFailed("email", "smtp", "KeyError", "KeyError at smtp.py:12"),
@@ -100,6 +101,13 @@ def test_an_attempt_says_how_it_ended_and_what_happens_next(
     line = capsys.readouterr().err
     assert f"{level} " in line
     assert line.endswith(f"email {ID} {words}\n")
+
+
+def test_copies_that_were_refused_are_counted_and_each_code_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.log(events.CopiesRefused(ID, "email", "smtp", ("550 5.1.1", "450", "450")))
+    words = f"WARNING email {ID}: smtp took it, but refused 3 of its copies: 550 5.1.1, 450\n"
+    assert capsys.readouterr().err.endswith(words)
 
 
 def test_without_verbose_what_went_well_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:

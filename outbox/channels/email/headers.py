@@ -8,6 +8,7 @@ from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from outbox.addresses import BEYOND_ASCII
 from outbox.channels.email.mailbox import Mailbox, parse_mailbox, wire_address
 from outbox.errors import Rejected
 
@@ -69,10 +70,10 @@ def address(name: str, mailbox: Mailbox) -> str:
     """Return the field `name: Display name <address>`.
 
     Raises:
-        Rejected: the local part is not ASCII; only a recipient's may be.
+        Rejected: the local part is not ASCII; only the recipient's may be.
     """
     if not mailbox.address.isascii():
-        raise Rejected(f"{name}: this address has non-ASCII characters before the @, and only a recipient's may")
+        raise Rejected(f"{name}: {BEYOND_ASCII}")
     if not mailbox.name:
         return f"{name}: {mailbox.address}"
     plain = mailbox.name.isascii() and len(mailbox.name) <= _LINE - len(name) - 4 and "=?" not in mailbox.name
@@ -107,6 +108,14 @@ def recipient(text: str, field: str = "recipient") -> str:
         return wire_address(text)
     except ValueError as error:
         raise Rejected(f"{field}: {error}") from None
+
+
+def copied(text: str, field: str) -> str:
+    """Return who gets a copy as the wire wants it. Raises `Rejected`: no mailbox, or one that few servers take."""
+    wire = recipient(text, field)
+    if not wire.isascii():
+        raise Rejected(f"{field}: {BEYOND_ASCII}")
+    return wire
 
 
 def addresses(name: str, wires: Sequence[str]) -> str:

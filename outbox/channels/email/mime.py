@@ -29,7 +29,7 @@ _BASE64_LINE = 76
 def build(message: Email, *, sender: str, message_id: str, date: datetime) -> bytes:
     """Return the message ready for SMTP's DATA: CRLF line ends, lines of at most 998 octets, 7-bit.
 
-    The one exception to 7-bit are recipients whose local part is not ASCII (RFC 6532; the server must offer SMTPUTF8).
+    The one exception to 7-bit is a recipient whose local part is not ASCII (RFC 6532; the server must offer SMTPUTF8).
     `sender`, `Name <address>` or an address, is who it is from if it does not say so itself; `message_id` comes without
     angle brackets; `date` is aware.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from outbox.channels.email.api import EmailSettings, Parts, parts, shown
 from outbox.channels.email.attachments import encoded
+from outbox.channels.email.mailbox import wire_address
 from outbox.channels.email.sender import of_this_message_alone
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.settings import Secret
@@ -41,7 +44,10 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "1235": Misconfigured,  # the message stream does not exist
 }
 _INVALID = "300"
+_INACTIVE = "406"
+_LEAVES_OUT = b"will not deliver to these inactive addresses"  # of an acceptance: it goes to the others alone
 _OF_THE_SENDER = ("400", "401")
+_ADDRESS = re.compile(r"[^\s,:;<>()\"]+@[^\s,:;<>()\"]+")  # in words
 _SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
 
 
@@ -75,8 +81,10 @@ class Provider:
         answer = await self._client.post("/email", json=self._body(email, key))
         if not answer.is_accepted:
             refused = _refusal(answer, own_sender=message.sender is not None)
-            raise _about_whom(refused, email)
-        return Receipt(answer.text("MessageID") or None)
+            is_of_copies = isinstance(refused, Unreachable) and not _is_about_the_recipient(answer, email)
+            raise Rejected(refused.detail, code=refused.code) if is_of_copies else refused
+        left_out = _left_out(answer, email) if _LEAVES_OUT in answer.body else ()
+        return Receipt(answer.text("MessageID") or None, refused_copies=left_out)
 
     async def probe(self) -> None:
         """Check the token, and send nothing.
@@ -126,7 +134,28 @@ def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)
 
 
-def _about_whom(refused: DeliveryError, email: Parts) -> DeliveryError:
-    """Return what is refused for those who would get a copy, and not for the recipient, as of this message alone."""
-    is_of_copies = (email.cc or email.bcc) and email.recipient.lower() not in refused.detail.lower()
-    return Rejected(refused.detail, code=refused.code) if isinstance(refused, Unreachable) and is_of_copies else refused
+def _left_out(answer: Answer, email: Parts) -> tuple[str, ...]:
+    """Return a code for each copy that an acceptance leaves out.
+
+    Raises:
+        Unreachable: it leaves out the recipient.
+    """
+    message, code = answer.text("Message"), f"{answer.status} {_INACTIVE}"
+    if _is_about_the_recipient(answer, email):
+        raise Unreachable(message, code=code)
+    named = _named(message)
+    return tuple(code for copy in (*email.cc, *email.bcc) if copy.lower() in named)
+
+
+def _is_about_the_recipient(answer: Answer, email: Parts) -> bool:
+    """Tell whether an answer about inactive addresses names the recipient, and not those alone who would get a copy."""
+    return not (email.cc or email.bcc) or email.recipient.lower() in _named(answer.text("Message"))
+
+
+def _named(words: str) -> set[str]:
+    """Return the addresses in some words as they are on the wire, in lower case: suppressions, too, know no other."""
+    found = set()
+    for address in _ADDRESS.findall(words):
+        with suppress(ValueError):
+            found.add(wire_address(address.rstrip(".")).lower())
+    return found

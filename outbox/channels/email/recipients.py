@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Recipients(NamedTuple):
-    """Addresses as the wire wants them; none comes twice. Those of `bcc` stand in no header."""
+    """Addresses as the wire wants them, all but that of `to` in ASCII; none comes twice.
+
+    Those of `bcc` stand in no header.
+    """
 
     to: str
     cc: tuple[str, ...] = ()
@@ -27,7 +30,7 @@ def recipients_of(message: Email) -> Recipients:
     """Return whom a message goes to; who is named in several places, in the first of them: there are APIs that insist.
 
     Raises:
-        Rejected: one is no mailbox; says where, and never repeats it.
+        Rejected: one is no mailbox, or no plain one where it gets a copy; says where, and never repeats it.
     """
     to = headers.recipient(message.recipient)
     if not message.cc and not message.bcc:
@@ -39,7 +42,7 @@ def recipients_of(message: Email) -> Recipients:
 def _further(field: str, addresses: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
     found = []
     for address in addresses:
-        wire = headers.recipient(address, field)
+        wire = headers.copied(address, field)
         if wire.lower() not in seen:
             seen.add(wire.lower())
             found.append(wire)

@@ -68,7 +68,8 @@ class Provider:
         recipients = recipients_of(message)
         own_sender = message.sender is not None
         envelope = Envelope(sender.address, recipients.to, content, recipients.copies, own_sender=own_sender)
-        return Receipt(_provider_message_id(await self._pool.deliver(envelope)))
+        accepted = await self._pool.deliver(envelope)
+        return Receipt(_provider_message_id(accepted.words), refused_copies=accepted.refused_copies)
 
     async def probe(self) -> None:
         """Connect, log in, and take leave; send nothing.

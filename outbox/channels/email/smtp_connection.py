@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from outbox.channels.email.smtp_opening import meaning
-from outbox.channels.email.smtp_replies import NEGATIVE, POSITIVE, Phase, judge
+from outbox.channels.email.smtp_replies import NEGATIVE, POSITIVE, Phase, judge, whole_code
 from outbox.errors import DeliveryError, Rejected, Temporary
 from outbox.timeouts import Timeouts
 
@@ -46,6 +46,13 @@ class Envelope(NamedTuple):
         return f"Envelope({self.sender!r}, {self.recipient!r})"
 
 
+class Acceptance(NamedTuple):
+    """The server took a message: with these `words`, and without those copies for whose refusals the codes stand."""
+
+    words: str
+    refused_copies: tuple[str, ...] = ()
+
+
 class Stale(Exception):
     """A connection that had served before was found closed, before the server took anything of this message."""
 
@@ -59,6 +66,7 @@ class Connection:
         self._extensions = extensions
         self._busy = False
         self._own_sender = self._several = False
+        self._refused_copies: tuple[str, ...] = ()
         self.handled = 0
         """Messages that were sent over it, or refused, the one on its way included."""
         self.idle_since = 0.0
@@ -70,8 +78,8 @@ class Connection:
         """Whether another message can go over this connection."""
         return not self._busy and self._wire.in_step
 
-    async def deliver(self, envelope: Envelope) -> str:
-        """Send one message and return the words of the server's acceptance.
+    async def deliver(self, envelope: Envelope) -> Acceptance:
+        """Send one message and return the server's acceptance.
 
         Raises:
             Stale: see there; send it over another connection.
@@ -79,7 +87,7 @@ class Connection:
         """
         commands = self._commands(envelope)
         self._busy = True
-        self._own_sender, self._several = envelope.own_sender, bool(envelope.copies)
+        self._own_sender, self._several, self._refused_copies = envelope.own_sender, bool(envelope.copies), ()
         self.handled += 1
         if "pipelining" not in self._extensions:
             await self._one_by_one([*commands, _DATA])
@@ -89,9 +97,9 @@ class Connection:
             await self._one_by_one([_DATA])
         else:
             await self._together([*commands, _DATA])
-        text = await self._content(envelope.content)
+        words = await self._content(envelope.content)
         self._busy = False
-        return text
+        return Acceptance(words, self._refused_copies)
 
     async def quit(self, limit: float) -> None:
         """Take leave of the server and close; wait at most `limit` seconds for its answer."""
@@ -115,13 +123,12 @@ class Connection:
         options = b""
         if "size" in self._extensions:
             options += b" SIZE=%d" % len(envelope.content)  # RFC 1870
-        recipients = (envelope.recipient, *envelope.copies)
-        if not all(map(str.isascii, recipients)):
+        if not envelope.recipient.isascii():
             if "smtputf8" not in self._extensions:
-                raise Rejected("an address has non-ASCII characters before the @, and this server has no SMTPUTF8")
+                raise Rejected("the address has non-ASCII characters before the @, and this server has no SMTPUTF8")
             options += b" SMTPUTF8"  # RFC 6531
         sender = envelope.sender.encode()
-        recipient, *copies = (address.encode() for address in recipients)
+        recipient, *copies = (address.encode() for address in (envelope.recipient, *envelope.copies))
         if _COMMAND_END.search(b"".join([sender, recipient, *copies])):
             raise Rejected("an address has characters that would end the command it stands in")
         return [
@@ -169,6 +176,7 @@ class Connection:
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
             return None
         if phase is Phase.COPY and code in NEGATIVE and code != _CLOSING:
+            self._refused_copies += (whole_code(code, text),)
             return None
         refusal = judge(phase, code, text, own_sender=self._own_sender, several=self._several)
         if code == _CLOSING:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from outbox.channels.email.smtp_connection import Connection, Envelope, Stale
+from outbox.channels.email.smtp_connection import Acceptance, Connection, Envelope, Stale
 from outbox.errors import NotSent, Throttled
 from outbox.timeouts import Timeouts
 
@@ -80,8 +80,8 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def deliver(self, envelope: Envelope) -> str:
-        """Send one message over a free connection, or a new one, waiting in turn; return the words of acceptance.
+    async def deliver(self, envelope: Envelope) -> Acceptance:
+        """Send one message over a free connection, or a new one, waiting in turn; return its acceptance.
 
         Raises:
             Throttled: no connection became free in time.
@@ -115,7 +115,7 @@ class Pool:
         self._idle.clear()
         await asyncio.gather(*farewells)
 
-    async def _use(self, connection: Connection, envelope: Envelope) -> str:
+    async def _use(self, connection: Connection, envelope: Envelope) -> Acceptance:
         try:
             return await connection.deliver(envelope)
         finally:

@@ -121,15 +121,24 @@ def judge(phase: Phase, code: int, text: str, *, own_sender: bool = False, sever
     if code not in NEGATIVE:
         means: type[DeliveryError] = Ambiguous if phase is Phase.CONTENT else Temporary
         return means(f"not an answer to {phase}: {text}", code=str(code) if code > 0 else None)
-    match = _ENHANCED.match(text)
-    enhanced = (match[1] or match[2]) if match else ""
-    full_code = f"{code} {code // 100}.{enhanced}" if enhanced else str(code)
+    enhanced, full_code = _enhanced(text), whole_code(code, text)
     rule = next(rule for rule in _RULES if _applies(rule, phase, str(code), enhanced, text))
     is_about_nobody = several and phase in _LATE and rule.means is Unreachable
     error = Rejected if is_about_nobody or (own_sender and rule.of_sender) else rule.means
     if issubclass(error, Temporary | Throttled):
         return error(detail, code=full_code, retry_after=_retry_after(text))
     return error(detail, code=full_code)
+
+
+def whole_code(code: int, text: str) -> str:
+    """Return the code of the refusal `code` `text` with its enhanced one, where it has one: `550 5.1.1`."""
+    enhanced = _enhanced(text)
+    return f"{code} {code // 100}.{enhanced}" if enhanced else str(code)
+
+
+def _enhanced(text: str) -> str:
+    match = _ENHANCED.match(text)
+    return (match[1] or match[2]) if match else ""
 
 
 def _applies(rule: _Rule, phase: Phase, code: str, enhanced: str, text: str) -> bool:
