@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Push
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "BadCollapseId": Rejected,
     "BadDeviceToken": Misconfigured,  # the token is bad, or of the other environment; see `Provider.send`
     "BadExpirationDate": Rejected,
@@ -121,7 +121,7 @@ class Provider:
         answer is behind the times: Temporary.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; Rejected before anything is sent
                 if the recipient is no device token, or the payload larger than `PAYLOAD_LIMIT`.
         """
         if not _TOKEN.fullmatch(message.recipient):
@@ -142,7 +142,7 @@ class Provider:
     def _refusal(self, answer: Answer, registered_at: datetime | None) -> DeliveryError:
         reason, since = answer.text("reason"), _invalid_since(answer)
         words = f"HTTP {answer.status}, since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
-        refused = error(answer, code=reason, detail=words, codes=ERRORS)
+        refused = error(answer, code=reason, detail=words, codes=CODES)
         if reason in _OF_THE_TOKEN and self._accepted:
             return Unreachable(refused.detail, code=refused.code)
         if reason in _NO_LONGER_VALID and since and registered_at and since < registered_at:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from outbox.channels.webhook.signatures import Signer
     from outbox.messages import Webhook
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["STATUSES", "Provider", "Settings"]
 
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#delivery-success-and-failure
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    "301": Rejected,  # it has moved for good: whoever gave us the URL must give us the new one
-    "308": Rejected,  # as above
-    "410": Unreachable,  # it wants no more webhooks
-    "429": Throttled,  # a limit of the receiver's
-    "502": Throttled,  # its server is under load
-    "504": Throttled,  # as above
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    301: Rejected,  # it has moved for good: whoever gave us the URL must give us the new one
+    308: Rejected,  # as above
+    410: Unreachable,  # it wants no more webhooks
+    429: Throttled,  # a limit of the receiver's
+    502: Throttled,  # its server is under load
+    504: Throttled,  # as above
 }
 # The receiver answers for itself: 401 is its trouble and not ours, and 400 or 500 may be a mistake that it mends today.
 # None of them says that it took the webhook; if it did, it knows the next one by its id.
@@ -91,7 +91,7 @@ class Provider:
         The body is the same at every attempt; the timestamp and the signatures, as the specification has it, are not.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, any other refusal is `Temporary`; `Rejected` also if the URL may not
+            DeliveryError: by the table `STATUSES`, any other refusal is `Temporary`; `Rejected` also if the URL may not
                 be asked for, see `outbox.channels.guard`.
         """
         url = self._guard.check(message.recipient)
@@ -104,7 +104,7 @@ class Provider:
         }
         answer = await self._client.post(str(url), content=body, headers=headers)
         if not answer.is_accepted:
-            raise error(answer, codes={str(answer.status): _ANY_OTHER, **ERRORS})
+            raise error(answer, statuses={answer.status: _ANY_OTHER, **STATUSES})
         return Receipt()
 
     async def aclose(self) -> None:
