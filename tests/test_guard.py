@@ -322,7 +322,23 @@ async def test_what_is_allowed_by_name_or_network_is_reached_and_nothing_beside_
             await sender(["127.0.0.1"], allow=[allow]).refusal(f"http://{NAME}:{port}/")
 
 
-@pytest.mark.parametrize("entry", ["10.0.0.1/8", "http://a", "a b", "", "127.1", "a.", "*.example.org", "a:443"])
+@pytest.mark.parametrize("entry", ["bücher.example.org", "BÜCHER.example.org", "XN--BCHER-KVA.example.org"])
+async def test_a_name_that_is_allowed_may_be_written_in_letters_or_in_ascii(
+    sender: Callable[..., Sender], entry: str
+) -> None:
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(["127.0.0.1"], allow=[entry])
+        for host in ("bücher.example.org", "Bücher.example.org", "xn--bcher-kva.example.org"):
+            assert await guarded.post(f"http://{host}:{port}/") == 204
+        await guarded.refusal(f"http://bucher.example.org:{port}/")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["10.0.0.1/8", "http://a", "a b", "", "127.1", "a.", "*.example.org", "a:443", "bücher..example", "bü cher.example",
+     "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ", "ü" * 60, "bu\u0308cher.example"],
+)  # fmt: skip
 def test_what_is_allowed_must_be_a_host_or_a_network(entry: str) -> None:
     with pytest.raises(ValueError, match="each must be a host's name, an address, or a network"):
         GuardedSettings(allow=(entry,))

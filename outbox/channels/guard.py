@@ -11,13 +11,14 @@ import asyncio
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import httpx
 from pydantic import Field, field_validator
 
 from outbox.channels.guarded_transport import GuardedTransport
+from outbox.channels.hosts import canonical, is_name, is_number, network
 from outbox.channels.settings import ConnectionSettings
 from outbox.channels.special_addresses import Address, plain, rule_against
 from outbox.errors import Rejected
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-Network = IPv4Network | IPv6Network
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # what resolvers take for an IPv4 address, in any notation
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _LOOKUPS = 32  # at a time
 
@@ -55,10 +52,10 @@ class GuardedSettings(ConnectionSettings):
     @field_validator("allow")
     @classmethod
     def _hosts_or_networks(cls, allow: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in allow:
-            if _network(entry) is None and not _is_name(entry.lower()):
-                raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16")
-        return allow
+        try:
+            return tuple(entry if network(entry) else canonical(entry) for entry in allow)
+        except ValueError:
+            raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16") from None
 
 
 class Guard:
@@ -70,8 +67,8 @@ class Guard:
     def __init__(self, settings: GuardedSettings, *, resolve: Resolve | None = None) -> None:
         self._schemes = {"https", "http"} if settings.http else {"https"}
         self._ports = frozenset(settings.ports)
-        self._networks = [network for entry in settings.allow if (network := _network(entry)) is not None]
-        self._names = {entry.lower() for entry in settings.allow if _network(entry) is None}
+        self._networks = [found for entry in settings.allow if (found := network(entry)) is not None]
+        self._names = {entry for entry in settings.allow if network(entry) is None}
         self._resolve = resolve or self._ask
         # Of its own: names whose servers never answer should not use up the threads in which all others are resolved.
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-resolve")
@@ -127,15 +124,15 @@ class Guard:
             return ip_address(host)
         except ValueError:
             pass
-        if _NUMBER.fullmatch(host):
+        if is_number(host):
             raise _refused("its host is a number: an IPv4 address has four, in decimal")
-        if not _is_name(host):
+        if not is_name(host):
             raise _refused("its host is no name of a host")
         return None
 
     def _rule_against(self, address: Address) -> str | None:
         end = plain(address)
-        allowed = any(end in network for network in self._networks if network.version == end.version)
+        allowed = any(end in within for within in self._networks if within.version == end.version)
         return None if allowed else rule_against(address)
 
     async def _ask(self, host: str, port: int) -> list[str]:
@@ -148,17 +145,3 @@ class Guard:
 
 def _refused(rule: str) -> Rejected:
     return Rejected(f"the URL is refused: {rule}", code="target")
-
-
-def _is_name(host: str) -> bool:
-    return _HOST.fullmatch(host) is not None and not _NUMBER.fullmatch(host)
-
-
-def _network(entry: str) -> Network | None:
-    try:
-        network = ip_network(entry)
-    except ValueError:
-        return None
-    if network.num_addresses == 1:  # an IPv4-mapped address is compared as what it stands for
-        return ip_network(plain(network.network_address))
-    return network

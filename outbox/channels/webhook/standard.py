@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.hosts import canonical
 from outbox.channels.http import Client, error
 from outbox.channels.webhook.signatures import signed, signer
 from outbox.errors import DeliveryError, Rejected, Temporary, Throttled, Unreachable
@@ -64,9 +65,13 @@ class Settings(GuardedSettings):
     @field_validator("secrets_for")
     @classmethod
     def _can_sign_for(cls, secrets_for: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
-        for place, secrets in secrets_for.items():
-            if not _PLACE.fullmatch(place):
-                raise ValueError("each key must be a host, such as hooks.example.org, or a host and a path")
+        try:
+            places = {_place(place) for place in secrets_for}
+        except ValueError:
+            raise ValueError("each key must be a host, such as hooks.example.org, or a host and a path") from None
+        if len(places) < len(secrets_for):
+            raise ValueError("two of its keys are the same place")
+        for secrets in secrets_for.values():
             _signers(secrets)
         return secrets_for
 
@@ -122,9 +127,15 @@ def _signers(secrets: tuple[SecretStr, ...]) -> list[Signer]:
 
 
 def _place(place: str) -> str:
-    """Return a host and path as they are compared: with a slash at the end, lest a.example match a.example.org."""
+    """Return a host and path as they are compared: with a slash at the end, lest a.example match a.example.org.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    if not _PLACE.fullmatch(place):
+        raise ValueError("it is no host, and no host and a path")
     host, _, path = place.partition("/")
-    return f"{host.lower()}/{path}".rstrip("/") + "/"
+    return f"{canonical(host)}/{path}".rstrip("/") + "/"
 
 
 def _body(message: Webhook) -> bytes:
