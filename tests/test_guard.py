@@ -41,6 +41,12 @@ FORBIDDEN_6 = [
 PUBLIC = ["1.1.1.1", "8.8.8.8", "100.128.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00:1450:4001::1",
           "::ffff:8.8.8.8", "64:ff9b::808:808"]  # fmt: skip
 NAME = "hooks.example.org"
+PLAIN = [
+    NAME,
+    "localhost",
+    *FORBIDDEN_4,
+    *FORBIDDEN_6,
+]  # to be asked without TLS, all of them, if it were for that alone
 _connects: list[Any] = []
 sys.addaudithook(lambda event, args: _connects.append(args[1]) if event == "socket.connect" else None)
 
@@ -62,7 +68,7 @@ class Sender:
     """Posts to URLs as providers do: through the guard's first look at the URL, or without it."""
 
     def __init__(self, resolve: Resolver | None = None, **settings: Any) -> None:
-        given = GuardedSettings(**{"http": True, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
+        given = GuardedSettings(**{"http": PLAIN, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
         self._guard = Guard(given, resolve=resolve)
         self._client = Client(given, guard=self._guard)
 
@@ -203,7 +209,7 @@ async def test_a_url_is_refused_by_a_rule_that_is_told(sender: Callable[..., Sen
 
 
 async def test_only_some_ports_are_allowed_and_tls_is_required(sender: Callable[..., Sender]) -> None:
-    strict = sender(["127.0.0.1"], ports=[443, 80], http=False)
+    strict = sender(["127.0.0.1"], ports=[443, 80], http=[])
     for port in (1, 22, 25, 5432, 6379, 8080, 65_535):
         assert "its port" in await strict.refusal(f"https://{NAME}:{port}/")
         assert "its port" in await strict.refusal(f"https://{NAME}:{port}/", looked_at=False)
@@ -328,7 +334,7 @@ async def test_a_name_that_is_allowed_may_be_written_in_letters_or_in_ascii(
 ) -> None:
     async with HttpServer(lambda _: Reply(204)) as server:
         port = server.url.rpartition(":")[2]
-        guarded = sender(["127.0.0.1"], allow=[entry])
+        guarded = sender(["127.0.0.1"], allow=[entry], http=[entry])
         for host in ("bücher.example.org", "Bücher.example.org", "xn--bcher-kva.example.org"):
             assert await guarded.post(f"http://{host}:{port}/") == 204
         await guarded.refusal(f"http://bucher.example.org:{port}/")
@@ -342,6 +348,30 @@ async def test_a_name_that_is_allowed_may_be_written_in_letters_or_in_ascii(
 def test_what_is_allowed_must_be_a_host_or_a_network(entry: str) -> None:
     with pytest.raises(ValueError, match="each must be a host's name, an address, or a network"):
         GuardedSettings(allow=(entry,))
+
+
+async def test_without_tls_only_hosts_are_asked_that_are_named_for_it(sender: Callable[..., Sender]) -> None:
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(["127.0.0.1"], allow=["127.0.0.1"], http=["127.0.0.1", NAME.upper()])
+        for host in ("127.0.0.1", NAME, NAME.upper()):
+            assert await guarded.post(f"http://{host}:{port}/") == 204
+        for host in (f"x.{NAME}", "example.org", "localhost", "127.0.0.2", "[::1]"):
+            detail = await guarded.refusal(f"http://{host}:{port}/")
+            assert detail.endswith("it does not begin with https://, and its host is not one that http names")
+        assert "its host is, or resolves to" in await sender(["127.0.0.1"]).refusal(f"http://{NAME}:{port}/")
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/8", "http://a", "a:80", "*", "", "127.1", "[::1]"])
+def test_what_is_asked_without_tls_must_be_a_host(entry: str) -> None:
+    with pytest.raises(ValueError, match="each must be a host's name, or an address"):
+        GuardedSettings(http=(entry,))
+
+
+def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
+    for switch in (True, False, ["True"], ["false"]):
+        with pytest.raises(ValueError, match=r'name those that it is for, such as \["localhost", "10.0.0.5"\]'):
+            GuardedSettings(http=switch)  # type: ignore[arg-type]  # as it comes from a file, or from the environment
 
 
 async def test_the_system_is_asked_by_default(

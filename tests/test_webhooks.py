@@ -128,6 +128,13 @@ def test_secrets_are_for_a_host_or_a_host_and_a_path(place: str) -> None:
         load_provider("webhook", "standard", {"secrets": []})
 
 
+def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
+    with pytest.raises(
+        ConfigError, match=r'http: it is no switch for all hosts: name those .* \["localhost", "10.0.0.5"\]'
+    ):
+        load_provider("webhook", "standard", {"secrets": [SECRET], "http": True})
+
+
 def test_one_place_has_one_list_of_secrets_however_it_is_written() -> None:
     for other in ("BÜCHER.example/a", "xn--bcher-kva.example/a/"):
         places = {"bücher.example/a": [SECRET], other: [OTHERS[0]]}
@@ -178,7 +185,7 @@ async def test_the_longest_place_that_a_url_begins_with_has_its_secrets(path: st
                 "127.0.0.1.example.org": [OTHERS[4]],  # type: ignore[dict-item]
                 "27.0.0.1": [OTHERS[4]],  # type: ignore[dict-item]
             },
-            allow=("127.0.0.1",), ports=(port,), http=True,
+            allow=("127.0.0.1",), ports=(port,), http=("127.0.0.1",),
         )  # fmt: skip
         provider = standard.Provider(settings)
         await provider.send(Webhook(server.url + path, "a", {}), KEY)
@@ -201,7 +208,7 @@ async def test_secrets_are_for_a_host_however_it_is_written(
         monkeypatch.setattr(socket, "getaddrinfo", answer)
         port = int(server.url.rpartition(":")[2])
         given = {"secrets": OTHERS[:1], "secrets_for": {place: OTHERS[1:2]}, "allow": ["127.0.0.1"], "ports": [port]}
-        provider = load_provider("webhook", "standard", {**given, "http": True})
+        provider = load_provider("webhook", "standard", {**given, "http": ["bücher.example"]})
         await provider.send(Webhook(f"http://{host}:{port}/a", "a", {}), KEY)
         await provider.aclose()
     Verifier(OTHERS[1]).verify(server.requests[0].body, server.requests[0].headers)

@@ -40,14 +40,16 @@ class GuardedSettings(ConnectionSettings):
     - `allow` lists the hosts and networks that may be reached although they are not public: receivers inside, and
       loopback for development. What it names is a host's name, an address, or a network such as 10.1.0.0/16.
     - `ports` are those that a URL may have.
-    - `http` lets URLs without TLS through.
+    - `http` lists the hosts that may be asked without TLS, each a name or an address as it stands in the URL.
     """
 
     allow: tuple[str, ...] = Field(default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]')
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = Field(
         default=(443, 80), description="a list of ports, such as [443]"
     )
-    http: bool = Field(default=False, description="true or false")
+    http: tuple[str, ...] = Field(
+        default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'
+    )
 
     @field_validator("allow")
     @classmethod
@@ -57,6 +59,24 @@ class GuardedSettings(ConnectionSettings):
         except ValueError:
             raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16") from None
 
+    @field_validator("http", mode="before")
+    @classmethod
+    def _is_no_switch(cls, http: object) -> object:
+        given = http if isinstance(http, list | tuple) else [http]
+        if any(str(each).lower() in {"true", "false"} for each in given):  # as text, where the environment has it
+            raise ValueError(
+                'it is no switch for all hosts: name those that it is for, such as ["localhost", "10.0.0.5"]'
+            )
+        return http
+
+    @field_validator("http")
+    @classmethod
+    def _hosts(cls, http: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(canonical(host) for host in http)
+        except ValueError:
+            raise ValueError("each must be a host's name, or an address") from None
+
 
 class Guard:
     """Says which URLs and addresses may be reached, and makes the transport that reaches no others.
@@ -65,7 +85,7 @@ class Guard:
     """
 
     def __init__(self, settings: GuardedSettings, *, resolve: Resolve | None = None) -> None:
-        self._schemes = {"https", "http"} if settings.http else {"https"}
+        self._without_tls = frozenset(settings.http)
         self._ports = frozenset(settings.ports)
         self._networks = [found for entry in settings.allow if (found := network(entry)) is not None]
         self._names = {entry for entry in settings.allow if network(entry) is None}
@@ -86,11 +106,14 @@ class Guard:
             port = parsed.port or _DEFAULT_PORTS.get(parsed.scheme, 0)
         except (httpx.InvalidURL, ValueError):
             raise _refused("it is not a URL") from None
-        if parsed.scheme not in self._schemes:
-            raise _refused(f"it does not begin with {' or '.join(sorted(self._schemes))}://")
+        if parsed.scheme not in _DEFAULT_PORTS:
+            raise _refused("it does not begin with https://")
         if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
             raise _refused("it has a user or a password in it")
-        self._check_host(parsed.raw_host.decode("ascii"), port)
+        host = parsed.raw_host.decode("ascii")
+        self._check_host(host, port)
+        if parsed.scheme == "http" and canonical(host) not in self._without_tls:
+            raise _refused("it does not begin with https://, and its host is not one that http names")
         return parsed
 
     async def addresses(self, host: str, port: int) -> list[Address]:

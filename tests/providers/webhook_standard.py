@@ -52,7 +52,7 @@ def accept(request: Request) -> Reply:
 
 
 def settings_at(url: str) -> dict[str, object]:
-    return {"allow": ["127.0.0.1"], "ports": [urlsplit(url).port], "http": True}
+    return {"allow": ["127.0.0.1"], "ports": [urlsplit(url).port], "http": ["127.0.0.1"]}
 
 
 def message_at(url: str) -> Webhook:
