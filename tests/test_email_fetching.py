@@ -24,7 +24,7 @@ from outbox import errors
 from outbox.attachments import SIZE_LIMIT
 from outbox.channels import completion_for
 from outbox.channels.email.fetching import Fetching
-from outbox.channels.guard import GuardedSettings
+from outbox.channels.guard import TlsOptionalSettings
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, load
 from outbox.deliver import Route, deliver
@@ -72,7 +72,7 @@ async def store(*acts: Act, limit: int = SIZE_LIMIT, **settings: Any) -> AsyncIt
         server.script.extend(acts)
         port = int(server.url.rpartition(":")[2])
         given = {"allow": ["127.0.0.1"], "ports": [port], "http": ["127.0.0.1"], "timeout": 5, **settings}
-        fetching = Fetching(GuardedSettings.model_validate(given), limit=limit)
+        fetching = Fetching(TlsOptionalSettings.model_validate(given), limit=limit)
         yield server, fetching
         await fetching.aclose()
 

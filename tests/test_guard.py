@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from outbox import errors
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.http import Client
 from outbox.channels.special_addresses import Address, rule_against
 from tests.providers.server import HttpServer, Reply, Request
@@ -68,8 +68,8 @@ class Sender:
     """Posts to URLs as providers do: through the guard's first look at the URL, or without it."""
 
     def __init__(self, resolve: Resolver | None = None, **settings: Any) -> None:
-        given = GuardedSettings(**{"http": PLAIN, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
-        self._guard = Guard(given, resolve=resolve)
+        given = TlsOptionalSettings(**{"http": PLAIN, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
+        self._guard = Guard(given, without_tls=given.http, resolve=resolve)
         self._client = Client(given, guard=self._guard)
 
     async def post(self, url: str, *, looked_at: bool = True) -> int:
@@ -347,7 +347,7 @@ async def test_a_name_that_is_allowed_may_be_written_in_letters_or_in_ascii(
 )  # fmt: skip
 def test_what_is_allowed_must_be_a_host_or_a_network(entry: str) -> None:
     with pytest.raises(ValueError, match="each must be a host's name, an address, or a network"):
-        GuardedSettings(allow=(entry,))
+        TlsOptionalSettings(allow=(entry,))
 
 
 async def test_without_tls_only_hosts_are_asked_that_are_named_for_it(sender: Callable[..., Sender]) -> None:
@@ -365,13 +365,13 @@ async def test_without_tls_only_hosts_are_asked_that_are_named_for_it(sender: Ca
 @pytest.mark.parametrize("entry", ["10.0.0.0/8", "http://a", "a:80", "*", "", "127.1", "[::1]"])
 def test_what_is_asked_without_tls_must_be_a_host(entry: str) -> None:
     with pytest.raises(ValueError, match="each must be a host's name, or an address"):
-        GuardedSettings(http=(entry,))
+        TlsOptionalSettings(http=(entry,))
 
 
 def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
     for switch in (True, False, ["True"], ["false"]):
         with pytest.raises(ValueError, match=r'name those that it is for, such as \["localhost", "10.0.0.5"\]'):
-            GuardedSettings(http=switch)  # type: ignore[arg-type]  # as it comes from a file, or from the environment
+            TlsOptionalSettings(http=switch)  # type: ignore[arg-type]  # as it comes from a file, or from the environment
 
 
 async def test_the_system_is_asked_by_default(

@@ -25,7 +25,7 @@ from outbox.errors import Rejected
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -40,15 +40,11 @@ class GuardedSettings(ConnectionSettings):
     - `allow` lists the hosts and networks that may be reached although they are not public: receivers inside, and
       loopback for development. What it names is a host's name, an address, or a network such as 10.1.0.0/16.
     - `ports` are those that a URL may have.
-    - `http` lists the hosts that may be asked without TLS, each a name or an address as it stands in the URL.
     """
 
     allow: tuple[str, ...] = Field(default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]')
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = Field(
         default=(443, 80), description="a list of ports, such as [443]"
-    )
-    http: tuple[str, ...] = Field(
-        default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'
     )
 
     @field_validator("allow")
@@ -58,6 +54,17 @@ class GuardedSettings(ConnectionSettings):
             return tuple(entry if network(entry) else canonical(entry) for entry in allow)
         except ValueError:
             raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16") from None
+
+
+class TlsOptionalSettings(GuardedSettings):
+    """The base for those of them whose recipients may do without TLS, where that is wanted.
+
+    `http` lists the hosts that may be asked so, each a name or an address as it stands in the URL.
+    """
+
+    http: tuple[str, ...] = Field(
+        default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'
+    )
 
     @field_validator("http", mode="before")
     @classmethod
@@ -81,11 +88,14 @@ class GuardedSettings(ConnectionSettings):
 class Guard:
     """Says which URLs and addresses may be reached, and makes the transport that reaches no others.
 
-    `resolve` returns a host's addresses, and raises OSError if there are none; by default the system is asked.
+    `without_tls` are the hosts that may be asked so. `resolve` returns a host's addresses, and raises OSError if there
+    are none; by default the system is asked.
     """
 
-    def __init__(self, settings: GuardedSettings, *, resolve: Resolve | None = None) -> None:
-        self._without_tls = frozenset(settings.http)
+    def __init__(
+        self, settings: GuardedSettings, *, without_tls: Iterable[str] = (), resolve: Resolve | None = None
+    ) -> None:
+        self._without_tls = frozenset(without_tls)
         self._ports = frozenset(settings.ports)
         self._networks = [found for entry in settings.allow if (found := network(entry)) is not None]
         self._names = {entry for entry in settings.allow if network(entry) is None}

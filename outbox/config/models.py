@@ -145,7 +145,7 @@ class TemplatesConfig(Section):
 class AttachmentsConfig(Section):
     """`[attachments]`: what may be fetched to go along with an email. Durations in seconds.
 
-    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.GuardedSettings`.
+    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.TlsOptionalSettings`.
     """
 
     allow: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.hosts import canonical
 from outbox.channels.http import Client, error
 from outbox.channels.webhook.signatures import signed, signer
@@ -44,7 +44,7 @@ _Secrets = Annotated[tuple[SecretStr, ...], Field(min_length=1)]
 _PLACE = re.compile(r"[^\s/?#@:]+(?:/[^\s?#]*)?")
 
 
-class Settings(GuardedSettings):
+class Settings(TlsOptionalSettings):
     """How webhooks are signed, `[providers.standard]`: with every one of the `secrets`, so that they can be replaced.
 
     `secrets_for` has others instead for some hosts, or for what begins with a host and a path. A secret is `whsec_` and
@@ -83,7 +83,7 @@ class Provider:
     """Each recipient is a server of its own: that one is down says nothing of the next."""
 
     def __init__(self, settings: Settings) -> None:
-        self._guard = Guard(settings)
+        self._guard = Guard(settings, without_tls=settings.http)
         fixed = {"content-type": "application/json", "user-agent": "outbox"}
         self._client = Client(settings, headers=fixed, guard=self._guard)
         self._signers = _signers(settings.secrets)
