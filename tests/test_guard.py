@@ -7,6 +7,7 @@ import itertools
 import socket
 import ssl
 import sys
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.http import Client
 from outbox.channels.special_addresses import Address, rule_against
 from tests.providers.server import HttpServer, Reply, Request
+from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -58,7 +60,7 @@ class Resolver:
         self._answers = itertools.cycle(answers)
         self.asked = 0
 
-    async def __call__(self, host: str, _port: int) -> list[str]:
+    async def __call__(self, host: str) -> list[str]:
         assert host.endswith("example.org"), "what is written as an address is not asked for"
         self.asked += 1
         return list(next(self._answers))
@@ -286,10 +288,10 @@ async def test_the_first_address_that_answers_is_taken_and_no_error_names_one(se
 
 
 async def test_what_does_not_resolve_is_temporary() -> None:
-    async def nothing(_host: str, _port: int) -> list[str]:
+    async def nothing(_host: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    async def no_answer(_host: str, _port: int) -> list[str]:
+    async def no_answer(_host: str) -> list[str]:
         await asyncio.sleep(60)
         return []
 
@@ -377,13 +379,40 @@ def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
 async def test_the_system_is_asked_by_default(
     sender: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch, connects: list[Any]
 ) -> None:
-    def answer(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+    def answer(host: str, _port: None, **_: object) -> list[tuple[Any, ...]]:
         assert host == NAME
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     assert "a private address" in await sender().refusal(f"http://{NAME}/")
     assert connects == []
+
+
+async def test_a_host_that_never_resolves_keeps_no_other_waiting(
+    sender: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def answer(host: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
+        if host != NAME:
+            asked.set()
+            ended.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(allow=["127.0.0.1"], http=[NAME, "dead.example.org"])
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+        dead = [asyncio.ensure_future(guarded.post(f"http://dead.example.org:{port}/")) for _ in range(200)]
+        try:
+            await await_until(asked.is_set)
+            assert await guarded.post(f"http://{NAME}:{port}/") == 204
+            assert not any(one.done() for one in dead)
+        finally:
+            ended.set()
+            ends = await asyncio.gather(*dead, return_exceptions=True)
+    assert {type(end) for end in ends} == {errors.Temporary}
 
 
 async def test_a_request_looks_like_any_other(sender: Callable[..., Sender]) -> None:

@@ -7,10 +7,7 @@ the Host header keep the name. https://cheatsheetseries.owasp.org/cheatsheets/Se
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +16,7 @@ from pydantic import Field, field_validator
 
 from outbox.channels.guarded_transport import GuardedTransport
 from outbox.channels.hosts import canonical, is_name, is_number, network
+from outbox.channels.lookups import Lookups
 from outbox.channels.settings import ConnectionSettings
 from outbox.channels.special_addresses import Address, plain, rule_against
 from outbox.errors import Rejected
@@ -27,11 +25,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterable
 
-    Resolve = Callable[[str, int], Awaitable[list[str]]]
+    Resolve = Callable[[str], Awaitable[list[str]]]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
-_LOOKUPS = 32  # at a time
 
 
 class GuardedSettings(ConnectionSettings):
@@ -99,9 +96,8 @@ class Guard:
         self._ports = frozenset(settings.ports)
         self._networks = [found for entry in settings.allow if (found := network(entry)) is not None]
         self._names = {entry for entry in settings.allow if network(entry) is None}
-        self._resolve = resolve or self._ask
-        # Of its own: names whose servers never answer should not use up the threads in which all others are resolved.
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-resolve")
+        self._lookups = Lookups()
+        self._resolve = resolve or self._lookups
 
     def check(self, url: str) -> httpx.URL:
         """Return a URL that may be asked for, as far as can be told without resolving its host.
@@ -132,9 +128,10 @@ class Guard:
         Raises:
             Rejected: one of them, or the host or port itself, is refused; says by which rule, and not which address.
             OSError: it does not resolve.
+            Temporary: too many others are being resolved.
         """
         literal = self._check_host(host, port)
-        found = [literal] if literal else [ip_address(text) for text in await self._resolve(host, port)]
+        found = [literal] if literal else [ip_address(text) for text in await self._resolve(host)]
         for address in dict.fromkeys(found):
             rule = None if host in self._names else self._rule_against(address)
             if rule:
@@ -147,7 +144,7 @@ class Guard:
 
     def close(self) -> None:
         """Let go of the threads; what is still being resolved is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._lookups.close()
 
     def _check_host(self, host: str, port: int) -> Address | None:
         """Return the address that a host is written as, None if it is a name."""
@@ -167,13 +164,6 @@ class Guard:
         end = plain(address)
         allowed = any(end in within for within in self._networks if within.version == end.version)
         return None if allowed else rule_against(address)
-
-    async def _ask(self, host: str, port: int) -> list[str]:
-        def look_up() -> list[str]:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-            return [str(sockaddr[0]) for *_, sockaddr in found]
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
 
 
 def _refused(rule: str) -> Rejected:
