@@ -117,8 +117,8 @@ class Provider:
         from then on these settings are known to be right, and the token is Unreachable.
 
         A token that is no longer valid is Unreachable, too, unless the device gave it to the application again after
-        the moment that Apple names (`message.registered_at`). Apple says that one may then send to it again, so its
-        answer is behind the times: Temporary.
+        the moment that Apple names (`message.registered_at`). Then it is not the token that is given up, for one may
+        send to it again, but this push, which Apple says not to repeat: Rejected.
 
         Raises:
             DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; Rejected before anything is sent
@@ -146,7 +146,7 @@ class Provider:
         if reason in _OF_THE_TOKEN and self._accepted:
             return Unreachable(refused.detail, code=refused.code)
         if reason in _NO_LONGER_VALID and since and registered_at and since < registered_at:
-            return Temporary(f"{words}, but the token was registered after that", code=refused.code)
+            return Rejected(f"{words}, but the token was registered after that", code=refused.code)
         return refused
 
 
