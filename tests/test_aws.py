@@ -16,7 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from outbox import channels, errors
 from outbox.channels import load_provider
-from outbox.channels.aws import ERRORS, AwsSettings, SignedClient, refusal
+from outbox.channels.aws import CODES, AwsSettings, SignedClient, refusal
 from outbox.channels.http import Answer
 from outbox.messages import Sms
 from tests.providers import aws
@@ -296,7 +296,7 @@ async def test_a_proxys_path_is_signed_as_it_is_sent() -> None:
 )
 def test_a_clock_that_is_wrong_is_named(code: str, message: str) -> None:
     answer = Answer(403, {}, json.dumps({"message": message}).encode())
-    assert "clock" in refusal(answer, code, message, ERRORS).detail
+    assert "clock" in refusal(answer, code, message, CODES).detail
 
 
 async def test_a_paused_account_fails_the_probe() -> None:

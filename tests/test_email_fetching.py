@@ -24,7 +24,7 @@ from outbox import errors
 from outbox.attachments import SIZE_LIMIT
 from outbox.channels import completion_for
 from outbox.channels.email.fetching import Fetching
-from outbox.channels.guard import GuardedSettings
+from outbox.channels.guard import TlsOptionalSettings
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, load
 from outbox.deliver import Route, deliver
@@ -71,8 +71,8 @@ async def store(*acts: Act, limit: int = SIZE_LIMIT, **settings: Any) -> AsyncIt
     async with HttpServer(lambda _: Reply(200, PDF)) as server:
         server.script.extend(acts)
         port = int(server.url.rpartition(":")[2])
-        given = {"allow": ["127.0.0.1"], "ports": [port], "http": True, "timeout": 5, **settings}
-        fetching = Fetching(GuardedSettings.model_validate(given), limit=limit)
+        given = {"allow": ["127.0.0.1"], "ports": [port], "http": ["127.0.0.1"], "timeout": 5, **settings}
+        fetching = Fetching(TlsOptionalSettings.model_validate(given), limit=limit)
         yield server, fetching
         await fetching.aclose()
 
@@ -162,7 +162,7 @@ async def test_what_is_too_large_with_the_others_is_rejected_before_it_is_all_re
     ("settings", "rule"),
     [
         ({"allow": []}, "loopback"),
-        ({"http": False}, "it does not begin with https://"),
+        ({"http": []}, "it does not begin with https://"),
         ({"ports": [443]}, "its port is none of those allowed"),
     ],
 )
@@ -258,7 +258,7 @@ def configured(server: HttpServer, file: Path) -> Config:
     environ = {
         "OUTBOX_ATTACHMENTS_ALLOW": "127.0.0.0/8,files.internal",
         "OUTBOX_ATTACHMENTS_PORTS": port,
-        "OUTBOX_ATTACHMENTS_HTTP": "true",
+        "OUTBOX_ATTACHMENTS_HTTP": "localhost,127.0.0.1",
     }
     file.write_text('[channels.email]\nproviders = ["console"]\n')
     return load(file, environ=environ)
@@ -313,7 +313,7 @@ async def test_a_worker_sends_what_a_notification_names(database_url: str, tmp_p
         file.write_text(
             f'[channels.email]\nproviders = ["smtp"]\n[providers.smtp]\nhost = "127.0.0.1"\nport = {relay.port}\n'
             'tls = "none"\nsender = "shop@example.org"\n'
-            f'[attachments]\nallow = ["127.0.0.1"]\nports = [{files.url.rpartition(":")[2]}]\nhttp = true\n'
+            f'[attachments]\nallow = ["127.0.0.1"]\nports = [{files.url.rpartition(":")[2]}]\nhttp = ["127.0.0.1"]\n'
         )
         await drain(database_url, *process.routes(load(file, environ={}), ["email"], lambda _: None))
     assert files_in(relay.accepted[0].content) == [PDF]
@@ -324,12 +324,29 @@ def test_other_channels_have_nothing_to_complete() -> None:
     assert completion_for("fax", Config()) is None
 
 
-def test_a_mistake_in_what_may_be_reached_is_found_by_check(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mistake", "problem"),
+    [
+        ('allow = ["10.1.0.0/99"]', "attachments.allow: each must be a host's name, an address, or a network"),
+        ('allow = ["bücher..example"]', "attachments.allow: each must be a host's name, an address, or a network"),
+        ('http = ["10.1.0.0/16"]', "attachments.http: each must be a host's name, or an address"),
+        ('http = ["true"]', "attachments.http: it is no switch for all hosts: name those that it is for, such as"),
+    ],
+)
+def test_a_mistake_in_what_may_be_reached_is_found_by_check(tmp_path: Path, mistake: str, problem: str) -> None:
     file = tmp_path / "outbox.toml"
-    file.write_text('[channels.email]\nproviders = ["console"]\n[attachments]\nallow = ["10.1.0.0/99"]\n')
-    (problem,) = check(load(file, environ={}))
-    assert "attachments.allow: " in problem
-    assert "a host's name, an address, or a network" in problem
+    file.write_text(f'[channels.email]\nproviders = ["console"]\n[attachments]\n{mistake}\n')
+    (found,) = check(load(file, environ={}))
+    assert problem in found
+
+
+def test_that_any_host_is_asked_without_tls_cannot_be_said(tmp_path: Path) -> None:
+    file = tmp_path / "outbox.toml"
+    file.write_text('[channels.email]\nproviders = ["console"]\n[attachments]\nhttp = true\n')
+    with pytest.raises(
+        errors.ConfigError, match=r"attachments\.http is true; it must be a list of the hosts that may be"
+    ):
+        load(file, environ={})
 
 
 def test_a_notification_names_them_in_its_payload() -> None:

@@ -7,6 +7,7 @@ import itertools
 import socket
 import ssl
 import sys
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ import pytest
 import trustme
 
 from outbox import errors
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.http import Client
 from outbox.channels.special_addresses import Address, rule_against
 from tests.providers.server import HttpServer, Reply, Request
+from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -41,6 +43,12 @@ FORBIDDEN_6 = [
 PUBLIC = ["1.1.1.1", "8.8.8.8", "100.128.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00:1450:4001::1",
           "::ffff:8.8.8.8", "64:ff9b::808:808"]  # fmt: skip
 NAME = "hooks.example.org"
+PLAIN = [
+    NAME,
+    "localhost",
+    *FORBIDDEN_4,
+    *FORBIDDEN_6,
+]  # to be asked without TLS, all of them, if it were for that alone
 _connects: list[Any] = []
 sys.addaudithook(lambda event, args: _connects.append(args[1]) if event == "socket.connect" else None)
 
@@ -52,7 +60,7 @@ class Resolver:
         self._answers = itertools.cycle(answers)
         self.asked = 0
 
-    async def __call__(self, host: str, _port: int) -> list[str]:
+    async def __call__(self, host: str) -> list[str]:
         assert host.endswith("example.org"), "what is written as an address is not asked for"
         self.asked += 1
         return list(next(self._answers))
@@ -62,8 +70,8 @@ class Sender:
     """Posts to URLs as providers do: through the guard's first look at the URL, or without it."""
 
     def __init__(self, resolve: Resolver | None = None, **settings: Any) -> None:
-        given = GuardedSettings(**{"http": True, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
-        self._guard = Guard(given, resolve=resolve)
+        given = TlsOptionalSettings(**{"http": PLAIN, "ports": range(1, 65_536), "connect_timeout": 5, **settings})
+        self._guard = Guard(given, without_tls=given.http, resolve=resolve)
         self._client = Client(given, guard=self._guard)
 
     async def post(self, url: str, *, looked_at: bool = True) -> int:
@@ -203,7 +211,7 @@ async def test_a_url_is_refused_by_a_rule_that_is_told(sender: Callable[..., Sen
 
 
 async def test_only_some_ports_are_allowed_and_tls_is_required(sender: Callable[..., Sender]) -> None:
-    strict = sender(["127.0.0.1"], ports=[443, 80], http=False)
+    strict = sender(["127.0.0.1"], ports=[443, 80], http=[])
     for port in (1, 22, 25, 5432, 6379, 8080, 65_535):
         assert "its port" in await strict.refusal(f"https://{NAME}:{port}/")
         assert "its port" in await strict.refusal(f"https://{NAME}:{port}/", looked_at=False)
@@ -280,10 +288,10 @@ async def test_the_first_address_that_answers_is_taken_and_no_error_names_one(se
 
 
 async def test_what_does_not_resolve_is_temporary() -> None:
-    async def nothing(_host: str, _port: int) -> list[str]:
+    async def nothing(_host: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    async def no_answer(_host: str, _port: int) -> list[str]:
+    async def no_answer(_host: str) -> list[str]:
         await asyncio.sleep(60)
         return []
 
@@ -322,22 +330,89 @@ async def test_what_is_allowed_by_name_or_network_is_reached_and_nothing_beside_
             await sender(["127.0.0.1"], allow=[allow]).refusal(f"http://{NAME}:{port}/")
 
 
-@pytest.mark.parametrize("entry", ["10.0.0.1/8", "http://a", "a b", "", "127.1", "a.", "*.example.org", "a:443"])
+@pytest.mark.parametrize("entry", ["bücher.example.org", "BÜCHER.example.org", "XN--BCHER-KVA.example.org"])
+async def test_a_name_that_is_allowed_may_be_written_in_letters_or_in_ascii(
+    sender: Callable[..., Sender], entry: str
+) -> None:
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(["127.0.0.1"], allow=[entry], http=[entry])
+        for host in ("bücher.example.org", "Bücher.example.org", "xn--bcher-kva.example.org"):
+            assert await guarded.post(f"http://{host}:{port}/") == 204
+        await guarded.refusal(f"http://bucher.example.org:{port}/")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["10.0.0.1/8", "http://a", "a b", "", "127.1", "a.", "*.example.org", "a:443", "bücher..example", "bü cher.example",
+     "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ", "ü" * 60, "bu\u0308cher.example"],
+)  # fmt: skip
 def test_what_is_allowed_must_be_a_host_or_a_network(entry: str) -> None:
     with pytest.raises(ValueError, match="each must be a host's name, an address, or a network"):
-        GuardedSettings(allow=(entry,))
+        TlsOptionalSettings(allow=(entry,))
+
+
+async def test_without_tls_only_hosts_are_asked_that_are_named_for_it(sender: Callable[..., Sender]) -> None:
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(["127.0.0.1"], allow=["127.0.0.1"], http=["127.0.0.1", NAME.upper()])
+        for host in ("127.0.0.1", NAME, NAME.upper()):
+            assert await guarded.post(f"http://{host}:{port}/") == 204
+        for host in (f"x.{NAME}", "example.org", "localhost", "127.0.0.2", "[::1]"):
+            detail = await guarded.refusal(f"http://{host}:{port}/")
+            assert detail.endswith("it does not begin with https://, and its host is not one that http names")
+        assert "its host is, or resolves to" in await sender(["127.0.0.1"]).refusal(f"http://{NAME}:{port}/")
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/8", "http://a", "a:80", "*", "", "127.1", "[::1]"])
+def test_what_is_asked_without_tls_must_be_a_host(entry: str) -> None:
+    with pytest.raises(ValueError, match="each must be a host's name, or an address"):
+        TlsOptionalSettings(http=(entry,))
+
+
+def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
+    for switch in (True, False, ["True"], ["false"]):
+        with pytest.raises(ValueError, match=r'name those that it is for, such as \["localhost", "10.0.0.5"\]'):
+            TlsOptionalSettings(http=switch)  # type: ignore[arg-type]  # as it comes from a file, or from the environment
 
 
 async def test_the_system_is_asked_by_default(
     sender: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch, connects: list[Any]
 ) -> None:
-    def answer(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+    def answer(host: str, _port: None, **_: object) -> list[tuple[Any, ...]]:
         assert host == NAME
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     assert "a private address" in await sender().refusal(f"http://{NAME}/")
     assert connects == []
+
+
+async def test_a_host_that_never_resolves_keeps_no_other_waiting(
+    sender: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def answer(host: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
+        if host != NAME:
+            asked.set()
+            ended.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    async with HttpServer(lambda _: Reply(204)) as server:
+        port = server.url.rpartition(":")[2]
+        guarded = sender(allow=["127.0.0.1"], http=[NAME, "dead.example.org"])
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+        dead = [asyncio.ensure_future(guarded.post(f"http://dead.example.org:{port}/")) for _ in range(200)]
+        try:
+            await await_until(asked.is_set)
+            assert await guarded.post(f"http://{NAME}:{port}/") == 204
+            assert not any(one.done() for one in dead)
+        finally:
+            ended.set()
+            ends = await asyncio.gather(*dead, return_exceptions=True)
+    assert {type(end) for end in ends} == {errors.Temporary}
 
 
 async def test_a_request_looks_like_any_other(sender: Callable[..., Sender]) -> None:

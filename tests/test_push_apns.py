@@ -132,7 +132,7 @@ async def test_an_unregistered_token_says_since_when(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["Unregistered", "ExpiredToken"])
-async def test_a_token_that_was_registered_since_apple_gave_it_up_is_not_unreachable(
+async def test_a_token_that_was_registered_since_apple_gave_it_up_is_not_unreachable_but_the_push_is_rejected(
     tmp_path: Path, reason: str
 ) -> None:
     gone = datetime(2026, 5, 17, 12, 30, 0, 250_000, tzinfo=UTC)
@@ -140,7 +140,7 @@ async def test_a_token_that_was_registered_since_apple_gave_it_up_is_not_unreach
     millisecond = timedelta(milliseconds=1)
     async with connected(tmp_path) as (server, provider):
         for registered_at, means in [
-            (gone + millisecond, errors.Temporary),
+            (gone + millisecond, errors.Rejected),
             (gone, errors.Unreachable),
             (gone - millisecond, errors.Unreachable),
             (None, errors.Unreachable),

@@ -179,6 +179,7 @@ async def test_once_our_key_was_accepted_a_refusal_of_it_holds_nobody_up(tmp_pat
         ({"subject": "push@example.org"}, "subject"),
         ({"subject": "mailto:"}, "subject"),
         ({"url": "https://push.example.net"}, "url"),
+        ({"http": ["push.example.net"]}, "http is not a known key"),
     ],
 )
 def test_settings_that_are_wrong_are_found_by_check(wrong: dict[str, Any], problem: str) -> None:

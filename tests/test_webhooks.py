@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -115,12 +116,30 @@ def test_a_secret_that_cannot_sign_is_found_without_being_repeated(secret: str, 
         assert len(secret) < 7 or secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("place", ["https://a.example", "a.example/?b", "a.example:443", "", "/a", "u@a.example"])
+@pytest.mark.parametrize(
+    "place",
+    ["https://a.example", "a.example/?b", "a.example:443", "", "/a", "u@a.example", "a..example", "127.1", "a.example.",
+     "bücher..example/a", "ⓐ.example"],
+)  # fmt: skip
 def test_secrets_are_for_a_host_or_a_host_and_a_path(place: str) -> None:
     with pytest.raises(ConfigError, match="a host and a path"):
         load_provider("webhook", "standard", {"secrets": [SECRET], "secrets_for": {place: [SECRET]}})
     with pytest.raises(ConfigError, match="secrets"):
         load_provider("webhook", "standard", {"secrets": []})
+
+
+def test_that_any_host_is_asked_without_tls_cannot_be_said() -> None:
+    with pytest.raises(
+        ConfigError, match=r'http: it is no switch for all hosts: name those .* \["localhost", "10.0.0.5"\]'
+    ):
+        load_provider("webhook", "standard", {"secrets": [SECRET], "http": True})
+
+
+def test_one_place_has_one_list_of_secrets_however_it_is_written() -> None:
+    for other in ("BÜCHER.example/a", "xn--bcher-kva.example/a/"):
+        places = {"bücher.example/a": [SECRET], other: [OTHERS[0]]}
+        with pytest.raises(ConfigError, match="two of its keys are the same place"):
+            load_provider("webhook", "standard", {"secrets": [SECRET], "secrets_for": places})
 
 
 def test_without_cryptography_secrets_sign_and_keys_say_what_to_install() -> None:
@@ -164,14 +183,36 @@ async def test_the_longest_place_that_a_url_begins_with_has_its_secrets(path: st
                 "127.0.0.1/team/a": [OTHERS[2]],  # type: ignore[dict-item]
                 "127.0.0.1/team/a/deeper/": [OTHERS[3]],  # type: ignore[dict-item]
                 "127.0.0.1.example.org": [OTHERS[4]],  # type: ignore[dict-item]
-                "127.0.0": [OTHERS[4]],  # type: ignore[dict-item]
+                "27.0.0.1": [OTHERS[4]],  # type: ignore[dict-item]
             },
-            allow=("127.0.0.1",), ports=(port,), http=True,
+            allow=("127.0.0.1",), ports=(port,), http=("127.0.0.1",),
         )  # fmt: skip
         provider = standard.Provider(settings)
         await provider.send(Webhook(server.url + path, "a", {}), KEY)
         await provider.aclose()
     Verifier(OTHERS[signs]).verify(seen[0].body, seen[0].headers)
+
+
+@pytest.mark.parametrize("place", ["bücher.example", "BÜCHER.Example/a", "XN--BCHER-KVA.example"])
+@pytest.mark.parametrize("host", ["bücher.example", "Bücher.EXAMPLE", "xn--bcher-kva.example"])
+async def test_secrets_are_for_a_host_however_it_is_written(
+    place: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+
+    def answer(name: str, *_args: object, **_options: object) -> list[Any]:
+        asked_for.append(name)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    async with HttpServer(lambda _: Reply(200)) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+        port = int(server.url.rpartition(":")[2])
+        given = {"secrets": OTHERS[:1], "secrets_for": {place: OTHERS[1:2]}, "allow": ["127.0.0.1"], "ports": [port]}
+        provider = load_provider("webhook", "standard", {**given, "http": ["bücher.example"]})
+        await provider.send(Webhook(f"http://{host}:{port}/a", "a", {}), KEY)
+        await provider.aclose()
+    Verifier(OTHERS[1]).verify(server.requests[0].body, server.requests[0].headers)
+    assert asked_for == ["xn--bcher-kva.example"]
 
 
 async def test_the_inside_of_the_network_is_refused_by_default_and_no_secret_is_told() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logging.getLogger("botocore").setLevel(logging.WARNING)  # it would log what it signs, with the session token in it
 
 # https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html, and the names that services with JSON give the same
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "AccessDeniedException": Misconfigured,  # IAM does not allow it
     "AccessDenied": Misconfigured,  # the same
     "NotAuthorized": Misconfigured,  # the same

@@ -7,34 +7,28 @@ the Host header keep the name. https://cheatsheetseries.owasp.org/cheatsheets/Se
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import httpx
 from pydantic import Field, field_validator
 
 from outbox.channels.guarded_transport import GuardedTransport
+from outbox.channels.hosts import canonical, is_name, is_number, network
+from outbox.channels.lookups import Lookups
 from outbox.channels.settings import ConnectionSettings
 from outbox.channels.special_addresses import Address, plain, rule_against
 from outbox.errors import Rejected
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
-    Resolve = Callable[[str, int], Awaitable[list[str]]]
+    Resolve = Callable[[str], Awaitable[list[str]]]
 
-Network = IPv4Network | IPv6Network
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # what resolvers take for an IPv4 address, in any notation
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
-_LOOKUPS = 32  # at a time
 
 
 class GuardedSettings(ConnectionSettings):
@@ -43,38 +37,67 @@ class GuardedSettings(ConnectionSettings):
     - `allow` lists the hosts and networks that may be reached although they are not public: receivers inside, and
       loopback for development. What it names is a host's name, an address, or a network such as 10.1.0.0/16.
     - `ports` are those that a URL may have.
-    - `http` lets URLs without TLS through.
     """
 
     allow: tuple[str, ...] = Field(default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]')
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = Field(
         default=(443, 80), description="a list of ports, such as [443]"
     )
-    http: bool = Field(default=False, description="true or false")
 
     @field_validator("allow")
     @classmethod
     def _hosts_or_networks(cls, allow: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in allow:
-            if _network(entry) is None and not _is_name(entry.lower()):
-                raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16")
-        return allow
+        try:
+            return tuple(entry if network(entry) else canonical(entry) for entry in allow)
+        except ValueError:
+            raise ValueError("each must be a host's name, an address, or a network such as 10.1.0.0/16") from None
+
+
+class TlsOptionalSettings(GuardedSettings):
+    """The base for those of them whose recipients may do without TLS, where that is wanted.
+
+    `http` lists the hosts that may be asked so, each a name or an address as it stands in the URL.
+    """
+
+    http: tuple[str, ...] = Field(
+        default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'
+    )
+
+    @field_validator("http", mode="before")
+    @classmethod
+    def _is_no_switch(cls, http: object) -> object:
+        given = http if isinstance(http, list | tuple) else [http]
+        if any(str(each).lower() in {"true", "false"} for each in given):  # as text, where the environment has it
+            raise ValueError(
+                'it is no switch for all hosts: name those that it is for, such as ["localhost", "10.0.0.5"]'
+            )
+        return http
+
+    @field_validator("http")
+    @classmethod
+    def _hosts(cls, http: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(canonical(host) for host in http)
+        except ValueError:
+            raise ValueError("each must be a host's name, or an address") from None
 
 
 class Guard:
     """Says which URLs and addresses may be reached, and makes the transport that reaches no others.
 
-    `resolve` returns a host's addresses, and raises OSError if there are none; by default the system is asked.
+    `without_tls` are the hosts that may be asked so. `resolve` returns a host's addresses, and raises OSError if there
+    are none; by default the system is asked.
     """
 
-    def __init__(self, settings: GuardedSettings, *, resolve: Resolve | None = None) -> None:
-        self._schemes = {"https", "http"} if settings.http else {"https"}
+    def __init__(
+        self, settings: GuardedSettings, *, without_tls: Iterable[str] = (), resolve: Resolve | None = None
+    ) -> None:
+        self._without_tls = frozenset(without_tls)
         self._ports = frozenset(settings.ports)
-        self._networks = [network for entry in settings.allow if (network := _network(entry)) is not None]
-        self._names = {entry.lower() for entry in settings.allow if _network(entry) is None}
-        self._resolve = resolve or self._ask
-        # Of its own: names whose servers never answer should not use up the threads in which all others are resolved.
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="outbox-resolve")
+        self._networks = [found for entry in settings.allow if (found := network(entry)) is not None]
+        self._names = {entry for entry in settings.allow if network(entry) is None}
+        self._lookups = Lookups()
+        self._resolve = resolve or self._lookups
 
     def check(self, url: str) -> httpx.URL:
         """Return a URL that may be asked for, as far as can be told without resolving its host.
@@ -89,11 +112,14 @@ class Guard:
             port = parsed.port or _DEFAULT_PORTS.get(parsed.scheme, 0)
         except (httpx.InvalidURL, ValueError):
             raise _refused("it is not a URL") from None
-        if parsed.scheme not in self._schemes:
-            raise _refused(f"it does not begin with {' or '.join(sorted(self._schemes))}://")
+        if parsed.scheme not in _DEFAULT_PORTS:
+            raise _refused("it does not begin with https://")
         if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
             raise _refused("it has a user or a password in it")
-        self._check_host(parsed.raw_host.decode("ascii"), port)
+        host = parsed.raw_host.decode("ascii")
+        self._check_host(host, port)
+        if parsed.scheme == "http" and canonical(host) not in self._without_tls:
+            raise _refused("it does not begin with https://, and its host is not one that http names")
         return parsed
 
     async def addresses(self, host: str, port: int) -> list[Address]:
@@ -102,9 +128,10 @@ class Guard:
         Raises:
             Rejected: one of them, or the host or port itself, is refused; says by which rule, and not which address.
             OSError: it does not resolve.
+            Temporary: too many others are being resolved.
         """
         literal = self._check_host(host, port)
-        found = [literal] if literal else [ip_address(text) for text in await self._resolve(host, port)]
+        found = [literal] if literal else [ip_address(text) for text in await self._resolve(host)]
         for address in dict.fromkeys(found):
             rule = None if host in self._names else self._rule_against(address)
             if rule:
@@ -117,7 +144,7 @@ class Guard:
 
     def close(self) -> None:
         """Let go of the threads; what is still being resolved is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._lookups.close()
 
     def _check_host(self, host: str, port: int) -> Address | None:
         """Return the address that a host is written as, None if it is a name."""
@@ -127,38 +154,17 @@ class Guard:
             return ip_address(host)
         except ValueError:
             pass
-        if _NUMBER.fullmatch(host):
+        if is_number(host):
             raise _refused("its host is a number: an IPv4 address has four, in decimal")
-        if not _is_name(host):
+        if not is_name(host):
             raise _refused("its host is no name of a host")
         return None
 
     def _rule_against(self, address: Address) -> str | None:
         end = plain(address)
-        allowed = any(end in network for network in self._networks if network.version == end.version)
+        allowed = any(end in within for within in self._networks if within.version == end.version)
         return None if allowed else rule_against(address)
-
-    async def _ask(self, host: str, port: int) -> list[str]:
-        def look_up() -> list[str]:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-            return [str(sockaddr[0]) for *_, sockaddr in found]
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
 
 
 def _refused(rule: str) -> Rejected:
     return Rejected(f"the URL is refused: {rule}", code="target")
-
-
-def _is_name(host: str) -> bool:
-    return _HOST.fullmatch(host) is not None and not _NUMBER.fullmatch(host)
-
-
-def _network(entry: str) -> Network | None:
-    try:
-        network = ip_network(entry)
-    except ValueError:
-        return None
-    if network.num_addresses == 1:  # an IPv4-mapped address is compared as what it stands for
-        return ip_network(plain(network.network_address))
-    return network

@@ -1,8 +1,8 @@
 """HTTP for providers: the one place where trouble on the way becomes the errors of this package.
 
 A request ends in an `Answer`, whatever its status, or raises: `Temporary` if nothing of it went out, so that it cannot
-have been accepted, else `Ambiguous`. What an answer means is the provider's to say, by a table of its own codes, on top
-of what the statuses mean everywhere (RFC 9110).
+have been accepted, else `Ambiguous`. What an answer means is the provider's to say, by tables of its own codes and
+statuses, on top of what the statuses mean everywhere (RFC 9110).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     503: Temporary,
     504: Ambiguous,
 }
-"""What a status means where a provider's own table says nothing else. Others: see `error`."""
+"""What a status means where a provider's own tables say nothing else. Others: see `error`."""
 
 
 class Answer(NamedTuple):
@@ -254,17 +254,23 @@ def _trouble(error: Exception, *, begun: bool, seconds: float, http2: bool) -> D
 
 
 def error(
-    answer: Answer, *, code: str = "", detail: str = "", codes: Mapping[str, type[DeliveryError]] | None = None
+    answer: Answer,
+    *,
+    code: str = "",
+    detail: str = "",
+    codes: Mapping[str, type[DeliveryError]] | None = None,
+    statuses: Mapping[int, type[DeliveryError]] | None = None,
 ) -> DeliveryError:
-    """Return what a refusal means, for the caller to raise: by the provider's `codes`, else by its status.
+    """Return what a refusal means, for the caller to raise: by its code, else by its status.
 
-    `code` and `detail` are what the provider calls it; `codes` may name a status as well, as text. A redirect means
-    that `url` is wrong. A 4xx that nobody knows is `Unrecognised`, as is a 2xx whose body refuses; any other 5xx proves
-    nothing, so it is `Ambiguous`.
+    `code` and `detail` are what the provider calls it, and `codes` what its codes mean: one that looks like a status is
+    none. `statuses` are those that mean something else here than everywhere. A redirect means that `url` is wrong. A
+    4xx that nobody knows is `Unrecognised`, as is a 2xx whose body refuses; any other 5xx proves nothing, so it is
+    `Ambiguous`.
     """
     status = answer.status
-    known = codes or {}
-    means = known.get(code) or known.get(str(status)) or STATUSES.get(status) or _by_hundreds(status)
+    by_status = {**STATUSES, **(statuses or {})}
+    means = (codes or {}).get(code) or by_status.get(status) or _by_hundreds(status)
     words = detail or f"HTTP {status}"
     shown = f"{status} {code}" if code and code != str(status) else str(status)
     if issubclass(means, Temporary | Throttled):

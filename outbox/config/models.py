@@ -149,7 +149,7 @@ class TemplatesConfig(Section):
 class AttachmentsConfig(Section):
     """`[attachments]`: what may be fetched to go along with an email. Durations in seconds.
 
-    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.GuardedSettings`.
+    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.TlsOptionalSettings`.
     """
 
     allow: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
@@ -158,7 +158,9 @@ class AttachmentsConfig(Section):
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_listed)] = Field(
         default=(443, 80), description="a list of ports, such as [443]"
     )
-    http: bool = Field(default=False, description="true or false")
+    http: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'
+    )
     timeout: Seconds = Field(default=30.0, gt=0, description='a duration above zero, such as "30s"')
     connect_timeout: Seconds = Field(default=10.0, gt=0, description='a duration above zero, such as "10s"')
     ca_file: FilePath | None = Field(default=None, description="a file of certificates in PEM")

@@ -30,11 +30,14 @@ EMAIL = Email(
 
 @dataclass(frozen=True)
 class Refusal:
-    """One answer that is no acceptance, and what it means; `row` is the row of the provider's table that it is for."""
+    """One answer that is no acceptance, and what it means.
+
+    `row` is the row that it is for: of the provider's `CODES`, a text, or of its `STATUSES`, a number.
+    """
 
     reply: Reply
     means: type[DeliveryError]
-    row: str = ""
+    row: str | int = ""
     retry_after: float | None = None
     """About so many seconds are asked for."""
 
@@ -62,7 +65,7 @@ class Counterpart:
     receipt: str | None
     """The id that `accept` gives the message."""
     refusals: Sequence[Refusal]
-    """At least one for every row of the provider's table."""
+    """At least one for every row of the provider's tables."""
     probed: Callable[[Request], Reply] | None = None
     too_many: Any = b""
     """The body of a 429."""

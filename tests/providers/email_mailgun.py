@@ -41,7 +41,7 @@ def probed(request: Request) -> Reply:
 
 
 def _refusal(status: int, means: type[errors.DeliveryError]) -> Refusal:
-    return Refusal(Reply(status, {"message": "what Mailgun says of it"}), means, row=str(status))
+    return Refusal(Reply(status, {"message": "what Mailgun says of it"}), means, row=status)
 
 
 COUNTERPART = Counterpart(

@@ -71,6 +71,7 @@ COUNTERPART = Counterpart(
         _refusal(429, errors.Throttled),
         _refusal(1235, errors.Misconfigured),
         _refusal(9999, errors.Unrecognised),
+        Refusal(Reply(406, b"<h1>oh</h1>"), errors.Unrecognised),
     ],
     too_many={"ErrorCode": 429, "Message": "Rate limit exceeded"},
 )

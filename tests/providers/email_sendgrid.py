@@ -43,7 +43,7 @@ def probed(request: Request) -> Reply:
     return Reply(200, {"scopes": ["mail.send", "sender_verification_eligible"]})
 
 
-def _refusal(row: str, means: type[errors.DeliveryError], status: int, field: str | None = None) -> Refusal:
+def _refusal(row: str | int, means: type[errors.DeliveryError], status: int, field: str | None = None) -> Refusal:
     return Refusal(_refused(status, "what SendGrid says of it", field), means, row=row)
 
 
@@ -58,15 +58,16 @@ COUNTERPART = Counterpart(
     refusals=[
         _refusal("from", errors.Misconfigured, 400, "from.email"),
         _refusal("from", errors.Misconfigured, 403, "from"),
-        _refusal("400", errors.Rejected, 400),
-        _refusal("400", errors.Rejected, 400, "personalizations.0.to.0.email"),
-        _refusal("401", errors.Misconfigured, 401),
-        _refusal("403", errors.Misconfigured, 403),
-        _refusal("404", errors.Misconfigured, 404),
-        _refusal("405", errors.Misconfigured, 405),
-        _refusal("413", errors.Rejected, 413),
-        _refusal("429", errors.Throttled, 429),
-        Refusal(Reply(429, headers={"X-RateLimit-Reset": "4102444800"}), errors.Throttled, row="429"),
+        _refusal(400, errors.Rejected, 400),
+        _refusal(400, errors.Rejected, 400, "personalizations.0.to.0.email"),
+        Refusal(_refused(400, "what SendGrid says of it", "401"), errors.Rejected),
+        _refusal(401, errors.Misconfigured, 401),
+        _refusal(403, errors.Misconfigured, 403),
+        _refusal(404, errors.Misconfigured, 404),
+        _refusal(405, errors.Misconfigured, 405),
+        _refusal(413, errors.Rejected, 413),
+        _refusal(429, errors.Throttled, 429),
+        Refusal(Reply(429, headers={"X-RateLimit-Reset": "4102444800"}), errors.Throttled, row=429),
         Refusal(_refused(406, "not acceptable"), errors.Unrecognised),
     ],
     too_many={"errors": [{"field": None, "message": "too many requests"}]},

@@ -68,6 +68,11 @@ class Case:
         """Return what a status means to this provider, if not what it means elsewhere."""
         return self.far.statuses.get(status, elsewhere)
 
+    @property
+    def rows(self) -> set[str | int]:
+        """The rows of the provider's tables: its codes, which are text, and its statuses, which are numbers."""
+        return {*getattr(self.module, "CODES", {}), *getattr(self.module, "STATUSES", {})}
+
     def message(self, url: str) -> Any:
         return self.far.message(url) if callable(self.far.message) else self.far.message
 
@@ -140,11 +145,18 @@ async def test_a_message_arrives_as_the_documentation_wants_it(case: Case) -> No
     assert first == second, "every attempt is the same"
 
 
-def test_every_row_of_the_table_is_tried(case: Case) -> None:
-    assert set(case.module.ERRORS) <= {refusal.row for refusal in case.far.refusals}
+def test_every_row_of_the_tables_is_tried(case: Case) -> None:
+    assert case.rows
+    assert case.rows <= {refusal.row for refusal in case.far.refusals}
 
 
-async def test_a_refusal_means_what_the_table_says(case: Case) -> None:
+def test_a_code_is_text_and_a_status_is_a_number(case: Case) -> None:
+    assert all(isinstance(code, str) for code in getattr(case.module, "CODES", {}))
+    assert all(isinstance(status, int) for status in getattr(case.module, "STATUSES", {}))
+    assert all(refusal.reply.status == refusal.row for refusal in case.far.refusals if isinstance(refusal.row, int))
+
+
+async def test_a_refusal_means_what_the_tables_say(case: Case) -> None:
     for refusal in case.far.refusals:
         await _check(case, refusal)
 
@@ -298,7 +310,7 @@ def test_its_settings_never_print_a_secret(case: Case) -> None:
 
 def test_it_has_a_page_with_every_key_and_code_and_an_example_that_is_right(case: Case) -> None:
     page = (PAGES / f"{case.provider}.md").read_text(encoding="utf-8")
-    for code in case.module.ERRORS:
+    for code in case.rows:
         assert f"`{code}`" in page, f"{code} is missing"
     for key in case.module.Settings.model_fields:
         assert f"`{key}`" in page, f"{key} is missing"

@@ -52,7 +52,7 @@ def accept(request: Request) -> Reply:
 
 
 def settings_at(url: str) -> dict[str, object]:
-    return {"allow": ["127.0.0.1"], "ports": [urlsplit(url).port], "http": True}
+    return {"allow": ["127.0.0.1"], "ports": [urlsplit(url).port], "http": ["127.0.0.1"]}
 
 
 def message_at(url: str) -> Webhook:
@@ -69,12 +69,12 @@ COUNTERPART = Counterpart(
     refused=Reply(401, b"no such signature"),
     receipt=None,
     refusals=[
-        Refusal(Reply(301, b"", {"location": "https://example.org/"}), errors.Rejected, row="301"),
-        Refusal(Reply(308, b"", {"location": "https://example.org/"}), errors.Rejected, row="308"),
-        Refusal(Reply(410, b"gone"), errors.Unreachable, row="410"),
-        Refusal(Reply(429, b"", {"retry-after": "17"}), errors.Throttled, row="429", retry_after=17),
-        Refusal(Reply(502), errors.Throttled, row="502"),
-        Refusal(Reply(504), errors.Throttled, row="504"),
+        Refusal(Reply(301, b"", {"location": "https://example.org/"}), errors.Rejected, row=301),
+        Refusal(Reply(308, b"", {"location": "https://example.org/"}), errors.Rejected, row=308),
+        Refusal(Reply(410, b"gone"), errors.Unreachable, row=410),
+        Refusal(Reply(429, b"", {"retry-after": "17"}), errors.Throttled, row=429, retry_after=17),
+        Refusal(Reply(502), errors.Throttled, row=502),
+        Refusal(Reply(504), errors.Throttled, row=504),
         Refusal(Reply(503, b"", {"retry-after": "17"}), errors.Temporary, retry_after=17),
         *(Refusal(Reply(status), errors.Temporary) for status in (302, 303, 307, 400, 401, 403, 404, 405, 408, 409)),
         *(Refusal(Reply(status), errors.Temporary) for status in (413, 415, 418, 422, 425, 451, 500, 501, 503, 599)),

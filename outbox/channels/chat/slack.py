@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Chat
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "STATUSES", "Provider", "Settings"]
 
 # The page above, "Handling errors", and https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "action_prohibited": Misconfigured,  # an administrator has restricted such messages
     "channel_is_archived": Misconfigured,  # the webhook's own channel takes no messages any more
     "channel_not_found": Misconfigured,  # the webhook's own channel does not exist
@@ -36,8 +36,10 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "team_disabled": Misconfigured,  # the workspace is no more
     "too_many_attachments": Rejected,  # more than 100
     "user_not_found": Misconfigured,  # the webhook's own user does not exist
-    "404": Misconfigured,  # in other words than these, or in none: the URL leads nowhere
-    "410": Misconfigured,  # as above
+}
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    404: Misconfigured,  # in other words than these, or in none: the URL leads nowhere
+    410: Misconfigured,  # as above
 }
 _CODE = re.compile(rb"\s*([a-z_]{1,64})\s*")
 _LONGEST = 40_000  # characters, after which Slack cuts: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
@@ -76,8 +78,8 @@ class Provider:
         """Post one message. Slack gives it no id that a webhook is told.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; `Rejected` if it is so long that
-                Slack would cut it.
+            DeliveryError: by the tables `CODES` and `STATUSES`, or as `outbox.channels.http` has it; `Rejected` if it
+                is so long that Slack would cut it.
         """
         answer = await self._client.post(self._url, json=self._body(message.text))
         if not answer.is_accepted:
@@ -98,4 +100,4 @@ class Provider:
 
 def _refusal(answer: Answer) -> DeliveryError:
     code = _CODE.fullmatch(answer.body)
-    return error(answer, code=code[1].decode() if code else "", codes=ERRORS)
+    return error(answer, code=code[1].decode() if code else "", codes=CODES, statuses=STATUSES)

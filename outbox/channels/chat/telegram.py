@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from outbox.messages import Chat
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "STATUSES", "Provider", "Settings"]
 
 # Telegram documents no list. These are the words of its own server, https://github.com/tdlib/telegram-bot-api, in
 # telegram-bot-api/Client.cpp and ClientManager.cpp, and those that https://github.com/TelegramBotAPI/errors collects:
-# each a part of the `description`, or a status.
-ERRORS: Mapping[str, type[DeliveryError]] = {
+# each a part of the `description`.
+CODES: Mapping[str, type[DeliveryError]] = {
     "bot was blocked by the user": Unreachable,  # until the person unblocks it
     "user is deactivated": Unreachable,  # the account was deleted
     "chat not found": Rejected,  # no such chat, or one that this bot was never in, such as another bot's
@@ -42,11 +42,13 @@ ERRORS: Mapping[str, type[DeliveryError]] = {
     "text is empty": Rejected,  # there is nothing to say
     "can't parse entities": Rejected,  # the text breaks the rules of its parse_mode
     "must be encoded in UTF-8": Rejected,  # as it says
-    "401": Misconfigured,  # the token is wrong, or was revoked
-    "403": Unrecognised,  # in words that are not here: it is about this chat, for our token would be a 401
-    "404": Misconfigured,  # there is no bot of this token, or `url` is wrong
-    "421": Misconfigured,  # this server takes no such token
-    "429": Throttled,  # too many messages: for this chat, or in all
+}
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    401: Misconfigured,  # the token is wrong, or was revoked
+    403: Unrecognised,  # in words that are not here: it is about this chat, for our token would be a 401
+    404: Misconfigured,  # there is no bot of this token, or `url` is wrong
+    421: Misconfigured,  # this server takes no such token
+    429: Throttled,  # too many messages: for this chat, or in all
 }
 _LONGEST = 4_096  # characters of a text
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,100}")
@@ -87,8 +89,8 @@ class Provider:
         """Send one text to a chat: its id as a number, or the @name of a group or channel.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; `Rejected` if the text is too
-                long.
+            DeliveryError: by the tables `CODES` and `STATUSES`, or as `outbox.channels.http` has it; `Rejected` if the
+                text is too long.
         """
         answer = await self._client.post(f"{self._bot}/sendMessage", json=self._body(message))
         if not answer.is_accepted:
@@ -124,12 +126,12 @@ class Provider:
 
 def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     description = answer.text("description")
-    row = next((known for known in ERRORS if known in description and not known.isdigit()), "")
+    row = next((known for known in CODES if known in description), "")
     # What cannot be parsed is quoted, so a description is told only where it is none that is known.
     words = row or description
     if moved_to := answer.text("parameters", "migrate_to_chat_id"):
         words = f"{words}: the chat is now {moved_to}"
-    means = error(answer, code=row or str(answer.status), detail=words, codes=ERRORS)
+    means = error(answer, code=row, detail=words, codes=CODES, statuses=STATUSES)
     seconds = answer.find("parameters", "retry_after")
     if isinstance(means, Unreachable):
         return Unreachable(means.detail, code=means.code, sender=sender)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import email_fields
 from outbox.channels.email.fetching import Fetching
-from outbox.channels.guard import GuardedSettings
+from outbox.channels.guard import TlsOptionalSettings
 from outbox.channels.payload import text as payload_text
 from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Email
@@ -68,7 +68,7 @@ def completion(settings: Mapping[str, Any]) -> Fetching:
     Raises:
         ValidationError: the settings are wrong.
     """
-    return Fetching(GuardedSettings.model_validate(settings))
+    return Fetching(TlsOptionalSettings.model_validate(settings))
 
 
 def _headers(headers: Mapping[str, Any] | None, reply_to: str | None) -> dict[str, str]:

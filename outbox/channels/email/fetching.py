@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from outbox.attachments import SIZE_LIMIT
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.http import Answer
 from outbox.errors import DeliveryError, NotSent, Rejected, Temporary, Throttled
 from outbox.messages import Attachment
@@ -36,11 +36,11 @@ _HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "outbo
 class Fetching:
     """Completes messages: what they name by URL is attached to them. Making it opens nothing; end with `aclose`."""
 
-    def __init__(self, settings: GuardedSettings, *, limit: int = SIZE_LIMIT) -> None:
+    def __init__(self, settings: TlsOptionalSettings, *, limit: int = SIZE_LIMIT) -> None:
         """`limit` is in bytes, of all the files of one message, those that it brought along included."""
         self._settings = settings
         self._limit = limit
-        self._guard = Guard(settings)
+        self._guard = Guard(settings, without_tls=settings.http)
         self._client: httpx.AsyncClient | None = None
         self._room = asyncio.Semaphore(_AT_ONCE)
 

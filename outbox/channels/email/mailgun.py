@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from outbox.messages import Attachment, Email
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["STATUSES", "Provider", "Settings"]
 
 # https://documentation.mailgun.com/docs/mailgun/quickstart-guide/responses
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    "400": Rejected,  # a parameter is missing, or not as it should be
-    "401": Misconfigured,  # the key is wrong
-    "403": Misconfigured,  # the key, the domain or the account may not send
-    "404": Temporary,  # the domain is not known, or not yet everywhere at Mailgun: it says that this may pass
-    "413": Rejected,  # larger than 25 MB
-    "429": Throttled,  # over the rate of the API
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    400: Rejected,  # a parameter is missing, or not as it should be
+    401: Misconfigured,  # the key is wrong
+    403: Misconfigured,  # the key, the domain or the account may not send
+    404: Temporary,  # the domain is not known, or not yet everywhere at Mailgun: it says that this may pass
+    413: Rejected,  # larger than 25 MB
+    429: Throttled,  # over the rate of the API
 }
-_NO_ENDPOINT = {"404": Misconfigured}  # a 404 without a message, says Mailgun, is of a request that cannot be right
+_NO_ENDPOINT = {404: Misconfigured}  # a 404 without a message, says Mailgun, is of a request that cannot be right
 _GREETING = b"Mailgun Magnificent API"  # the 200 of a path that is none of the API's
 _BAD_REQUEST = 400
 _SANDBOX = "authorized recipients"  # a sandbox domain sends to those alone: about this recipient, not about us
@@ -62,7 +62,7 @@ class Provider:
         """Send one email; `key` is its Message-ID, and goes along as a variable, which comes with every event.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+            DeliveryError: by the table `STATUSES`, or as `outbox.channels.http` has it.
         """
         email = parts(message, key, self._settings.sender)
         form = self._form(email, key)
@@ -137,4 +137,4 @@ def _refusal(answer: Answer) -> DeliveryError:
         return Misconfigured("the url leads to no endpoint of Mailgun's API", code=str(answer.status))
     if _SANDBOX in message:
         return Rejected(message, code=str(answer.status))
-    return error(answer, detail=message, codes=ERRORS if message else {**ERRORS, **_NO_ENDPOINT})
+    return error(answer, detail=message, statuses=STATUSES if message else {**STATUSES, **_NO_ENDPOINT})

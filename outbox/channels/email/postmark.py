@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Email
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
-# https://postmarkapp.com/developer/api/overview#error-codes
-ERRORS: Mapping[str, type[DeliveryError]] = {
+# https://postmarkapp.com/developer/api/overview#error-codes; numbers like statuses, which mean other things
+CODES: Mapping[str, type[DeliveryError]] = {
     "10": Misconfigured,  # the token is missing or wrong
     "100": Temporary,  # maintenance
     "300": Rejected,  # an invalid request: a field is not as it should be
@@ -75,7 +75,7 @@ class Provider:
         """Send one email; `key` is its Message-ID, and goes along as metadata, by which callbacks can be told apart.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it.
         """
         email = parts(message, key, self._settings.sender)
         answer = await self._client.post("/email", json=self._body(email, key))
@@ -130,8 +130,7 @@ def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     if code in _OF_THE_SENDER or (code == _INVALID and "'From'" in message):
         refused = Misconfigured(message, code=f"{answer.status} {code}")
         return of_this_message_alone(refused) if own_sender else refused
-    # Its codes are numbers like statuses, and mean other things: one that it did not send is none of them.
-    return error(answer, code=code, detail=message, codes=ERRORS if code in ERRORS else None)
+    return error(answer, code=code, detail=message, codes=CODES)
 
 
 def _left_out(answer: Answer, email: Parts) -> tuple[str, ...]:

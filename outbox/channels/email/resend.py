@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Email
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://resend.com/docs/api-reference/errors
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "application_error": Ambiguous,  # something failed at Resend; the idempotency key makes another try harmless
     "concurrent_idempotent_requests": Ambiguous,  # an earlier attempt is still under way there
     "daily_quota_exceeded": Misconfigured,  # with the 429 of a rate, but slower does not help
@@ -70,7 +70,7 @@ class Provider:
         """Send one email, at most once in `key_lifetime`; `key` goes along as a tag too, which comes with every event.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it.
         """
         body = _body(parts(message, key, self._settings.sender), key)
         answer = await self._client.post("/emails", json=body, headers={"idempotency-key": key})
@@ -119,7 +119,7 @@ def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     if _SANDBOX in message:
         return Rejected(message, code=f"{answer.status} {name}")
     about_us = answer.status in _ABOUT_US or message.startswith(_BAD_KEY)
-    codes = {**ERRORS, "validation_error": Misconfigured} if about_us else ERRORS
+    codes = {**CODES, "validation_error": Misconfigured} if about_us else CODES
     refused = error(answer, code=name, detail=message, codes=codes)
     is_about_it = name == "invalid_from_address" or (name == "validation_error" and _UNVERIFIED in message)
     return of_this_message_alone(refused) if own_sender and is_about_it else refused

@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     from outbox.channels.email.mailbox import Mailbox
     from outbox.messages import Email
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "STATUSES", "Provider", "Settings"]
 
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors, and the responses of the operation
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "from": Misconfigured,  # the field of our sender: no address, or (403) of no verified sender
-    "400": Rejected,  # any other field is not as it should be
-    "401": Misconfigured,  # the key is wrong, or no credits are left
-    "403": Misconfigured,  # the key may not send
-    "404": Misconfigured,  # there is no such endpoint: the url is wrong
-    "405": Misconfigured,  # the same
-    "413": Rejected,  # larger than 30 MB
-    "429": Throttled,  # over the rate of the API, until X-RateLimit-Reset
+}
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    400: Rejected,  # any other field is not as it should be
+    401: Misconfigured,  # the key is wrong, or no credits are left
+    403: Misconfigured,  # the key may not send
+    404: Misconfigured,  # there is no such endpoint: the url is wrong
+    405: Misconfigured,  # the same
+    413: Rejected,  # larger than 30 MB
+    429: Throttled,  # over the rate of the API, until X-RateLimit-Reset
 }
 _SCOPE = "mail.send"
 
@@ -63,7 +65,7 @@ class Provider:
         The receipt's id is X-Message-Id, with which the `sg_message_id` of an event begins.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+            DeliveryError: by the tables `CODES` and `STATUSES`, or as `outbox.channels.http` has it.
         """
         body = self._body(parts(message, key, self._settings.sender), key)
         answer = await self._client.post("/v3/mail/send", json=body)
@@ -120,5 +122,6 @@ def _mailbox(mailbox: Mailbox) -> dict[str, str]:
 
 def _refusal(answer: Answer, *, own_sender: bool = False) -> DeliveryError:
     field = answer.text("errors", 0, "field").partition(".")[0]  # from.email, personalizations.0.to.0.email
-    refused = error(answer, code=field, detail=answer.text("errors", 0, "message"), codes=ERRORS)
+    words = answer.text("errors", 0, "message")
+    refused = error(answer, code=field, detail=words, codes=CODES, statuses=STATUSES)
     return of_this_message_alone(refused) if own_sender and field == "from" else refused

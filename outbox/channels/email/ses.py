@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from outbox.channels.http import Answer
     from outbox.messages import Email
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    **aws.ERRORS,
+CODES: Mapping[str, type[DeliveryError]] = {
+    **aws.CODES,
     "TooManyRequestsException": Throttled,  # over the sending rate; or the daily quota, see below
     "LimitExceededException": Misconfigured,  # a quota of the account
     "AccountSuspendedException": Misconfigured,  # for good
@@ -72,7 +72,7 @@ class Provider:
         """Send one email; `key` goes along as the tag `outbox-id`, and as the Message-ID that SES was given.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it.
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it.
         """
         sender = sender_of(message, self._settings.sender)
         recipients = recipients_of(message)
@@ -126,7 +126,7 @@ def _refusal(answer: Answer, sender: str = "", recipients: Sequence[str] = ()) -
     is_ours = (code in _THROTTLED and _QUOTA_IS_USED_UP in said) or (
         code == "MessageRejected" and _NOT_VERIFIED in said and not _is_about(recipients, sender, said)
     )
-    return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else ERRORS)
+    return aws.refusal(answer, code, message, {code: Misconfigured} if is_ours else CODES)
 
 
 def _is_about(recipients: Sequence[str], sender: str, said: str) -> bool:

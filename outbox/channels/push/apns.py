@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Push
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "BadCollapseId": Rejected,
     "BadDeviceToken": Misconfigured,  # the token is bad, or of the other environment; see `Provider.send`
     "BadExpirationDate": Rejected,
@@ -117,11 +117,11 @@ class Provider:
         from then on these settings are known to be right, and the token is Unreachable.
 
         A token that is no longer valid is Unreachable, too, unless the device gave it to the application again after
-        the moment that Apple names (`message.registered_at`). Apple says that one may then send to it again, so its
-        answer is behind the times: Temporary.
+        the moment that Apple names (`message.registered_at`). Then it is not the token that is given up, for one may
+        send to it again, but this push, which Apple says not to repeat: Rejected.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; Rejected before anything is sent
                 if the recipient is no device token, or the payload larger than `PAYLOAD_LIMIT`.
         """
         if not _TOKEN.fullmatch(message.recipient):
@@ -142,11 +142,11 @@ class Provider:
     def _refusal(self, answer: Answer, registered_at: datetime | None) -> DeliveryError:
         reason, since = answer.text("reason"), _invalid_since(answer)
         words = f"HTTP {answer.status}, since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
-        refused = error(answer, code=reason, detail=words, codes=ERRORS)
+        refused = error(answer, code=reason, detail=words, codes=CODES)
         if reason in _OF_THE_TOKEN and self._accepted:
             return Unreachable(refused.detail, code=refused.code)
         if reason in _NO_LONGER_VALID and since and registered_at and since < registered_at:
-            return Temporary(f"{words}, but the token was registered after that", code=refused.code)
+            return Rejected(f"{words}, but the token was registered after that", code=refused.code)
         return refused
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from outbox.messages import Push
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode; those in the second half are of Google's APIs:
 # https://cloud.google.com/apis/design/errors
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "UNREGISTERED": Unreachable,  # the application was removed, or has another token by now
     "INVALID_ARGUMENT": Rejected,  # anything in the message; of the token only if it names the field, see _refusal
     "SENDER_ID_MISMATCH": Misconfigured,  # the token is another project's, or ours is wrong; see `Provider.send`
@@ -80,7 +80,7 @@ class Provider:
         the one token: Rejected, so that it holds nobody up.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; Rejected before anything is sent
                 if title, body and data are larger than `PAYLOAD_LIMIT`.
         """
         answer = await self._post({"message": _message(message, key), "validate_only": self._sandbox})
@@ -187,7 +187,7 @@ def _refusal(answer: Answer) -> DeliveryError:
         return Unreachable("it is not a registration token", code=f"{answer.status} {code}")
     # Where it names fields, its words quote their values.
     words = f"in {', '.join(fields)}" if fields else answer.text("error", "message")
-    refused = error(answer, code=code, detail=words, codes=ERRORS)
+    refused = error(answer, code=code, detail=words, codes=CODES)
     if isinstance(refused, Throttled) and refused.retry_after is None:
         refused.retry_after = _QUOTA_PAUSE
     return refused

@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 
     from outbox.messages import Push
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "STATUSES", "Provider", "Settings"]
 
 # https://www.rfc-editor.org/rfc/rfc8030#section-5, with what the services say themselves:
 # https://mozilla-services.github.io/autopush-rs/errors.html,
 # https://learn.microsoft.com/windows/apps/design/shell/tiles-and-notifications/push-request-response-headers
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    "400": Rejected,  # a header or the encryption is not as it should be
-    "401": Misconfigured,  # the VAPID key or its signature is refused
-    "403": Misconfigured,  # the subscription was made with another VAPID key: RFC 8292, section 4.2
-    "404": Unreachable,  # the subscription is unknown, or expired: RFC 8030, section 7.3
-    "406": Throttled,  # Windows: too many
-    "410": Unreachable,  # the subscription was cancelled
-    "413": Rejected,  # too large
-    "429": Throttled,  # too many
+CODES: Mapping[str, type[DeliveryError]] = {
     "BadJwtToken": Misconfigured,  # Apple, as 400 or 403: the signature, or a subject that is nobody's address
     "VapidPkHashMismatch": Misconfigured,  # Apple, as 400 or 403: the subscription was made with another VAPID key
+}
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    400: Rejected,  # a header or the encryption is not as it should be
+    401: Misconfigured,  # the VAPID key or its signature is refused
+    403: Misconfigured,  # the subscription was made with another VAPID key: RFC 8292, section 4.2
+    404: Unreachable,  # the subscription is unknown, or expired: RFC 8030, section 7.3
+    406: Throttled,  # Windows: too many
+    410: Unreachable,  # the subscription was cancelled
+    413: Rejected,  # too large
+    429: Throttled,  # too many
 }
 _KNOWN = 1_000  # push services that are remembered as having accepted our key; there are a handful
 _LONGEST_TTL = 28 * 86_400  # seconds; what services keep longest
@@ -74,9 +76,10 @@ class Provider:
         """Encrypt a message and send it to one browser; `key` is in it as `data.outbox_id`.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; Rejected before anything is sent
-                if the recipient is no subscription, or the message too large. Once its push service has accepted
-                something, our key is in order there, and what would be Misconfigured is the subscription's: Rejected.
+            DeliveryError: by the tables `CODES` and `STATUSES`, or as `outbox.channels.http` has it; Rejected before
+                anything is sent if the recipient is no subscription, or the message too large. Once its push service
+                has accepted something, our key is in order there, and what would be Misconfigured is the
+                subscription's: Rejected.
         """
         to = subscription.read(message.recipient)
         body = aes128gcm.encrypt(_plaintext(message, key), to.receiver)
@@ -96,7 +99,7 @@ class Provider:
     def _refusal(self, answer: Answer, origin: str) -> DeliveryError:
         reason = answer.text("reason")
         words = reason or answer.text("message")
-        refused = error(answer, code=reason if reason in ERRORS else "", detail=words, codes=ERRORS)
+        refused = error(answer, code=reason if reason in CODES else "", detail=words, codes=CODES, statuses=STATUSES)
         if isinstance(refused, Misconfigured) and origin in self._accepted:
             return Rejected(refused.detail, code=refused.code)
         return refused

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from outbox.channels.http import Answer
     from outbox.messages import Sms
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    **aws.ERRORS,
+CODES: Mapping[str, type[DeliveryError]] = {
+    **aws.CODES,
     "OptedOut": Unreachable,  # the recipient wants no messages from this account
     # A number that "is not valid to publish to" may be wrong; or its country is not served, or this region sends no SMS
     # at all, in the same words. So it is never held against the number: a wrong region would suppress everybody.
@@ -100,7 +100,7 @@ class Provider:
         """Send one text message.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; `Rejected` also for a message of
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; `Rejected` also for a message of
                 too many parts.
         """
         measured(message.text, self._settings)
@@ -154,7 +154,7 @@ def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     code, message = _element(answer, "Code"), _element(answer, "Message")
     if code == _OPTED_OUT:
         return Unreachable(message, code=f"{answer.status} {code}", sender=sender, because="opted out")
-    return aws.refusal(answer, code, message, ERRORS)
+    return aws.refusal(answer, code, message, CODES)
 
 
 def _element(answer: Answer, name: str) -> str:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from outbox.messages import Sms
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://www.twilio.com/docs/api/errors
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "10001": Misconfigured,  # the account is not active
     "20003": Misconfigured,  # wrong credentials, or the account is suspended or closed
     "20005": Misconfigured,  # the account is not active
@@ -117,7 +117,7 @@ class Provider:
         Attempts differ in one field: ValidityPeriod is what is left until the message expires.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; `Rejected` also for a message of
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; `Rejected` also for a message of
                 too many parts.
         """
         measured(message.text, self._settings)
@@ -172,4 +172,4 @@ def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
         return Unreachable(detail, code=f"{answer.status} {code}", sender=sender, because="opted out")
     if code == _WRONG_SENDER and not sender.startswith("+"):  # a short code, or one that a service chose: not for there
         return Rejected(detail, code=f"{answer.status} {code}")
-    return error(answer, code=code, detail=detail, codes=ERRORS)
+    return error(answer, code=code, detail=detail, codes=CODES)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from outbox.channels.sms.segments import Parts
     from outbox.messages import Sms
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["CODES", "Provider", "Settings"]
 
 # https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms
-ERRORS: Mapping[str, type[DeliveryError]] = {
+CODES: Mapping[str, type[DeliveryError]] = {
     "1": Throttled,  # faster than the account may send
     "2": Rejected,  # a parameter is missing
     "3": Rejected,  # a parameter is not as it should be
@@ -68,7 +68,7 @@ class Provider:
         message expires.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, or as `outbox.channels.http` has it; `Rejected` also for a message of
+            DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it; `Rejected` also for a message of
                 too many parts.
         """
         taken = measured(message.text, self._settings)
@@ -124,4 +124,4 @@ def _is_refused(part: Mapping[str, Any]) -> bool:
 
 def _refusal(answer: Answer) -> DeliveryError:
     code, detail = answer.text("messages", 0, "status"), answer.text("messages", 0, "error-text")
-    return error(answer, code=code, detail=detail, codes=ERRORS)
+    return error(answer, code=code, detail=detail, codes=CODES)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard, TlsOptionalSettings
+from outbox.channels.hosts import canonical
 from outbox.channels.http import Client, error
 from outbox.channels.webhook.signatures import signed, signer
 from outbox.errors import DeliveryError, Rejected, Temporary, Throttled, Unreachable
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     from outbox.channels.webhook.signatures import Signer
     from outbox.messages import Webhook
 
-__all__ = ["ERRORS", "Provider", "Settings"]
+__all__ = ["STATUSES", "Provider", "Settings"]
 
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#delivery-success-and-failure
-ERRORS: Mapping[str, type[DeliveryError]] = {
-    "301": Rejected,  # it has moved for good: whoever gave us the URL must give us the new one
-    "308": Rejected,  # as above
-    "410": Unreachable,  # it wants no more webhooks
-    "429": Throttled,  # a limit of the receiver's
-    "502": Throttled,  # its server is under load
-    "504": Throttled,  # as above
+STATUSES: Mapping[int, type[DeliveryError]] = {
+    301: Rejected,  # it has moved for good: whoever gave us the URL must give us the new one
+    308: Rejected,  # as above
+    410: Unreachable,  # it wants no more webhooks
+    429: Throttled,  # a limit of the receiver's
+    502: Throttled,  # its server is under load
+    504: Throttled,  # as above
 }
 # The receiver answers for itself: 401 is its trouble and not ours, and 400 or 500 may be a mistake that it mends today.
 # None of them says that it took the webhook; if it did, it knows the next one by its id.
@@ -43,7 +44,7 @@ _Secrets = Annotated[tuple[SecretStr, ...], Field(min_length=1)]
 _PLACE = re.compile(r"[^\s/?#@:]+(?:/[^\s?#]*)?")
 
 
-class Settings(GuardedSettings):
+class Settings(TlsOptionalSettings):
     """How webhooks are signed, `[providers.standard]`: with every one of the `secrets`, so that they can be replaced.
 
     `secrets_for` has others instead for some hosts, or for what begins with a host and a path. A secret is `whsec_` and
@@ -64,9 +65,13 @@ class Settings(GuardedSettings):
     @field_validator("secrets_for")
     @classmethod
     def _can_sign_for(cls, secrets_for: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
-        for place, secrets in secrets_for.items():
-            if not _PLACE.fullmatch(place):
-                raise ValueError("each key must be a host, such as hooks.example.org, or a host and a path")
+        try:
+            places = {_place(place) for place in secrets_for}
+        except ValueError:
+            raise ValueError("each key must be a host, such as hooks.example.org, or a host and a path") from None
+        if len(places) < len(secrets_for):
+            raise ValueError("two of its keys are the same place")
+        for secrets in secrets_for.values():
             _signers(secrets)
         return secrets_for
 
@@ -78,7 +83,7 @@ class Provider:
     """Each recipient is a server of its own: that one is down says nothing of the next."""
 
     def __init__(self, settings: Settings) -> None:
-        self._guard = Guard(settings)
+        self._guard = Guard(settings, without_tls=settings.http)
         fixed = {"content-type": "application/json", "user-agent": "outbox"}
         self._client = Client(settings, headers=fixed, guard=self._guard)
         self._signers = _signers(settings.secrets)
@@ -91,7 +96,7 @@ class Provider:
         The body is the same at every attempt; the timestamp and the signatures, as the specification has it, are not.
 
         Raises:
-            DeliveryError: by the table `ERRORS`, any other refusal is `Temporary`; `Rejected` also if the URL may not
+            DeliveryError: by the table `STATUSES`, any other refusal is `Temporary`; `Rejected` also if the URL may not
                 be asked for, see `outbox.channels.guard`.
         """
         url = self._guard.check(message.recipient)
@@ -104,7 +109,7 @@ class Provider:
         }
         answer = await self._client.post(str(url), content=body, headers=headers)
         if not answer.is_accepted:
-            raise error(answer, codes={str(answer.status): _ANY_OTHER, **ERRORS})
+            raise error(answer, statuses={answer.status: _ANY_OTHER, **STATUSES})
         return Receipt()
 
     async def aclose(self) -> None:
@@ -122,9 +127,15 @@ def _signers(secrets: tuple[SecretStr, ...]) -> list[Signer]:
 
 
 def _place(place: str) -> str:
-    """Return a host and path as they are compared: with a slash at the end, lest a.example match a.example.org."""
+    """Return a host and path as they are compared: with a slash at the end, lest a.example match a.example.org.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    if not _PLACE.fullmatch(place):
+        raise ValueError("it is no host, and no host and a path")
     host, _, path = place.partition("/")
-    return f"{host.lower()}/{path}".rstrip("/") + "/"
+    return f"{canonical(host)}/{path}".rstrip("/") + "/"
 
 
 def _body(message: Webhook) -> bytes:
