@@ -38,6 +38,7 @@ class Counts:
             events.ProviderHeld: self._held,
             events.ProviderResumed: lambda event: _of(self._all.held, event).set(0),
             events.ProviderFailed: lambda event: _of(self._all.defects, event).inc(),
+            events.CopiesRefused: lambda event: _of(self._all.refused_copies, event).inc(len(event.codes)),
             events.CodeUnknown: lambda event: _of(self._all.unknown_codes, event).inc(),
             events.LeaseLost: lambda event: self._all.leases_lost.inc(event.count),
             events.DatabaseLost: lambda event: self._all.database_losses.labels(event.purpose).inc(),
@@ -61,7 +62,7 @@ class Counts:
             of_channel.labels(channel)
         for provider in providers:
             self._all.attempts.labels(channel, provider, "sent", "")
-            for of_provider in (self._all.held, self._all.unknown_codes, self._all.defects):
+            for of_provider in (self._all.held, self._all.unknown_codes, self._all.refused_copies, self._all.defects):
                 of_provider.labels(channel, provider)
 
     def _attempted(self, event: Attempted) -> None:

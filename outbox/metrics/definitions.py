@@ -46,6 +46,7 @@ class Definitions:
             "failovers", "Messages that a provider did not accept, and the next was asked for.", *_FAILURE
         )
         self.unknown_codes = self._counter("unknown_codes", "Refusals with a code that no table has.", *_PROVIDER)
+        self.refused_copies = self._counter("refused_copies", "Copies (cc, bcc) that were not accepted.", *_PROVIDER)
         self.holds = self._counter(
             "provider_holds", "Times that a provider was held: it was down, or refused us.", *_FAILURE
         )
