@@ -185,6 +185,7 @@ def enqueue(
     topic: options.Topic = None,
     group_key: options.GroupKey = None,
     ordering_key: options.OrderingKey = None,
+    supersedes: options.Supersedes = False,
     locale: options.Locale = None,
     headers: options.Headers = None,
     json: options.AsJson = False,

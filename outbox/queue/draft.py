@@ -232,7 +232,7 @@ def enqueued(draft: Draft, row: Sequence[Any]) -> Enqueued:
     Raises:
         IdempotencyConflict: its key stands for other content.
     """
-    identity, created, conflict, refused = row
+    identity, created, conflict, refused = row[:4]
     if conflict:
         raise IdempotencyConflict(draft.channel, draft.idempotency_key or "", _uuid(identity), _uuid(refused))
     return Enqueued(_uuid(identity), created)

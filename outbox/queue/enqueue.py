@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from outbox import connections
+from outbox.errors import InvalidNotification
 from outbox.queue.draft import FIELDS, Draft, enqueued
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue(
     CAST(:group_key AS text), CAST(:locale AS text), CAST(CAST(:headers AS text) AS jsonb),
     CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text))
 """
+# What was there already, by its idempotency key, takes nothing's place.
+SUPERSEDE = f"""
+SELECT e.id, e.created, e.conflict, e.refused_id, CASE WHEN e.created THEN outbox.supersede(e.id) END
+FROM ({ENQUEUE}) e
+"""  # noqa: S608 - of two constants
 # What is no text, and so is given as its text.
 _TYPES = {
     "payload": "jsonb",
@@ -51,6 +57,7 @@ def enqueue(
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
+    supersedes: bool = False,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Enqueue one notification in the transaction that `conn` is in. It is sent if, and only if, that commits.
@@ -72,6 +79,8 @@ def enqueue(
         locale: the language to render in, such as `pt-BR`.
         headers: headers of the message, trace context; a JSON object, at most 16 KiB.
         ordering_key: of those with the same key, on one channel, the next is not begun before the one before it ended.
+        supersedes: it takes the place of whatever else has its `group_key` on its channel and was not sent, which is
+            taken back in the same transaction: the old code does not arrive after the new one.
         allow_autocommit: insist on a connection in autocommit mode, where it is committed at once.
 
     Raises:
@@ -81,7 +90,7 @@ def enqueue(
         NotMigrated: the database has no outbox schema.
     """
     draft = Draft.of(_given(locals()))
-    rows = connections.run(conn, *_statement(draft), allow_autocommit=allow_autocommit)
+    rows = connections.run(conn, *_statement(draft, supersedes=supersedes), allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
 
@@ -101,11 +110,12 @@ async def aenqueue(
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
+    supersedes: bool = False,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Do as `enqueue` does, on a psycopg, SQLAlchemy or asyncpg connection that is asynchronous."""
     draft = Draft.of(_given(locals()))
-    rows = await connections.arun(conn, *_statement(draft), allow_autocommit=allow_autocommit)
+    rows = await connections.arun(conn, *_statement(draft, supersedes=supersedes), allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
 
@@ -113,8 +123,16 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in FIELDS}
 
 
-def _statement(draft: Draft) -> tuple[str, Parameters]:
-    """Return what enqueues this draft, and its parameters."""
+def _statement(draft: Draft, *, supersedes: bool) -> tuple[str, Parameters]:
+    """Return what enqueues this draft, and its parameters.
+
+    Raises:
+        InvalidNotification: it supersedes, and there is no telling what.
+    """
+    if supersedes:
+        if draft.group_key is None:
+            raise InvalidNotification("supersedes", "needs a group_key, which all that replace one another have")
+        return SUPERSEDE, draft._asdict()
     if draft.idempotency_key or draft.delay or draft.expires_in:
         return ENQUEUE, draft._asdict()
     used = {name: value for name, value in zip(Draft._fields, draft, strict=True) if value is not None}

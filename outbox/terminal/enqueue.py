@@ -56,7 +56,7 @@ def run(settings: Config, options: Mapping[str, Any], *, as_json: bool) -> int:
 def _arguments(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the arguments of `enqueue`, and by which option each was written; with every mistake in them at once."""
     written = {name: f"--{name.replace('_', '-')}" for name in options}
-    given = {name: options[name] for name in _TEXTS}
+    given: dict[str, Any] = {name: options[name] for name in _TEXTS} | {"supersedes": options["supersedes"]}
     problems: list[str] = []
 
     def put(name: str, option: str, read: Callable[[str], Any]) -> None:

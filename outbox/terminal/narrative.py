@@ -115,7 +115,8 @@ def _why_unsent(story: Story) -> str:
         case "expired" | "suppressed":
             return f"it was not sent: {_last_words(story)}."
         case "cancelled":
-            return f"somebody took it back before it was sent, {_ended(story)}."
+            by = f": it was {story.last.error}" if story.last is not None and story.last.error else ""
+            return f"somebody took it back before it was sent, {_ended(story)}{by}."
         case _:
             return "its row in outbox.queue is gone, and no attempt says why: it was removed by hand."
 

@@ -132,6 +132,9 @@ GroupKey = Annotated[str | None, typer.Option(help="What it belongs to, for canc
 OrderingKey = Annotated[
     str | None, typer.Option(help="Of those with one key, on a channel, the next waits for the end of the one before.")
 ]
+Supersedes = Annotated[
+    bool, typer.Option("--supersedes", help="Take back what else has its group key, on its channel, and was not sent.")
+]
 Locale = Annotated[str | None, typer.Option(help="Language to render in, such as pt-BR.")]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 

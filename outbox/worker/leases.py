@@ -96,6 +96,12 @@ class Leases:
             lease.deadline = 0.0
         return len(leases)
 
+    def revoke(self, key: str) -> None:
+        """Trust the lease of one notification no more, whatever its claim: it was taken back while it was in hand."""
+        lease = self._held.get(key)
+        if lease is not None:
+            lease.deadline = 0.0
+
     def _of(self, held: Mapping[UUID, int]) -> list[Lease]:
         leases = ((self._held.get(str(identity)), claim) for identity, claim in held.items())
         return [lease for lease, claim in leases if lease is not None and lease.claimed.claim == claim]

@@ -36,6 +36,7 @@ _SELF_TEST = 1.0
 _SHORTEST_LIMIT = 1.0
 _LONGEST_LIMIT = 4.0
 _LAST_WORDS = 5.0  # seconds for saying why a process ends
+_GONE = "gone "  # as outbox.supersede() says it
 _BLOCKED = 1.0  # seconds between asking the event loop for something and its doing so
 
 
@@ -227,10 +228,13 @@ class Lifeline:
         if seconds > _BLOCKED:
             self._listener(LoopBlocked(seconds))
 
-    def _hint(self, channel: str) -> None:
-        wakeup = self._wakeups.get(channel)
+    def _hint(self, heard: str) -> None:
+        """Heed what was heard: a channel that has something new, or a notification that was taken back."""
+        wakeup = self._wakeups.get(heard)
         if wakeup is not None:
             wakeup.hint()
+        elif heard.startswith(_GONE):
+            self._leases.revoke(heard.removeprefix(_GONE))
 
     def _set_hearing(self, *, able: bool) -> None:
         for channel, wakeup in self._wakeups.items():
