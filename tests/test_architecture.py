@@ -48,8 +48,13 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, many as lines, and how one ended: values, not transitions.
-SHARED_BY_TRANSITIONS = {"outbox.queue.draft", "outbox.queue.bulk", "outbox.queue.settlement"}
+# A notification that is not yet enqueued, the window that it joins, many as lines, and how one ended: values.
+SHARED_BY_TRANSITIONS = {
+    "outbox.queue.draft",
+    "outbox.queue.window",
+    "outbox.queue.bulk",
+    "outbox.queue.settlement",
+}
 
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40

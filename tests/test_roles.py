@@ -43,7 +43,7 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
-        "EXECUTE": {"enqueue", "enqueue_many"},
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many"},
     },
     "worker": {
         "notifications": READS,
@@ -62,6 +62,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
             "drop_detached_partition",
             "delete_expired",
             "delete_expired_keys",
+            "close_due_digests",
         },
     },
     "auditor": {

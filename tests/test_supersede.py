@@ -14,6 +14,7 @@ from outbox.outcomes import Retry, Sent
 from tests.command_line import run
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.recorder import Recorder, route
+from tests.test_docs import blocks
 from tests.test_worker import running
 from tests.waiting import await_until
 
@@ -169,3 +170,12 @@ def test_the_command_supersedes_too(database_url: str) -> None:
     refused = run(database_url, "enqueue", "--channel", "email", "--recipient", "ada@example.org", "--supersedes")
     assert refused.exit_code == 2
     assert "--supersedes: needs a group_key" in refused.stderr
+
+
+def test_the_page_about_superseding_is_right(database_url: str) -> None:
+    (program,) = blocks("docs/superseding.md", "python")
+    (statement,) = blocks("docs/superseding.md", "sql")
+    with psycopg.connect(database_url) as conn:
+        exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+    assert rows(database_url, statement) == [(1,)]
+    assert sorted(states(database_url).values()) == ["cancelled", "due"]

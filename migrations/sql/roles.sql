@@ -30,7 +30,7 @@ GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor;
 -- reads no message and no address, and cancels nothing.
 GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
-GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older.
 GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
@@ -39,7 +39,7 @@ GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
-                          outbox.delete_expired, outbox.delete_expired_keys TO outbox_worker;
+                          outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests TO outbox_worker;
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.limits, outbox.pauses,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from outbox import connections
 from outbox.errors import InvalidNotification
 from outbox.queue.draft import FIELDS, Draft, enqueued
+from outbox.queue.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,14 @@ SUPERSEDE = f"""
 SELECT e.id, e.created, e.conflict, e.refused_id, CASE WHEN e.created THEN outbox.supersede(e.id) END
 FROM ({ENQUEUE}) e
 """  # noqa: S608 - of two constants
+DIGEST = """
+SELECT id, created, false, NULL::uuid FROM outbox.enqueue_digest(
+    CAST(:channel AS text), CAST(:recipient AS text), CAST(:digest_key AS text),
+    CAST(CAST(:digest_window AS text) AS interval), CAST(CAST(:payload AS text) AS jsonb), CAST(:template AS text),
+    CAST(CAST(:priority AS text) AS integer), CAST(:topic AS text), CAST(:group_key AS text), CAST(:locale AS text),
+    CAST(CAST(:headers AS text) AS jsonb), CAST(:ordering_key AS text),
+    CAST(CAST(:digest_max_items AS text) AS bigint), CAST(CAST(:digest_max_wait AS text) AS interval))
+"""
 # What is no text, and so is given as its text.
 _TYPES = {
     "payload": "jsonb",
@@ -58,6 +67,10 @@ def enqueue(
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
     supersedes: bool = False,
+    digest_key: str | None = None,
+    digest_window: timedelta | None = None,
+    digest_max_items: int = 100,
+    digest_max_wait: timedelta | None = None,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Enqueue one notification in the transaction that `conn` is in. It is sent if, and only if, that commits.
@@ -81,6 +94,11 @@ def enqueue(
         ordering_key: of those with the same key, on one channel, the next is not begun before the one before it ended.
         supersedes: it takes the place of whatever else has its `group_key` on its channel and was not sent, which is
             taken back in the same transaction: the old code does not arrive after the new one.
+        digest_key: what is enqueued for this recipient, on this channel, under this key becomes one notification, whose
+            payload has `items`, `count`, `first` and `last`. `created` is then False for what joined others.
+        digest_window: so long after the first it goes out.
+        digest_max_items: as soon as there are so many, it goes out at once.
+        digest_max_wait: with it, `digest_window` counts from the latest, and this from the first.
         allow_autocommit: insist on a connection in autocommit mode, where it is committed at once.
 
     Raises:
@@ -89,8 +107,10 @@ def enqueue(
         NotInTransaction: the connection commits by itself, so this would not be transactional.
         NotMigrated: the database has no outbox schema.
     """
-    draft = Draft.of(_given(locals()))
-    rows = connections.run(conn, *_statement(draft, supersedes=supersedes), allow_autocommit=allow_autocommit)
+    given = dict(locals())
+    draft, window = Draft.of(_given(given)), Window.of(given)
+    statement = _statement(draft, window, supersedes=supersedes)
+    rows = connections.run(conn, *statement, allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
 
@@ -111,11 +131,17 @@ async def aenqueue(
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
     supersedes: bool = False,
+    digest_key: str | None = None,
+    digest_window: timedelta | None = None,
+    digest_max_items: int = 100,
+    digest_max_wait: timedelta | None = None,
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Do as `enqueue` does, on a psycopg, SQLAlchemy or asyncpg connection that is asynchronous."""
-    draft = Draft.of(_given(locals()))
-    rows = await connections.arun(conn, *_statement(draft, supersedes=supersedes), allow_autocommit=allow_autocommit)
+    given = dict(locals())
+    draft, window = Draft.of(_given(given)), Window.of(given)
+    statement = _statement(draft, window, supersedes=supersedes)
+    rows = await connections.arun(conn, *statement, allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
 
@@ -123,12 +149,14 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in FIELDS}
 
 
-def _statement(draft: Draft, *, supersedes: bool) -> tuple[str, Parameters]:
+def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tuple[str, Parameters]:
     """Return what enqueues this draft, and its parameters.
 
     Raises:
         InvalidNotification: it supersedes, and there is no telling what.
     """
+    if window is not None:
+        return DIGEST, draft._asdict() | window._asdict()
     if supersedes:
         if draft.group_key is None:
             raise InvalidNotification("supersedes", "needs a group_key, which all that replace one another have")

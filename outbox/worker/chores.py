@@ -12,7 +12,7 @@ import psycopg
 
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
-from outbox.queue import attend, limit, turn
+from outbox.queue import attend, digest, limit, turn
 from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
@@ -31,6 +31,7 @@ _LONGEST_SLEEP = 60.0  # for those who make a chore due by hand
 _SPREAD = 2.0  # so that not all processes of a fleet look at the same moment
 _NOT_MIGRATED = 600.0
 _BATCH = 5_000
+_FEW = 500
 _PATIENCE = 10.0  # nobody waits for a chore, and it is cut off by the server
 
 
@@ -61,10 +62,16 @@ async def forget_limits(conn: AsyncConnection[Any]) -> bool:
     return await limit.forget(conn, batch=_BATCH)
 
 
+async def close_digests(conn: AsyncConnection[Any]) -> bool:
+    """Make notifications of the digests whose time has come."""
+    return await digest.close_due(conn, batch=_FEW)
+
+
 CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
     Chore("forget_limits", 600.0, forget_limits),
+    Chore("close_digests", 5.0, close_digests),
 )
 _UNBLOCK_EVERY = 5.0
 _LOOK_AT_HORIZON_EVERY = 20.0

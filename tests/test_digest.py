@@ -1,0 +1,228 @@
+"""One notification instead of many: what is enqueued under a digest key is gathered, and goes out as one."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import outbox
+from outbox import InvalidNotification
+from outbox.queue.window import Window
+from tests.hands import claim, rows
+from tests.recorder import Recorder, route
+from tests.test_docs import blocks
+from tests.test_worker import running
+from tests.waiting import await_until
+
+if TYPE_CHECKING:
+    from outbox.messages import Enqueued
+
+LIKES: dict[str, Any] = {
+    "channel": "email",
+    "recipient": "ada@example.org",
+    "template": "likes",
+    "digest_key": "likes:42",
+    "digest_window": timedelta(minutes=10),
+}
+
+
+def like(url: str, by: int, **other: Any) -> Enqueued:
+    with psycopg.connect(url) as conn:
+        return outbox.enqueue(conn, **LIKES | {"payload": {"by": by}} | other)
+
+
+def let_close(url: str) -> int:
+    """Let the time of every open window come, and close them as the chore does; returns how many."""
+    rows(url, "UPDATE outbox.digests SET closes_at = clock_timestamp()")
+    ((closed,),) = rows(url, "SELECT outbox.close_due_digests(100)")
+    return int(closed)
+
+
+def payloads(url: str) -> list[dict[str, Any]]:
+    return [payload for (payload,) in rows(url, "SELECT payload FROM outbox.notifications ORDER BY id")]
+
+
+def test_many_become_one_when_the_window_closes(database_url: str) -> None:
+    opened, *joined = [like(database_url, number) for number in range(3)]
+    assert opened.created
+    assert [(each.id, each.created) for each in joined] == [(opened.id, False)] * 2
+    assert payloads(database_url) == []
+    assert let_close(database_url) == 1
+    items = [{"by": 0}, {"by": 1}, {"by": 2}]
+    assert payloads(database_url) == [{"items": items, "count": 3, "first": {"by": 0}, "last": {"by": 2}}]
+    assert rows(database_url, "SELECT id, recipient, template FROM outbox.notifications") == [
+        (opened.id, "ada@example.org", "likes")
+    ]
+    assert rows(database_url, "SELECT count(*) FROM outbox.digest_items") == [(0,)]
+    assert like(database_url, 4).id != opened.id
+
+
+def test_other_keys_recipients_and_channels_have_windows_of_their_own(database_url: str) -> None:
+    like(database_url, 1)
+    for other in ({"digest_key": "likes:43"}, {"recipient": "grace@example.org"}, {"channel": "inapp"}):
+        assert like(database_url, 2, **other).created
+    assert let_close(database_url) == 4
+    assert [payload["count"] for payload in payloads(database_url)] == [1] * 4
+
+
+def test_a_rollback_leaves_a_window_without_what_it_brought(database_url: str) -> None:
+    like(database_url, 1)
+    with psycopg.connect(database_url) as conn:
+        outbox.enqueue(conn, **LIKES, payload={"by": 2})
+        conn.rollback()
+    like(database_url, 3)
+    let_close(database_url)
+    assert payloads(database_url)[0]["items"] == [{"by": 1}, {"by": 3}]
+
+
+def test_it_closes_at_once_when_it_has_as_many_as_it_may(database_url: str) -> None:
+    for number in range(7):
+        like(database_url, number, digest_max_items=3)
+    assert [[item["by"] for item in payload["items"]] for payload in payloads(database_url)] == [[0, 1, 2], [3, 4, 5]]
+    assert rows(database_url, "SELECT items FROM outbox.digests") == [(1,)]
+
+
+def test_it_closes_before_its_payload_could_become_too_large(database_url: str) -> None:
+    for number in range(3):
+        like(database_url, number, payload={"words": "x" * 120_000})
+    assert [payload["count"] for payload in payloads(database_url)] == [2]
+
+
+def test_the_window_counts_from_the_first_and_with_a_longest_wait_from_the_latest(database_url: str) -> None:
+    closes = "SELECT extract(epoch FROM closes_at - opened_at)::float8 FROM outbox.digests"
+    back = "UPDATE outbox.digests SET opened_at = opened_at - %s, closes_at = closes_at - %s"
+    like(database_url, 1)
+    rows(database_url, back, timedelta(minutes=9), timedelta(minutes=9))
+    like(database_url, 2)
+    assert rows(database_url, closes)[0][0] == pytest.approx(600, abs=1)
+    longest = timedelta(minutes=25)
+    like(database_url, 3, digest_max_wait=longest)
+    assert rows(database_url, closes)[0][0] == pytest.approx(19 * 60, abs=5)
+    rows(database_url, back, timedelta(minutes=12), timedelta(0))
+    like(database_url, 4, digest_max_wait=longest)
+    assert rows(database_url, closes)[0][0] <= longest.total_seconds() + 12 * 60
+
+
+def test_fifty_at_once_join_one_window_and_none_is_lost(cloned_url: str) -> None:
+    threads = [threading.Thread(target=like, args=[cloned_url, number]) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert let_close(cloned_url) == 1
+    (payload,) = payloads(cloned_url)
+    assert payload["count"] == 50
+    assert sorted(item["by"] for item in payload["items"]) == list(range(50))
+
+
+def test_fifty_that_come_while_windows_close_are_each_in_one_of_them(cloned_url: str) -> None:
+    stop = threading.Event()
+
+    def close() -> None:
+        while not stop.is_set():
+            let_close(cloned_url)
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    threads = [threading.Thread(target=like, args=[cloned_url, number]) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    closer.join()
+    let_close(cloned_url)
+    items = [item["by"] for payload in payloads(cloned_url) for item in payload["items"]]
+    assert sorted(items) == list(range(50))
+
+
+def test_a_window_that_somebody_is_joining_does_not_hold_up_the_others(database_url: str) -> None:
+    like(database_url, 1)
+    like(database_url, 1, digest_key="likes:43")
+    rows(database_url, "UPDATE outbox.digests SET closes_at = clock_timestamp()")
+    with psycopg.connect(database_url) as conn:
+        outbox.enqueue(conn, **LIKES, payload={"by": 2})
+        assert rows(database_url, "SELECT outbox.close_due_digests(100)") == [(1,)]
+    assert rows(database_url, "SELECT outbox.close_due_digests(100)") == [(1,)]
+    assert sorted(payload["count"] for payload in payloads(database_url)) == [1, 2]
+
+
+async def test_a_worker_closes_and_delivers_it(cloned_url: str) -> None:
+    like(cloned_url, 1)
+    like(cloned_url, 2)
+    rows(cloned_url, "UPDATE outbox.digests SET closes_at = clock_timestamp()")
+    recorder = Recorder()
+    async with running(cloned_url, route(recorder)):
+        await await_until(lambda: recorder.sent, timeout=20)
+    assert recorder.sent[0].payload["count"] == 2
+
+
+def test_what_is_not_sound_is_refused_when_the_window_would_close_no_later(database_url: str) -> None:
+    """The database's own checks come with the notification; ours came with the enqueue."""
+    with pytest.raises(InvalidNotification, match=r"^recipient: "), psycopg.connect(database_url) as conn:
+        outbox.enqueue(conn, **LIKES | {"recipient": "nobody"})
+
+
+async def test_the_asynchronous_twin_does_the_same(database_url: str) -> None:
+    opened = like(database_url, 1)
+    async with await psycopg.AsyncConnection.connect(database_url) as conn:
+        joined = await outbox.aenqueue(conn, **LIKES, payload={"by": 2})
+    assert joined == (opened.id, False)
+
+
+def test_an_erasure_takes_open_windows_along(database_url: str) -> None:
+    like(database_url, 1)
+    like(database_url, 1, recipient="grace@example.org")
+    with psycopg.connect(database_url) as conn:
+        outbox.erase(conn, recipient="Ada@example.org")
+    assert rows(database_url, "SELECT recipient FROM outbox.digests") == [("grace@example.org",)]
+    assert rows(database_url, "SELECT count(*) FROM outbox.digest_items") == [(1,)]
+
+
+WANTED = {"digest_key": None, "digest_window": None, "digest_max_items": 100, "digest_max_wait": None}
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"digest_window": MINUTE}, "digest_key"),
+        ({"digest_key": ""}, "digest_key"),
+        ({"digest_key": "k"}, "digest_window"),
+        ({"digest_key": "k", "digest_window": 60}, "digest_window"),
+        ({"digest_key": "k", "digest_window": timedelta(0)}, "digest_window"),
+        ({"digest_key": "k", "digest_window": MINUTE, "digest_max_wait": MINUTE / 2}, "digest_max_wait"),
+        ({"digest_key": "k", "digest_window": MINUTE, "digest_max_items": 0}, "digest_max_items"),
+        ({"digest_key": "k", "digest_window": MINUTE, "idempotency_key": "i"}, "idempotency_key"),
+        ({"digest_key": "k", "digest_window": MINUTE, "run_at": MINUTE}, "run_at"),
+        ({"digest_key": "k", "digest_window": MINUTE, "supersedes": True}, "supersedes"),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_refused_by_the_field_that_is_wrong(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidNotification) as refused:
+        Window.of(WANTED | wrong)
+    assert refused.value.field == field
+
+
+@given(st.timedeltas(timedelta(microseconds=1), timedelta(days=30)), st.integers(1, 10_000))
+def test_any_window_that_makes_sense_is_taken_as_it_is(window: timedelta, most: int) -> None:
+    taken = Window.of(WANTED | {"digest_key": "k", "digest_window": window, "digest_max_items": most})
+    assert taken is not None
+    assert float(taken.digest_window.removesuffix(" seconds")) == pytest.approx(window.total_seconds(), abs=1e-6)
+
+
+async def test_the_page_about_digests_is_right(cloned_url: str) -> None:
+    (program,) = blocks("docs/digests.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
+    (listed,) = blocks("docs/digests.md", "sql")
+    assert [row[:4] for row in rows(cloned_url, listed)] == [("email", "barbara@example.org", "likes:42", 3)]
+    let_close(cloned_url)
+    (claimed,) = await claim(cloned_url)
+    assert claimed.template == "likes"
