@@ -31,7 +31,7 @@ CREATE FUNCTION outbox.kept_suppression(old outbox.suppressions, new outbox.supp
     RETURNS TABLE (created_at timestamptz, until timestamptz, reason text, source text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN over THEN (new).created_at ELSE least((old).created_at, (new).created_at) END,
+    SELECT CASE WHEN over THEN (new).created_at ELSE (old).created_at END,
            CASE WHEN over THEN (new).until WHEN num_nulls((old).until, (new).until) = 0 THEN greatest((old).until, (new).until) END,
            CASE WHEN over OR stronger THEN (new).reason ELSE (old).reason END,
            CASE WHEN over OR stronger THEN (new).source ELSE (old).source END
