@@ -116,3 +116,42 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION outbox.suppress IS 'Adds a suppression in the current transaction, and ends what waits for its recipient';
+
+-- After many suppressions were added at once: ends what waits and is kept back by any, a page of the queue at a time, as its
+-- claim would. `last` is where to go on, NULL at the end.
+CREATE FUNCTION outbox.sweep_suppressed(
+    after uuid, page bigint, OUT looked bigint, OUT ended bigint, OUT in_hand bigint, OUT last uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    theirs uuid[];
+    words  text[];
+BEGIN
+    WITH seen AS MATERIALIZED (
+        SELECT q.id, q.channel, q.run_at FROM outbox.queue q WHERE q.id > after ORDER BY q.id LIMIT page
+    )
+    SELECT count(*), (array_agg(e.id ORDER BY e.id DESC))[1],
+           coalesce(array_agg(e.id ORDER BY e.id) FILTER (WHERE s.words IS NOT NULL), '{}'),
+           coalesce(array_agg(s.words ORDER BY e.id) FILTER (WHERE s.words IS NOT NULL), '{}')
+    INTO looked, last, theirs, words
+    FROM seen e
+    CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = e.id LIMIT 1) n
+    LEFT JOIN LATERAL (
+        SELECT concat_ws(', ', s.reason, 'topic ' || nullif(s.topic, ''), 'since ' || s.created_at::date) AS words
+        FROM outbox.suppressions s
+        WHERE s.channel = e.channel AND s.sender = '' AND s.topic IN ('', coalesce(n.topic, ''))
+          AND s.recipient = CASE WHEN e.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
+          AND (s.until IS NULL
+               OR s.until > greatest(clock_timestamp(), CASE WHEN e.run_at = 'infinity' THEN n.run_at ELSE e.run_at END))
+          AND (s.reason <> 'unsubscribed'
+               OR NOT EXISTS (SELECT FROM outbox.topics t WHERE t.name = n.topic AND t.transactional))
+        ORDER BY s.topic LIMIT 1
+    ) s ON true;
+    last := CASE WHEN looked = page THEN last END;
+    ended := outbox.end_suppressed(theirs, words);
+    in_hand := cardinality(theirs) - ended;
+END
+$$;
+COMMENT ON FUNCTION outbox.sweep_suppressed IS 'Ends what waits and a suppression keeps back, a page of the queue at a time';
