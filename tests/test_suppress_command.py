@@ -170,7 +170,8 @@ def test_an_import_weakens_nothing_that_is_there(database_url: str) -> None:
 
 
 def test_lines_of_json_and_what_the_command_says_for_all_of_them(database_url: str) -> None:
-    lines = '\ufeff{"recipient": "ada@example.org", "source": "the shop"}\n\n{"recipient": "eve@example.org", "topic": null}\n'
+    lines = '\ufeff{"recipient": "ada@example.org", "source": "the shop"}\n\n'
+    lines += '{"recipient": "eve@example.org", "topic": null}\n'
     given = document(database_url, "import", "-", "--channel", "email", "--reason", "hard_bounce", given=lines)
     assert (given["lines"], given["new"]) == (2, 2)
     assert [row[4:] for row in rows(database_url, EVERY)] == [("hard_bounce", "the shop"), ("hard_bounce", "import")]

@@ -73,7 +73,7 @@ WITH written AS (
     INSERT INTO outbox.suppressions AS s (channel, recipient, topic, sender, reason, source, created_at, until)
     SELECT m.channel, m.recipient, m.topic, m.sender, m.reason, m.source, m.created_at, m.until
     FROM pg_temp.outbox_merged m
-    WHERE m.place > %(after)s AND m.place <= %(after)s + %(count)s
+    WHERE m.place > %(after)s::bigint AND m.place <= %(after)s::bigint + %(count)s::bigint
     ORDER BY m.place
     ON CONFLICT ON CONSTRAINT suppressions_pkey DO UPDATE
     SET (created_at, until, reason, source) = (

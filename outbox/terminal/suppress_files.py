@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,9 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
     """
     with writing(url) as conn:
         lines = _staged(conn, file, defaults)
-        found, new = load.merge(conn)
-        waiting = load.count_waiting(conn) if dry_run else 0
+        with bar("sorting", None):
+            found, new = load.merge(conn)
+            waiting = load.count_waiting(conn) if dry_run else 0
         conn.commit()
         told = {"lines": lines, "suppressions": found, "new": new}
         if dry_run:
@@ -56,28 +58,28 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
 def _staged(conn: Connection[Any], file: str, defaults: Mapping[str, str]) -> int:
     """Send every line into a table of this session's; return how many there were."""
     problems: list[Problem] = []
-    lines = 0
-    with _opened(file) as (source, total), bar("reading", total) as advance:
+    count = 0
 
-        def sound() -> Iterator[str]:
-            nonlocal lines
-            for lines, line in enumerate(read(source, defaults), 1):
-                if isinstance(line, Problem):
-                    problems.append(line)
-                elif not problems:
-                    yield line
-                if lines % _STEP == 0:
-                    advance(_STEP)
+    def sound(source: TextIO, advance: Callable[[int], None]) -> Iterator[str]:
+        nonlocal count
+        every = read(source, defaults)
+        while some := list(islice(every, _STEP)):
+            count += len(some)
+            advance(len(some))
+            problems.extend(line for line in some if isinstance(line, Problem))
+            if not problems:
+                yield "".join(some)  # type: ignore[arg-type]
 
-        try:
-            load.stage(conn, sound())
-        except UnicodeDecodeError as error:
-            raise ConfigError([f"{_name(file)}: is not UTF-8: byte {error.start} cannot be read"]) from None
+    try:
+        with _opened(file) as (source, total), bar("reading", total) as advance:
+            load.stage(conn, sound(source, advance))
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{_name(file)}: is not UTF-8: byte {error.start} cannot be read"]) from None
     if problems:
         more = f" (and {counted(len(problems) - _SHOWN, 'more mistake')})" if len(problems) > _SHOWN else ""
         sentences = [f"{_name(file)}, {problem}" for problem in problems[:_SHOWN]]
         raise ConfigError([*sentences, f"nothing was written: mend these lines, or take them out{more}"])
-    return lines
+    return count
 
 
 @contextmanager

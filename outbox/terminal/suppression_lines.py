@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,12 +17,13 @@ from outbox.terminal.moments import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import TextIO
+    from typing import TextIO, TypeAlias
 
     from outbox.suppressions import Suppression
 
+    Values: TypeAlias = list[Any]
+
 _NEEDED = ("channel", "recipient", "reason")
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class Problem(NamedTuple):
@@ -45,14 +47,14 @@ def read(source: TextIO, defaults: Mapping[str, str]) -> Iterator[str | Problem]
         yield Problem(1, "the file is empty: a CSV begins with a header such as channel,recipient,reason")
         return
     number, line = first[0], first[1].removeprefix("\ufeff")
-    objects = _objects if line.lstrip().startswith("{") else _records
-    for at, given in objects(chain([line], source), number, defaults):
-        yield given if isinstance(given, Problem) else _checked(at, given, defaults)
+    values = _of_objects if line.lstrip().startswith("{") else _of_records
+    for at, given in values(chain([line], source), number, defaults):
+        yield given if isinstance(given, Problem) else _checked(at, given)
 
 
-def _objects(
-    lines: Iterable[str], first: int, _defaults: Mapping[str, str]
-) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
+def _of_objects(
+    lines: Iterable[str], first: int, defaults: Mapping[str, str]
+) -> Iterator[tuple[int, Values | Problem]]:
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
@@ -66,26 +68,27 @@ def _objects(
         elif unknown := [name for name in given if name not in COLUMNS]:
             yield number, Problem(number, f"{unknown[0]} is not a known key; {nearest(unknown[0], COLUMNS)}")
         else:
-            yield number, given
+            yield number, [given.get(name) or defaults.get(name) for name in COLUMNS]
 
 
-def _records(
+def _of_records(
     lines: Iterable[str], first: int, defaults: Mapping[str, str]
-) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
+) -> Iterator[tuple[int, Values | Problem]]:
     reader = csv.reader(lines, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader)]
         if problem := _wrong_header(header, defaults):
             yield first, Problem(first, problem)
             return
+        # One more field, which is empty, stands for the columns that the file does not have.
+        places = [(header.index(name) if name in header else len(header), defaults.get(name)) for name in COLUMNS]
         for row in reader:
             number = first + reader.line_num - 1
-            if not row:
-                continue
-            if len(row) != len(header):
+            if len(row) == len(header):
+                row.append("")
+                yield number, [row[place] or default for place, default in places]
+            elif row:
                 yield number, Problem(number, f"has {len(row)} fields, and the header has {len(header)}")
-            else:
-                yield number, dict(zip(header, row, strict=True))
     except csv.Error as error:
         number = first + reader.line_num - 1
         yield number, Problem(number, f"is not CSV: {error}")
@@ -102,24 +105,28 @@ def _wrong_header(header: list[str], defaults: Mapping[str, str]) -> str | None:
     return f"the header lacks {' and '.join(missing)}: write it{options}" if missing else None
 
 
-def _checked(number: int, given: Mapping[str, Any], defaults: Mapping[str, str]) -> str | Problem:
-    told = {name: value for name, value in given.items() if value is not None and value != ""}
-    value = {**defaults, **told}.get
+def _checked(number: int, values: Values) -> str | Problem:
+    channel, recipient, topic, sender, reason, source, since, until = values
     try:
-        key = Key.of(value("channel"), value("recipient"), value("topic"), value("sender"))
-        until, since = _moment("until", value("until")), _moment("created_at", value("created_at"))
-        entry = Entry.of(key, value("reason"), value("source"), until)
-        if since is not None and since > datetime.now(UTC):
-            raise InvalidSuppression("created_at", "lies in the future: it is since when they are suppressed")  # noqa: TRY301 - found like the others
+        key = Key.of(channel, recipient, topic, sender)
+        entry = Entry.of(key, reason, source, until and _moment("until", until))
+        since = since and _past(since)
     except InvalidSuppression as error:
         return Problem(number, str(error))
-    texts = (*key, entry.reason, entry.source, since.isoformat() if since else None, entry.until)
-    return "\t".join(["" if text is None else text.translate(_ESCAPED) for text in texts]) + "\n"
+    texts = (*key, entry.reason, entry.source, since, entry.until)
+    # No other character that COPY would read otherwise passes the checks.
+    return "\t".join([text or "" for text in texts]).replace("\\", "\\\\") + "\n"
 
 
-def _moment(field: str, text: Any) -> datetime | None:
-    if text is None:
-        return None
+@lru_cache
+def _past(text: Any) -> str:
+    moment = _moment("created_at", text)
+    if moment > datetime.now(UTC):
+        raise InvalidSuppression("created_at", "lies in the future: it is since when they are suppressed")
+    return moment.isoformat()
+
+
+def _moment(field: str, text: Any) -> datetime:
     try:
         return read_moment(str(text))
     except ValueError as error:
