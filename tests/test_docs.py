@@ -273,7 +273,9 @@ def test_the_page_about_suppressions_is_right(
     assert capsys.readouterr().out.startswith("2 will not be sent; 0 are in a worker's hands\non_holiday None 20")
     left = "SELECT recipient, topic, reason FROM outbox.suppressions"
     assert rows(cloned_url, left) == [("ada@example.org", "news", "unsubscribed")]
-    suppress, unsuppress = "".join(blocks("docs/suppressions.md", "sql")).strip().splitlines()
+    ended = blocks("docs/suppressions.md", "sql")[1]
+    assert [row[2].split(",")[0] for row in rows(cloned_url, ended)] == ["news", "news"]
+    suppress, unsuppress = blocks("docs/suppressions.md", "sql")[0].strip().splitlines()
     assert rows(cloned_url, suppress) == [(False, "unsubscribed", 0, 0)]
     assert rows(cloned_url, unsuppress) == [("unsubscribed", [])]
     (tmp_path / "outbox.toml").write_text("".join(blocks("docs/suppressions.md", "toml")))
@@ -284,8 +286,11 @@ def test_the_page_about_suppressions_is_right(
     assert [reason for reason, fate in listed if fate == "sent"] == ["unsubscribed"]
 
 
-@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md"])
-def test_the_commands_on_the_pages_run(page: str, cloned_url: str) -> None:
+@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md", "docs/suppressions.md"])
+def test_the_commands_on_the_pages_run(
+    page: str, cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     for line in "".join(blocks(page, "bash")).splitlines():
         arguments = line.partition("#")[0].split()[1:]
         arguments += {"erase": ["--yes"], "roles": ["--prefix", "t_docs_"]}.get(arguments[0], [])

@@ -16,11 +16,14 @@ from outbox.messages import Removed, Suppressed
 from outbox.outcomes import Retry, Sent
 from outbox.queue.topics import declare
 from outbox.queue.unblock import unblock
+from tests.backdated import put_days_ago
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
 from tests.kinds import KINDS, Async, opened
 from tests.recorder import Recorder, delivered, drain, route
+from tests.test_plans import EXPLAINED, NO_AUTOVACUUM, STATISTICS, Plans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
 ADA = "ada@example.org"
@@ -176,6 +179,47 @@ async def test_what_somebody_has_locked_is_not_waited_for_and_ends_at_its_claim(
         conn.rollback()
     assert await delivered(database_url) == []
     assert set(states(database_url).values()) == {"suppressed"}
+
+
+# How what waits is found
+
+
+CAMPAIGN = """
+INSERT INTO outbox.notifications (channel, recipient, run_at)
+SELECT 'email', 'user' || n || '@example.org', now() + n % 2 * interval '1 hour' FROM generate_series(1, 10500) AS n
+"""
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_in_a_campaign_it_is_found_all_the_same(cloned_url: str, index: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    put_days_ago(cloned_url, 3, 1, recipient=ADA)
+    put_days_ago(cloned_url, 40, 1, recipient=ADA, partition=False)
+    enqueue(cloned_url, 2, recipient="ADA@example.org")
+    rows(cloned_url, CAMPAIGN)
+    if index:
+        rows(cloned_url, "CREATE INDEX ON outbox.notifications (lower(recipient))")
+    rows(cloned_url, "ANALYZE outbox.notifications")
+    assert add(cloned_url).ended == 4
+    assert set(rows(cloned_url, "SELECT state FROM outbox.status WHERE lower(recipient) = %s", ADA)) == {
+        ("suppressed",)
+    }
+    assert rows(cloned_url, "SELECT count(*) FROM outbox.queue") == [(10_500,)]
+
+
+@pytest.mark.parametrize("make", STATISTICS, ids=lambda make: make.__name__)
+async def test_where_little_waits_nothing_is_read_as_a_whole(cloned_url: str, make: Callable[[str], None]) -> None:
+    rows(cloned_url, NO_AUTOVACUUM)
+    make(cloned_url)
+    rows(cloned_url, CAMPAIGN)
+    rows(cloned_url, "DELETE FROM outbox.queue")
+    enqueue(cloned_url, 100)
+    async with await psycopg.AsyncConnection.connect(cloned_url) as conn:
+        await conn.execute(EXPLAINED + "SET auto_explain.log_nested_statements = on", prepare=False)
+        plans = Plans(conn)
+        added = await suppressions.aadd(conn, channel="email", recipient="user7@example.org", reason="stop")
+    assert added.ended == 1
+    assert plans.of("outbox.queue")
+    plans.assert_lookups()
 
 
 # Of two, the stronger

@@ -28,9 +28,9 @@ END
 $$;
 COMMENT ON FUNCTION outbox.refuse_suppression IS 'Raises an error that says what is wrong with a suppression, if anything is';
 
--- Ends, as suppressed, those of the notifications (in order) that wait; what it ends counts as one more claim, which fences off a worker
--- that is thought lost. In id order, and whatever somebody has locked is left to its claim, which looks for suppressions
--- itself: nobody waits here, and nothing deadlocks.
+-- Ends, as suppressed, those of the notifications (in order) that wait; what it ends counts as one more claim, which fences off
+-- a worker that is thought lost. Whatever somebody has locked is left to its claim, which looks for suppressions itself:
+-- nobody waits here, and nothing deadlocks.
 CREATE FUNCTION outbox.end_suppressed(ids uuid[], words text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -59,8 +59,7 @@ END
 $$;
 COMMENT ON FUNCTION outbox.end_suppressed IS 'Ends notifications that wait as suppressed, each with the words that say why; returns how many';
 
--- Every waiting notification of the channel is looked up, which takes 5 to 9 µs each.
-CREATE FUNCTION outbox.waiting_for(channel text, recipient text) RETURNS TABLE (
+CREATE FUNCTION outbox.waiting_one_by_one(channel text, recipient text, since uuid, until uuid) RETURNS TABLE (
     id uuid, topic text, due_at timestamptz)
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -69,8 +68,47 @@ AS $$
     SELECT q.id, n.topic, CASE WHEN q.run_at = 'infinity' THEN n.run_at ELSE q.run_at END
     FROM outbox.queue q
     CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = q.id LIMIT 1) n
-    WHERE q.channel = waiting_for.channel
-      AND outbox.is_of(n.channel, n.recipient, waiting_for.channel, waiting_for.recipient)
+    WHERE q.channel = waiting_one_by_one.channel
+      AND q.id >= since AND q.id < coalesce(until, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      AND outbox.is_of(n.channel, n.recipient, waiting_one_by_one.channel, waiting_one_by_one.recipient)
+$$;
+COMMENT ON FUNCTION outbox.waiting_one_by_one IS 'As waiting_for, from one id to another, by looking up each that waits';
+
+-- There is no index of recipients, because every enqueue would pay for it. So whatever waits on the channel is looked up, at 5
+-- to 9 µs each. Of a day of which more than a tenth waits (a campaign), all notifications are read instead, at 0.4 µs
+-- each, or by an index on lower(recipient) where somebody has made one.
+CREATE FUNCTION outbox.waiting_for(channel text, recipient text) RETURNS TABLE (
+    id uuid, topic text, due_at timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    few   constant bigint := 10000;
+    since uuid := '00000000-0000-0000-0000-000000000000';
+    crowd record;
+BEGIN
+    FOR crowd IN
+        SELECT p.name, p.lowest, p.beyond
+        FROM outbox.partitions p
+        WHERE (SELECT count(*) FROM (SELECT FROM outbox.queue q WHERE q.channel = waiting_for.channel LIMIT few) counted) = few
+          AND p.parent = 'notifications' AND p.lowest IS NOT NULL
+          AND (SELECT count(*)
+               FROM (SELECT FROM outbox.queue q WHERE q.id >= p.lowest AND q.id < p.beyond
+                     LIMIT greatest(few, p.estimated_rows / 10)) counted) = greatest(few, p.estimated_rows / 10)
+        ORDER BY p.lowest
+    LOOP
+        RETURN QUERY SELECT * FROM outbox.waiting_one_by_one(channel, recipient, since, crowd.lowest);
+        RETURN QUERY EXECUTE format($of_a_day$
+            SELECT n.id, n.topic, CASE WHEN q.run_at = 'infinity' THEN n.run_at ELSE q.run_at END
+            FROM outbox.%I n
+            CROSS JOIN LATERAL (SELECT * FROM outbox.queue w WHERE w.id = n.id LIMIT 1) q
+            WHERE outbox.is_of(n.channel, n.recipient, $1, $2)
+            $of_a_day$, crowd.name) USING channel, recipient;
+        since := crowd.beyond;
+    END LOOP;
+    RETURN QUERY SELECT * FROM outbox.waiting_one_by_one(channel, recipient, since, NULL);
+END
 $$;
 COMMENT ON FUNCTION outbox.waiting_for IS 'What waits for one recipient on a channel, or is in a worker''s hands: about what, and when it is due';
 
