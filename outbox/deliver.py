@@ -52,6 +52,8 @@ class Route:
     listener: Listener
     rates: Mapping[str, Rate] = field(default_factory=dict)
     """Those that providers have of their own."""
+    transactional: tuple[str, ...] = ()
+    """The topics that people get who have unsubscribed."""
     chance: random.Random = field(default_factory=random.Random)
     tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)

@@ -40,6 +40,15 @@ class InvalidNotification(OutboxError, ValueError):
         self.problem = problem
 
 
+class InvalidSuppression(OutboxError, ValueError):
+    """A suppression was refused before anything was written: `field` names the argument, `problem` what is wrong."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class IdempotencyConflict(OutboxError):
     """The idempotency key was used before, for different content. Nothing was written; the transaction stays usable."""
 
@@ -98,12 +107,12 @@ class Unreachable(DeliveryError):
     """This recipient cannot be reached, permanently: dead letter, and a suppression, so that nobody tries again.
 
     `sender` is the sender of ours that it is about, if about one only (STOP to a number of ours); `because` is the
-    suppression's reason.
+    suppression's reason, a word of `outbox.reasons` such as `stop`, or of your own.
     """
 
     name = "unreachable"
 
-    def __init__(self, detail: str, *, code: str | None = None, sender: str = "", because: str = "unreachable") -> None:
+    def __init__(self, detail: str, *, code: str | None = None, sender: str = "", because: str = "hard_bounce") -> None:
         super().__init__(detail, code=code)
         self.sender = sender
         self.because = because

@@ -53,6 +53,31 @@ class Erased:
     suppressions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """What adding a suppression did. `reason` is the one that stands: a stronger one that was there stays.
+
+    `new` is False where there was one already. `ended` notifications waited, and will not be sent. `in_hand` are in a
+    worker's hands this moment, or locked by somebody: what was claimed before the commit may still be sent.
+    """
+
+    new: bool
+    reason: str
+    ended: int
+    in_hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What removing a suppression did: `reason` is that of the one that is gone, None where none is.
+
+    `kept` are the reasons for which the recipient still is not contacted on the channel, about something at least.
+    """
+
+    reason: str | None
+    kept: tuple[str, ...]
+
+
 _NOTHING: Mapping[str, Any] = {}
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from outbox import errors
 from outbox.durations import describe
-from outbox.errors import clean
 from outbox.holds import HOLD
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
+from outbox.reasons import as_reason
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,7 +37,7 @@ def judge(
     attempt = claimed.attempt + 1
     match error:
         case errors.Unreachable(sender=sender, because=because):
-            suppression = Suppression(clean(because, 100), sender)
+            suppression = Suppression(as_reason(because), sender)
             return Dead(provider=provider, failure=failure, reason=error.name, suppression=suppression)
         case errors.Rejected():
             return Dead(provider=provider, failure=failure, reason=error.name)

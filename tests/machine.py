@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import outbox
+from outbox import suppressions
 from outbox.queue.claim import claim
 from outbox.queue.discard import discard
 from outbox.queue.release import release
@@ -120,6 +121,20 @@ class Machine(RuleBasedStateMachine):
         assert found.cancelled == may
         if may:
             one.tables = database.cancel(one.tables, MISSING)
+
+    @rule()
+    @precondition(lambda self: self.committed())
+    def suppress(self) -> None:
+        """All that waits ends, the locked apart; then she may be contacted again, or nothing more would be sent."""
+        ends = [one for one in self.committed() if database.may_cancel(one.tables, MISSING)]
+        to_ada: dict[str, Any] = {"channel": "push", "recipient": "ada"}
+        with self.engine.app.transaction():
+            found = suppressions.add(self.engine.app, **to_ada, reason="unsubscribed")
+            assert suppressions.remove(self.engine.app, **to_ada).reason == "unsubscribed"
+        in_hand = sum(one.tables.row is not None for one in self.committed() if one not in ends)
+        assert (found.ended, found.in_hand) == (len(ends), in_hand)
+        for one in ends:
+            one.tables = database.cancel(one.tables, MISSING, "suppressed")
 
     @rule(number=ANY)
     @precondition(lambda self: self.locked is None and self.committed())

@@ -46,6 +46,7 @@ def route(
     channel: str = "email",
     events: list[Event] | None = None,
     rates: Mapping[str, Rate] | None = None,
+    transactional: tuple[str, ...] = (),
     **policy: Any,
 ) -> Route:
     """A route to recorders, which are given the notification itself as the message."""
@@ -56,14 +57,19 @@ def route(
         compose=lambda notification: notification,
         providers=dict(zip(names, providers, strict=True)),
         rates=rates or {},
+        transactional=transactional,
         listener=events.append if events is not None else lambda _: None,
     )
 
 
-def worker(url: str, *routes: Route, drain: bool = False, **settings: Any) -> Worker:
+def worker(
+    url: str, *routes: Route, drain: bool = False, topics: Mapping[str, bool] | None = None, **settings: Any
+) -> Worker:
     """A worker of these routes."""
     listener = routes[0].listener
-    return Worker(url=url, routes=routes, settings=WorkerConfig(**settings), listener=listener, drain=drain)
+    return Worker(
+        url=url, routes=routes, settings=WorkerConfig(**settings), listener=listener, drain=drain, topics=topics
+    )
 
 
 async def drain(url: str, *routes: Route, **settings: Any) -> int:

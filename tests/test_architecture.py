@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields"},
+    | {"attachments", "email_fields", "reasons"},
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
+    {"inbox", "suppressions", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
 
@@ -48,12 +48,13 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, the window that it joins, many as lines, and how one ended: values.
+# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression: values.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
     "outbox.queue.bulk",
     "outbox.queue.settlement",
+    "outbox.queue.entry",
 }
 
 LONGEST_FILE = 300

@@ -319,7 +319,7 @@ async def test_who_opts_out_refuses_the_account_in_its_region_and_nobody_else() 
         with pytest.raises(errors.Unreachable) as caught:
             await provider.send(Sms("+447700900001", "hello"), "key")
         await provider.aclose()
-    assert (caught.value.sender, caught.value.because) == ("sns eu-west-1", "opted out")
+    assert (caught.value.sender, caught.value.because) == ("sns eu-west-1", "stop")
 
 
 async def test_half_a_character_is_no_text() -> None:

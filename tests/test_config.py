@@ -253,3 +253,30 @@ def test_keys_are_kept_for_as_long_as_their_notifications_and_for_a_month_at_lea
 ) -> None:
     file.write_text(f"[retention]\n{written}\n")
     assert load(file, environ={}).retention.key_days == kept
+
+
+def test_topics_say_which_of_them_are_transactional(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.toml"
+    path.write_text("[topics.receipts]\ntransactional = true\n[topics.news]\n[topics.'order updates']\n")
+    config = load(path, environ={"OUTBOX_TOPICS_ORDER_UPDATES_TRANSACTIONAL": "true"})
+    assert config.transactional == ("receipts", "order updates")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[topics.receipts]\ntransactonal = true", "topics.receipts.transactonal is not a known key; did you mean "),
+        (
+            '[topics.receipts]\ntransactional = "perhaps"',
+            'topics.receipts.transactional is "perhaps"; it must be true ',
+        ),
+        ("[topics]\nreceipts = true", "topics.receipts is not a table; write [topics.receipts] and its keys below it"),
+        (f"[topics.{'x' * 256}]", f"topics.{'x' * 256}: a topic has 1 to 255 characters"),
+    ],
+)
+def test_a_mistake_in_a_topic_says_what_would_be_right(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "outbox.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load(path, environ={})
+    assert refused.value.problems[0].startswith(f"{path}: {problem}")

@@ -45,6 +45,10 @@ def problem(file: Path, text: str) -> str:
             "channels.email.maxattempts is not a known key; did you mean max_attempts?",
         ),
         ("OUTBOX_CHANNELS_SMS_TEMPO", "sms_tempo is not a known channel and key; "),
+        (
+            "OUTBOX_TOPICS_RECEIPTS_TRANSACTONAL",
+            "receipts_transactonal is not a known topic and key; did you mean transactional?",
+        ),
         ("OUTBOX_PROVIDERS_TWILIO_TOKEN", "twilio_token is not a known provider and key; known: smtp"),
     ],
 )
@@ -72,7 +76,7 @@ def test_every_mistake_is_reported_at_once(file: Path) -> None:
             str(file),
             (
                 "[colour] is not a known section; "
-                "known: attachments, channels, database, providers, retention, templates, worker"
+                "known: attachments, channels, database, providers, retention, templates, topics, worker"
             ),
         ],
         [str(file), "database.url must be a valid string (a URL such as postgresql://user@host/database)"],

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from outbox import durations
 from outbox.check import check
-from outbox.config import ChannelConfig, Config, load
+from outbox.config import ChannelConfig, Config, TopicConfig, load
 
 PAGE = (Path(__file__).parent.parent / "docs/configuration.md").read_text()
 
@@ -29,9 +29,10 @@ def known_keys() -> dict[str, Any]:
     """Every key there is, with its default."""
     keys: dict[str, Any] = {}
     for name, field in Config.model_fields.items():
-        section = {"channels": ChannelConfig}.get(name, field.annotation)
+        named: dict[str, Any] = {"channels": ChannelConfig, "topics": TopicConfig}
+        section = named.get(name, field.annotation)
         if isinstance(section, type) and issubclass(section, BaseModel):
-            dotted = "channels.<name>" if name == "channels" else name
+            dotted = f"{name}.<name>" if name in named else name
             fields = section.model_fields.items()
             keys |= {f"{dotted}.{key}": "required" if of.is_required() else of.default for key, of in fields}
     return keys

@@ -24,6 +24,7 @@ from outbox.check import check
 from outbox.devdb import find_binaries
 from outbox.migrate import roles_sql
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
+from outbox.reasons import KNOWN
 from outbox.worker import process
 from tests.command_line import run
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows, settle
@@ -132,7 +133,8 @@ async def test_the_audit_queries_answer_their_questions(yesterday: str) -> None:
     assert {row[2][0].partition(" ")[0] for row in twice} == {"ambiguous", "lost"}
     assert [row[:3] for row in waiting] == [("email", 5, 1)]
     assert cancelled[0][0] == 1
-    assert suppressed == unaccounted == []
+    assert [row[:2] for row in suppressed] == [(True, "unsubscribed")]
+    assert unaccounted == []
     assert enqueued[1][0][1:] == (True, False)
 
 
@@ -260,8 +262,35 @@ def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> N
     assert rows(cloned_url, marked) == [("Shipped", True, True)]
 
 
-@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md"])
-def test_the_commands_on_the_pages_run(page: str, cloned_url: str) -> None:
+def test_the_page_about_suppressions_is_right(
+    cloned_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enqueue(cloned_url, 2, recipient="ada@example.org", topic="news")
+    enqueue(cloned_url, 1, recipient="ada@example.org")
+    adds, removes = blocks("docs/suppressions.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(adds + removes, {"conn": conn})  # noqa: S102 - our own page
+    assert capsys.readouterr().out.startswith("2 will not be sent; 0 are in a worker's hands\non_holiday None 20")
+    left = "SELECT recipient, topic, reason FROM outbox.suppressions"
+    assert rows(cloned_url, left) == [("ada@example.org", "news", "unsubscribed")]
+    ended = blocks("docs/suppressions.md", "sql")[1]
+    assert [row[2].split(",")[0] for row in rows(cloned_url, ended)] == ["news", "news"]
+    suppress, unsuppress = blocks("docs/suppressions.md", "sql")[0].strip().splitlines()
+    assert rows(cloned_url, suppress) == [(False, "unsubscribed", 0, 0)]
+    assert rows(cloned_url, unsuppress) == [("unsubscribed", [])]
+    (tmp_path / "outbox.toml").write_text("".join(blocks("docs/suppressions.md", "toml")))
+    assert config.load(tmp_path / "outbox.toml", environ={}).transactional == ("receipts",)
+    page = (ROOT / "docs" / "suppressions.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `?(\w[\w ]*)`? \|.*\| (kept back|sent) \|", page, re.MULTILINE)
+    assert [reason for reason, _ in listed if " " not in reason] == list(KNOWN)
+    assert [reason for reason, fate in listed if fate == "sent"] == ["unsubscribed"]
+
+
+@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md", "docs/suppressions.md"])
+def test_the_commands_on_the_pages_run(
+    page: str, cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     for line in "".join(blocks(page, "bash")).splitlines():
         arguments = line.partition("#")[0].split()[1:]
         arguments += {"erase": ["--yes"], "roles": ["--prefix", "t_docs_"]}.get(arguments[0], [])

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from outbox import suppressions
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Retry, Sent, Suppressed
 from outbox.queue.cancel import cancel
 from outbox.queue.discard import discard
@@ -188,6 +190,17 @@ class TestDue:
         assert document["suppression"].startswith("complaint, since ")
         assert "ends it as suppressed, unsent: complaint" in document["next"]
 
+    def test_to_somebody_who_has_unsubscribed_from_what_they_get_all_the_same(
+        self, database_url: str, conn: psycopg.Connection, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outbox.toml").write_text("[topics.receipts]\ntransactional = true\n")
+        suppressions.add(conn, channel="email", recipient="user0@example.org", reason="unsubscribed")
+        conn.commit()
+        for topic, kept_back in (("receipts", False), ("news", True)):
+            [identity] = put(database_url, topic=topic)
+            result = run(database_url, "explain", identity, "--json", "--config", tmp_path / "outbox.toml")
+            assert (json.loads(result.stdout)["suppression"] is not None) is kept_back
+
     def test_past_its_time(self, database_url: str, conn: psycopg.Connection) -> None:
         [identity] = put(database_url, expires_at=timedelta(milliseconds=1))
         conn.execute("SELECT pg_sleep(0.01)")
@@ -297,6 +310,19 @@ class TestEnded:
     def test_unsent(self, database_url: str, outcome: Expired | Suppressed, why: str) -> None:
         [identity] = put(database_url, 1, outcome)
         assert told(database_url, identity) == (outcome.name, f"it was not sent: {why}", "nothing: this is its end.")
+
+    def test_ended_by_a_suppression_while_it_waited(self, database_url: str, conn: psycopg.Connection) -> None:
+        [identity] = put(database_url, topic="news")
+        suppressions.add(conn, channel="email", recipient="USER0@example.org", reason="unsubscribed", topic="news")
+        conn.commit()
+        state, why, _ = told(database_url, identity)
+        assert state == "suppressed"
+        assert re.match(
+            r"it was not sent: unsubscribed, topic news, since \d{4}-\d\d-\d\d\. "
+            r"It still waited when that was added, \d{4}-\d\d-\d\d [\d:]+ \w+, .* ago\.$",
+            why,
+        )
+        assert story(database_url, identity)["suppression"].startswith("unsubscribed, topic news, since ")
 
     def test_cancelled(self, database_url: str, conn: psycopg.Connection) -> None:
         [identity] = put(database_url)

@@ -34,7 +34,7 @@ SELECT 'email', 'user' || n || '@example.org', CASE WHEN n %% 5 = 0 THEN 0 ELSE 
 FROM generate_series(1, %s) AS n
 """
 _ALL_OF_IT = ("queue", "notifications", "attempts", "dead_letters", "suppressions")
-_EXPLAINED = """
+EXPLAINED = """
 LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_analyze = on;
@@ -42,7 +42,7 @@ SET auto_explain.log_format = json;
 SET auto_explain.log_level = notice;
 """
 
-_NO_AUTOVACUUM = """
+NO_AUTOVACUUM = """
 DO $$
 DECLARE
     part regclass;
@@ -204,7 +204,7 @@ async def settle_all(
 @pytest.fixture
 def still_url(cloned_url: str) -> str:
     """The URL of a database whose statistics nobody renews unasked."""
-    rows(cloned_url, _NO_AUTOVACUUM)
+    rows(cloned_url, NO_AUTOVACUUM)
     return cloned_url
 
 
@@ -218,7 +218,7 @@ async def test_the_hot_statements_look_up_what_they_need_whatever_the_statistics
         fill(still_url, 10)
         await work_through(conn)  # with next to nothing there: its plans are kept, where any are
         fill(still_url)
-        await conn.execute(_EXPLAINED, prepare=False)
+        await conn.execute(EXPLAINED, prepare=False)
         plans = Plans(conn)
         assert await work_through(conn) == BATCH
         plans.assert_lookups()
@@ -238,7 +238,7 @@ async def test_a_claim_reads_an_index_range_a_level_and_never_sorts_the_queue(
         fill(still_url)
         if not make:
             analyze(still_url)
-        await conn.execute(_EXPLAINED, prepare=False)
+        await conn.execute(EXPLAINED, prepare=False)
         plans = Plans(conn)
         assert len(await take(conn)) == BATCH
         plans.assert_lookups()

@@ -76,9 +76,9 @@ def test_throttles_without_a_hint_back_off_by_the_claims_that_came_to_nothing() 
 
 
 def test_whom_an_error_is_about_is_suppressed_and_nobody_else() -> None:
-    assert judged(errors.Unreachable("no such user")).suppression == Suppression("unreachable")
-    stop = errors.Unreachable("STOP", sender="+447700900999", because="opted out")
-    assert judged(stop).suppression == Suppression("opted out", "+447700900999")
+    assert judged(errors.Unreachable("no such user")).suppression == Suppression("hard_bounce")
+    stop = errors.Unreachable("STOP", sender="+447700900999", because="stop")
+    assert judged(stop).suppression == Suppression("stop", "+447700900999")
     assert judged(errors.Rejected("spam")).suppression is None
 
 

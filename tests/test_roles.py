@@ -14,10 +14,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox
-from outbox import migrate, schema
+from outbox import migrate, schema, suppressions
 from outbox.config import RetentionConfig
 from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
+from outbox.messages import Removed
 from outbox.outcomes import Sent
 from outbox.worker.chores import chores_with
 from tests.backdated import names, put_days_ago
@@ -43,7 +44,7 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
-        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many"},
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"},
     },
     "worker": {
         "notifications": READS,
@@ -55,6 +56,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "attempts": WRITES,
         "dead_letters": WRITES,
         "chores": WRITES,
+        "topics": WRITES,
         "workers": WRITES | {"DELETE"},
         "EXECUTE": {
             "ensure_partitions",
@@ -81,6 +83,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "workers": READS,
         "chores": READS,
         "suppressions": READS,
+        "topics": READS,
         "limits": READS,
         "pauses": READS,
         "erasures": READS,
@@ -92,6 +95,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
+EVERYBODYS |= {"reason_strength", "kept_suppression"}
 
 
 class Roles:
@@ -309,6 +313,11 @@ BEYOND_AN_ENQUEUER = (
     "INSERT INTO outbox.attempts (notification_id, claim, attempt, outcome) VALUES (outbox.uuid7(), 1, 1, 'sent')",
     "SELECT * FROM outbox.suppressions",
     "SELECT outbox.cancel(group_key => 'g')",
+    "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('sms', '1', 'stop')",
+    "DELETE FROM outbox.suppressions",
+    "SELECT outbox.lift_suppression('email', 'ada@example.org')",
+    "SELECT outbox.end_suppressed(ARRAY[outbox.uuid7()], ARRAY['stop'])",
+    "SELECT outbox.waiting_for('email', 'ada@example.org')",
     "SELECT outbox.erase('ada@example.org')",
     "SELECT outbox.erase_notifications('ada@example.org')",
     "SELECT outbox.ensure_partitions()",
@@ -322,6 +331,18 @@ BEYOND_AN_ENQUEUER = (
 def test_an_enqueuer_may_do_nothing_else(roles: Roles) -> None:
     put(roles.url, 1)
     assert allowed(roles.login("enqueuer"), BEYOND_AN_ENQUEUER) == []
+
+
+def test_an_enqueuer_records_opt_outs_and_takes_back_those_that_were_a_choice(roles: Roles) -> None:
+    put(roles.url, 2, recipient="ada@example.org")
+    given: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
+    with psycopg.connect(roles.login("enqueuer")) as conn:
+        assert suppressions.add(conn, **given, reason="unsubscribed").ended == 2
+        assert suppressions.remove(conn, **given) == Removed("unsubscribed", ())
+        suppressions.add(conn, **given, reason="stop")
+        assert suppressions.remove(conn, **given) == Removed(None, ("stop",))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            suppressions.remove(conn, **given, strong=True)
 
 
 def test_one_grant_lets_an_application_cancel(roles: Roles) -> None:
@@ -396,6 +417,8 @@ BEYOND_A_WORKER = (
     "DELETE FROM outbox.dead_letters",
     "DELETE FROM outbox.idempotency_keys",
     "DELETE FROM outbox.suppressions",
+    "SELECT outbox.suppress('email', 'ada@example.org', 'stop')",
+    "SELECT outbox.lift_suppression('email', 'ada@example.org')",
     "INSERT INTO outbox.queue (id, run_at, priority, channel) VALUES (outbox.uuid7(), now(), 0, 'email')",
     "TRUNCATE outbox.queue",
     "SELECT outbox.cancel(group_key => 'g')",

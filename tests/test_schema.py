@@ -142,15 +142,22 @@ def test_every_function_is_safe_from_the_callers_search_path(conn: psycopg.Conne
     assert unsafe.fetchall() == []
 
 
-def statements() -> Iterator[tuple[str, str]]:
+def statements() -> Iterator[tuple[str, str, list[str]]]:
+    """Every statement by its name, with those of its module that make temporary tables."""
     for module in pkgutil.iter_modules(outbox.queue.__path__, "outbox.queue."):
-        for name, value in vars(importlib.import_module(module.name)).items():
-            if isinstance(value, str) and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value):
-                yield f"{module.name}.{name}", value
+        values = {
+            name: value for name, value in vars(importlib.import_module(module.name)).items() if type(value) is str
+        }
+        makes = [value for value in values.values() if value.lstrip().startswith("CREATE TEMPORARY")]
+        for name, value in values.items():
+            if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value):
+                yield f"{module.name}.{name}", value, makes
 
 
-@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in statements()])
-def test_every_statement_of_the_package_prepares(conn: psycopg.Connection, sql: str) -> None:
+@pytest.mark.parametrize(("sql", "makes"), [pytest.param(sql, makes, id=name) for name, sql, makes in statements()])
+def test_every_statement_of_the_package_prepares(conn: psycopg.Connection, sql: str, makes: list[str]) -> None:
+    for make in makes:
+        conn.execute(make.encode())
     numbered, _ = _numbered(re.sub(r"%\((\w+)\)s", r" :\1 ", sql))
     result = conn.pgconn.prepare(b"", numbered.encode())
     assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, result.error_message.decode()

@@ -110,22 +110,22 @@ async def test_who_cannot_be_reached_is_not_contacted_again(database_url: str) -
     rows(database_url, UNTIL_YESTERDAY, "user1@example.org")
     enqueue(database_url, recipient="User0@example.org")
     enqueue(database_url, recipient="user1@example.org")
-    why = Suppression("unreachable")
+    why = Suppression("hard_bounce")
     for one in await claim(database_url):
         await settle(database_url, one, Dead(provider="smtp", failure=REFUSED, reason="unreachable", suppression=why))
     kept = "SELECT channel, recipient, topic, sender, reason, source, until FROM outbox.suppressions ORDER BY recipient"
     assert rows(database_url, kept) == [
-        ("email", f"user{number}@example.org", "", "", "unreachable", "smtp 550 5.1.1", None) for number in range(2)
+        ("email", f"user{number}@example.org", "", "", "hard_bounce", "smtp 550 5.1.1", None) for number in range(2)
     ]
     enqueue(database_url)
     (again,) = await claim(database_url)
     assert again.suppression is not None
-    assert again.suppression.startswith("unreachable, since ")
+    assert again.suppression.startswith("hard_bounce, since ")
 
 
 async def test_who_refuses_one_sender_is_contacted_by_the_others(database_url: str) -> None:
     enqueue(database_url, 2, channel="sms", recipient="+447700900001")
-    why = Suppression("opted out", sender="+447700900999")
+    why = Suppression("stop", sender="+447700900999")
     for one in await claim(database_url, channel="sms"):
         await settle(database_url, one, Dead(provider="twilio", failure=REFUSED, reason="unreachable", suppression=why))
     enqueue(database_url, 2, channel="sms", recipient="+447700900001")
@@ -137,7 +137,7 @@ async def test_who_refuses_one_sender_is_contacted_by_the_others(database_url: s
 async def test_a_recipient_too_long_for_an_index_is_settled_all_the_same(database_url: str) -> None:
     enqueue(database_url, channel="webhook", recipient="https://example.org/" + secrets.token_hex(1_900))
     (claimed,) = await claim(database_url, channel="webhook")
-    dead = Dead(provider="standard", failure=REFUSED, reason="unreachable", suppression=Suppression("unreachable"))
+    dead = Dead(provider="standard", failure=REFUSED, reason="unreachable", suppression=Suppression("hard_bounce"))
     assert await settle(database_url, claimed, dead)
     assert rows(database_url, "SELECT count(*) FROM outbox.suppressions") == [(0,)]
 
@@ -157,7 +157,7 @@ async def test_a_verdict_that_comes_too_late_suppresses_nobody(database_url: str
     (stale,) = await claim(database_url, worker=1)
     expire_leases(database_url)
     await claim(database_url, worker=2)
-    dead = Dead(provider="smtp", failure=REFUSED, reason="unreachable", suppression=Suppression("unreachable"))
+    dead = Dead(provider="smtp", failure=REFUSED, reason="unreachable", suppression=Suppression("hard_bounce"))
     assert not await settle(database_url, stale, dead, worker=1)
     assert rows(database_url, "SELECT 1 FROM outbox.suppressions") == []
 

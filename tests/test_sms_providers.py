@@ -140,5 +140,5 @@ async def test_stop_binds_the_sender_that_it_was_said_to(settings: dict[str, Any
     async with answering("twilio", stop, {**TWILIO, **settings}) as (provider, _):
         with pytest.raises(errors.Unreachable) as caught:
             await provider.send(Sms("+447700900001", "hello"), KEY)
-        assert (caught.value.sender, caught.value.because) == (provider.sender, "opted out")
+        assert (caught.value.sender, caught.value.because) == (provider.sender, "stop")
         assert provider.sender == sender

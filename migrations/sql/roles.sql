@@ -26,24 +26,26 @@ $$;
 
 GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor;
 
--- May enqueue: by INSERT, COPY, the functions, an ORM, which reads the defaults of these columns back. Nothing else: it
--- reads no message and no address, and cancels nothing.
+-- May enqueue: by INSERT, COPY, the functions, an ORM, which reads the defaults of these columns back; and record that
+-- somebody has opted out, or in again. Nothing else: it reads no message and no address, and cancels nothing.
 GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
-GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
+    TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older.
 GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
 GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
-GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores, outbox.topics
+    TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
                           outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests TO outbox_worker;
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
-GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.limits, outbox.pauses,
-                outbox.erasures, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.topics, outbox.limits,
+                outbox.pauses, outbox.erasures, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$

@@ -21,6 +21,7 @@ from outbox.config.models import (
     ProviderSection,
     RetentionConfig,
     TemplatesConfig,
+    TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest, sentences
@@ -41,6 +42,7 @@ __all__ = [
     "ProviderSection",
     "RetentionConfig",
     "TemplatesConfig",
+    "TopicConfig",
     "WorkerConfig",
     "find_file",
     "libpq_url",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")  # the CHECK on notifications.channel
+_LONGEST_TOPIC = 255  # as put_into_queue() checks it
 _NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
 
 
@@ -96,6 +99,7 @@ def survey(
     _refuse_unknown_sections(tree)
     values: dict[str, Any] = {section: _validated(tree, model, section) for section, model in SINGLE.items()}
     values["channels"] = {name: _channel(tree, name) for name in _table(tree, "channels")}
+    values["topics"] = {name: _topic(tree, name) for name in _table(tree, "topics")}
     _table(tree, "providers")  # for its shape: those without a section of their own count too
     values["providers"] = {name: _provider(tree, name) for name in tree.names("providers")}
     values["templates"] = _anchored(values["templates"], source)
@@ -164,6 +168,13 @@ def _channel(tree: Tree, name: str) -> Section:
         where = tree.origin("channels", name)
         tree.problems.append(f"{where}: channels.{name}: a channel's name is made of a-z, 0-9 and _, from a letter on")
     return _validated(tree, ChannelConfig, "channels", name, providers=())
+
+
+def _topic(tree: Tree, name: str) -> Section:
+    if not 1 <= len(name) <= _LONGEST_TOPIC:
+        where = tree.origin("topics", name)
+        tree.problems.append(f"{where}: topics.{name}: a topic has 1 to {_LONGEST_TOPIC} characters")
+    return _validated(tree, TopicConfig, "topics", name)
 
 
 def _provider(tree: Tree, name: str) -> ProviderSection:

@@ -120,6 +120,12 @@ class ChannelConfig(Section):
         return weights
 
 
+class TopicConfig(Section):
+    """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
+
+    transactional: bool = Field(default=False, description="true or false")
+
+
 class WorkerConfig(Section):
     """`[worker]`: how a worker process works, and how many there are. Durations in seconds."""
 
@@ -246,6 +252,7 @@ class Config(Section):
     database: DatabaseConfig = DatabaseConfig()
     channels: Mapping[str, ChannelConfig] = Field(default_factory=dict)
     providers: Annotated[Mapping[str, ProviderSection], BeforeValidator(_kept_raw)] = Field(default_factory=dict)
+    topics: Mapping[str, TopicConfig] = Field(default_factory=dict)
     worker: WorkerConfig = WorkerConfig()
     templates: TemplatesConfig = TemplatesConfig()
     retention: RetentionConfig = RetentionConfig()
@@ -260,6 +267,11 @@ class Config(Section):
         if sms is None or "on_ambiguous" in sms.model_fields_set:
             return channels
         return {**channels, "sms": sms.model_copy(update={"on_ambiguous": "stop"})}
+
+    @property
+    def transactional(self) -> tuple[str, ...]:
+        """The topics that people get who have unsubscribed."""
+        return tuple(name for name, topic in self.topics.items() if topic.transactional)
 
     @property
     def database_url(self) -> str:

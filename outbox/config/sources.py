@@ -17,6 +17,7 @@ from outbox.config.models import (
     DatabaseConfig,
     RetentionConfig,
     TemplatesConfig,
+    TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest
@@ -35,9 +36,10 @@ SINGLE: dict[str, type[Section]] = {
     "retention": RetentionConfig,
     "attachments": AttachmentsConfig,
 }
-NAMED = ("channels", "providers")
+NAMED = ("channels", "topics", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}
-_KNOWN |= {"channels": tuple(ChannelConfig.model_fields), "providers": ()}  # a provider's keys are its own affair
+_KNOWN |= {"channels": tuple(ChannelConfig.model_fields), "topics": tuple(TopicConfig.model_fields)}
+_KNOWN |= {"providers": ()}  # a provider's keys are its own affair
 PREFIX = "OUTBOX_"
 _INJECTED = re.compile(r"_SERVICE_(?:HOST|PORT(?:_\w+)?)$|_PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$")
 _INJECTED_VALUE = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
@@ -80,7 +82,7 @@ class Tree:
         if section in NAMED:
             path = _split(section, rest, self.names(section), known)
         if path is None:
-            what = "channel and key" if known else "provider and key"
+            what = f"{section.removesuffix('s')} and key"
             hint = nearest(rest.lower(), known or self.names(section))
             self.problems.append(f"{variable}: {rest.lower()} is not a known {what}; {hint}")
         elif known and path[-1] not in known:
@@ -100,7 +102,7 @@ class Tree:
             self.origins[path] = origin
 
     def names(self, section: str) -> list[str]:
-        """Return the names under `channels` or `providers`; providers are also those that channels name."""
+        """Return the names under `channels`, `topics` or `providers`; providers are also those that channels name."""
         names = dict.fromkeys(_tables(self.tables, section))
         if section == "providers":
             for channel in _tables(self.tables, "channels").values():

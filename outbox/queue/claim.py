@@ -82,6 +82,7 @@ LEFT JOIN LATERAL (
       AND s.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
       AND s.topic IN ('', coalesce(n.topic, '')) AND (s.sender = '' OR s.sender = ANY (%(senders)s::text[]))
       AND (s.until IS NULL OR s.until > now())
+      AND (s.reason <> 'unsubscribed' OR (n.topic = ANY (%(transactional)s::text[])) IS NOT TRUE)
     LIMIT 1
 ) s ON true
 WHERE c.id IS NOT NULL
@@ -175,6 +176,7 @@ async def claim(
     suspects: bool = True,
     ages: Sequence[float | None] = (),
     senders: Sequence[str] = (),
+    transactional: Sequence[str] = (),
 ) -> list[Claimed]:
     """Claim at most `limit` due notifications of one channel for `lease` seconds, first by level, then by due time.
 
@@ -182,7 +184,8 @@ async def claim(
     or nothing: all the way). Without `suspects`, those that may be what kills workers are passed by. A row whose
     earlier lease ran out is claimed like any other, and its earlier claim is recorded as `lost`. It counts as lost
     unless `worker` had it: whoever claims is alive (its answer was lost on the way, or its loop stood still). `senders`
-    are ours on this channel, for suppressions that bind one of them.
+    are ours on this channel, for suppressions that bind one of them; what is about a topic that is `transactional` goes
+    to people who have unsubscribed, too.
     """
     asked = parameters(
         channel=channel,
@@ -193,6 +196,7 @@ async def claim(
         suspects=suspects,
         ages=ages,
         senders=senders,
+        transactional=transactional,
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
@@ -209,6 +213,7 @@ def parameters(
     suspects: bool = True,
     ages: Sequence[float | None] = (),
     senders: Sequence[str] = (),
+    transactional: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the parameters of `CLAIM`, as `claim` takes them."""
     return {
@@ -221,4 +226,5 @@ def parameters(
         "suspects": suspects,
         "suspicious": SUSPICIOUS,
         "senders": list(senders),
+        "transactional": list(transactional),
     }

@@ -95,8 +95,8 @@ _BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for
 def _checked(given: Mapping[str, Any]) -> Draft:
     if not _FIELDS.issuperset(given):
         _refuse_unknown(given)
-    channel = _channel(given.get("channel"))
-    row: list[Any] = [channel, _recipient(channel, given.get("recipient")), *_BLANK]
+    channel = check_channel(given.get("channel"))
+    row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK]
     for name, value in given.items():
         if value is None:
             continue
@@ -107,7 +107,7 @@ def _checked(given: Mapping[str, Any]) -> Draft:
         elif name == "headers":
             row[_PLACES[name]] = as_json(name, value, HEADERS_LIMIT)
         elif name in _INTERVALS:
-            row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = _moment(name, value)
+            row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = check_moment(name, value)
     if "priority" in given:
         row[_PLACES["priority"]] = _priority(given["priority"])
     if given.get("expires_at") is not None:
@@ -123,7 +123,8 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
             raise InvalidNotification(str(name), f"is not a field of a notification; {hint}")
 
 
-def _channel(value: Any) -> str:
+def check_channel(value: Any) -> str:
+    """Return the name of a channel. Raises InvalidNotification: it is none."""
     if not isinstance(value, str) or len(value) > _CHANNEL_LIMIT or not _is_name(value):
         raise InvalidNotification(
             "channel",
@@ -142,7 +143,8 @@ def _is_plain(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-def _recipient(channel: str, value: Any) -> str:
+def check_recipient(channel: str, value: Any) -> str:
+    """Return a recipient of the channel. Raises InvalidNotification: it cannot be one."""
     if not isinstance(value, str) or not value:
         raise InvalidNotification(
             "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
@@ -193,8 +195,12 @@ def _priority(value: Any) -> str:
     )
 
 
-def _moment(field: str, value: Any) -> tuple[str | None, str | None]:
-    """Return (moment, interval from now), one of them set: the database's clock decides what now is."""
+def check_moment(field: str, value: Any) -> tuple[str | None, str | None]:
+    """Return (moment, interval from now), one of them set: the database's clock decides what now is.
+
+    Raises:
+        InvalidNotification: it is neither an aware datetime nor a timedelta, or so far away that nobody means it.
+    """
     if value is None:
         return None, None
     if isinstance(value, timedelta):

@@ -135,8 +135,8 @@ WITH ended AS MATERIALIZED (
     WHERE h.suppressed IS NOT NULL AND octet_length(n.recipient) <= 2000  -- a b-tree takes no more than 2,704 bytes
     ORDER BY n.channel, n.recipient, h.sender
     ON CONFLICT (channel, recipient, topic, sender) DO UPDATE
-    SET created_at = excluded.created_at, until = NULL, reason = excluded.reason, source = excluded.source
-    WHERE s.until <= now()
+    SET (created_at, until, reason, source) = (
+        SELECT k.created_at, k.until, k.reason, k.source FROM outbox.kept_suppression(s, excluded, now()) k)
 )
 SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS settled
 FROM ended e

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from outbox.connections import Parameters
+
 # The state is that of the view. How many go first is counted as the claim orders them.
 STORY = """
 SELECT statement_timestamp(),
@@ -40,7 +42,8 @@ SELECT statement_timestamp(),
         WHERE p.channel = n.channel
           AND p.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
           AND p.topic IN ('', coalesce(n.topic, '')) AND (p.until IS NULL OR p.until > statement_timestamp())
-        ORDER BY p.topic
+          AND (p.reason <> 'unsubscribed' OR (n.topic = ANY (CAST(:transactional AS text[]))) IS NOT TRUE)
+        ORDER BY outbox.reason_strength(p.reason) DESC, p.topic
         LIMIT 1),
        d.reason, d.died_at, d.replays, d.resolution, d.resolved_at
 FROM outbox.notifications n
@@ -151,13 +154,20 @@ class Story:
         return every[-1] if every else None
 
 
-def tell(conn: Any, id: UUID | str) -> Story | None:  # noqa: A002 - the name of the column
+def tell(
+    conn: Any,
+    id: UUID | str,  # noqa: A002 - the name of the column
+    transactional: Sequence[str] = (),
+) -> Story | None:
     """Return the story of one notification, or None when there is no such notification (any more).
+
+    The `transactional` topics are those of the configuration that its worker has.
 
     Raises:
         NotMigrated: the database has no outbox.
     """
-    rows = connections.run(conn, STORY, {"id": str(id)}, allow_autocommit=True)
+    asked: Parameters = {"id": str(id), "transactional": list(transactional)}
+    rows = connections.run(conn, STORY, asked, allow_autocommit=True)
     if not rows:
         return None
     row = rows[0]

@@ -6,13 +6,14 @@ The migrations are what creates the tables; a test holds the two equal. `outbox.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Date, Double, Identity, Index, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Date, Double, Identity, Index, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from outbox.schema.columns import EMPTY as _EMPTY
 from outbox.schema.columns import MOMENT as _MOMENT
 from outbox.schema.columns import NOW as _NOW
 from outbox.schema.columns import SCHEMA, metadata
+from outbox.schema.columns import ZERO as _ZERO
 from outbox.schema.columns import key as _key
 from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
@@ -35,6 +36,7 @@ __all__ = [
     "pauses",
     "queue",
     "suppressions",
+    "topics",
     "workers",
 ]
 
@@ -61,9 +63,7 @@ notifications = Table(
     _may("group_key", Text, "What it belongs to, for cancelling together, such as order:42"),
     _may("idempotency_key", Text, "One key, one notification, a channel: see idempotency_keys"),
     _may(
-        "ordering_key",
-        Text,
-        "Not claimed before the one enqueued before it with this key, on this channel, has ended",
+        "ordering_key", Text, "Not claimed before the one enqueued before it with this key, on this channel, has ended"
     ),
     Index("notifications_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
@@ -104,22 +104,16 @@ queue = Table(
     "queue",
     metadata,
     _key("id", UUID, "The notification"),
-    _need(
-        "run_at",
-        _MOMENT,
-        "When it is due; infinity while it is blocked by one ahead of it in its line",
-    ),
-    _need(
-        "claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=text("0")
-    ),
+    _need("run_at", _MOMENT, "When it is due; infinity while it is blocked by one ahead of it in its line"),
+    _need("claim", BigInteger, "How often it was claimed: every write after a claim carries it", server_default=_ZERO),
     _may("worker", BigInteger, "The worker that holds it, as in workers.id; empty while it waits"),
     _need("priority", SmallInteger, "As enqueued"),
-    _need("attempt", SmallInteger, "Deliveries tried", server_default=text("0")),
+    _need("attempt", SmallInteger, "Deliveries tried", server_default=_ZERO),
     _need(
         "lost",
         SmallInteger,
         "Claims whose worker vanished: bounds a message that kills its worker",
-        server_default=text("0"),
+        server_default=_ZERO,
     ),
     _need("channel", Text, "As enqueued"),
     _may("position", BigInteger, "The place in the line of its ordering key"),
@@ -161,7 +155,7 @@ dead_letters = Table(
     _need("died_at", _MOMENT, "When it was given up", server_default=_NOW),
     _may("resolved_at", _MOMENT, "When somebody replayed or discarded it"),
     _need("attempts", SmallInteger, "Deliveries tried"),
-    _need("replays", SmallInteger, "How often it was replayed before", server_default=text("0")),
+    _need("replays", SmallInteger, "How often it was replayed before", server_default=_ZERO),
     _need("priority", SmallInteger, "As enqueued"),
     _need("channel", Text, "As enqueued"),
     _need("recipient", Text, "As enqueued"),
@@ -212,9 +206,18 @@ suppressions = Table(
     _key("recipient", Text, "The address; lower case on the channel email"),
     _key("topic", Text, "Only this topic; empty means every topic", server_default=text("''::text")),
     _key("sender", Text, "Only from this sender of ours; empty means from any", server_default=text("''::text")),
-    _need("reason", Text, "Why, such as hard_bounce, complaint, unsubscribed"),
+    _need("reason", Text, "Why: stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own"),
     _need("source", Text, "Who said so, such as manual, smtp", server_default=text("'manual'::text")),
     comment="Who must not be contacted; looked up by the claim itself",
+)
+
+topics = Table(
+    "topics",
+    metadata,
+    _need("said_at", _MOMENT, "When it was last said", server_default=_NOW),
+    _need("transactional", Boolean, "Whether it is sent to people who have unsubscribed"),
+    _key("name", Text, "The topic, as notifications have it"),
+    comment="The topics of [topics] in the configuration, as a worker said when it started",
 )
 
 limits = Table(
@@ -245,7 +248,7 @@ chores = Table(
     metadata,
     _need("due_at", _MOMENT, "When it is due next"),
     _may("done_at", _MOMENT, "When it was last done"),
-    _need("failures", BigInteger, "How often in a row it has failed since then", server_default=text("0")),
+    _need("failures", BigInteger, "How often in a row it has failed since then", server_default=_ZERO),
     _key("name", Text, "Which chore"),
     _may("done_by", Text, "The process that did it last, as host:pid"),
     _may("problem", Text, "Why it failed last; empty when it did not"),

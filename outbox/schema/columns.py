@@ -12,6 +12,7 @@ metadata = MetaData(schema=SCHEMA)
 
 MOMENT = TIMESTAMP(timezone=True)
 NOW = text("clock_timestamp()")
+ZERO = text("0")
 EMPTY = text("'{}'::jsonb")
 
 

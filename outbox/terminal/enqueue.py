@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from outbox.config.problems import nearest
 from outbox.durations import parse
 from outbox.errors import ConfigError, InvalidNotification
 from outbox.queue.enqueue import enqueue
+from outbox.terminal.moments import read_moment
 from outbox.terminal.output import note, print_json, say, warn_aside
 from outbox.terminal.session import writing
 
@@ -74,9 +75,9 @@ def _arguments(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     put("payload", "payload", _json)
     put("headers", "headers", _json)
     put("priority", "priority", lambda text: int(text) if text.isdecimal() else text)
-    put("run_at", "run_at", _moment)
+    put("run_at", "run_at", read_moment)
     put("run_at", "delay", _from_now)
-    put("expires_at", "expires_at", _moment)
+    put("expires_at", "expires_at", read_moment)
     put("expires_at", "expires_in", _from_now)
     if problems:
         raise ConfigError(problems)
@@ -99,16 +100,6 @@ def _json(text: str) -> Any:
         raise ValueError(f"is not UTF-8: byte {error.start} cannot be read") from None
     except OSError as error:
         raise ValueError(f"{text[1:]} cannot be read: {error.strerror}") from None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a moment: write it like 2030-01-31T09:00:00Z, or with +01:00") from None
-    if moment.utcoffset() is None:
-        raise ValueError(f"{text!r} has no time zone: end it with Z for UTC, or with an offset such as +01:00")
-    return moment
 
 
 def _from_now(text: str) -> timedelta:

@@ -28,7 +28,7 @@ _LONGEST = 4_096
 def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noqa: A002 - the name of the column
     """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
     with reading(url) as conn:
-        story = tell(conn, id)
+        story = tell(conn, id, config.transactional)
         remains = story is None and show_dead_letter(conn, id) is not None
     if story is None:
         hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if remains else ""

@@ -112,6 +112,8 @@ def _why_sent(story: Story) -> str:
 
 def _why_unsent(story: Story) -> str:
     match story.place.state:
+        case "suppressed" if story.last is not None and story.last.worker is None:
+            return f"it was not sent: {_last_words(story)}. It still waited when that was added, {_ended(story)}."
         case "expired" | "suppressed":
             return f"it was not sent: {_last_words(story)}."
         case "cancelled":

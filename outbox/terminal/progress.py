@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar as long as the block lasts; call what it yields with how much more is done."""
+def bar(doing: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar as long as the block lasts; call what it yields with how much more is done. None is no known end."""
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_terminal()) as progress:
         task = progress.add_task(doing, total=total)

@@ -170,8 +170,7 @@ class Feeder:
         self._turn += 1
         levels = self._levels if self._turn % _RESERVED_TURN else self._levels[::-1]
         with_suspects = not self._suspects
-        if self._many_suspects and with_suspects:
-            limit = min(limit, _FEW)
+        limit = min(limit, _FEW) if self._many_suspects and with_suspects else limit
         asked_at = 0.0
 
         async def ask(conn: AsyncConnection[Any]) -> list[Claimed]:
@@ -187,6 +186,7 @@ class Feeder:
                 suspects=with_suspects,
                 ages=self._marks.ages(levels, asked_at),
                 senders=self._route.senders,
+                transactional=self._route.transactional,
             )
 
         self._claiming = True

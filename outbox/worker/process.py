@@ -66,6 +66,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
                     providers=providers,
                     listener=listener,
                     rates=rates,
+                    transactional=config.transactional,
                 )
             )
     if problems:
@@ -135,6 +136,7 @@ async def _run(
         levels=levels,
         drain=drain,
         retention=config.retention,
+        topics={name: topic.transactional for name, topic in config.topics.items()},
     )
     code = 1 if await worker.run(stop) else 0
     if tether is not None:

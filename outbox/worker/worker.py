@@ -11,11 +11,14 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 from outbox.database import Link
 from outbox.errors import NotMigrated
 from outbox.queue import attend
+from outbox.queue.topics import declare
 from outbox.worker.shift import Shift
 from outbox.worker.slots import CUT_OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from psycopg import AsyncConnection
 
     from outbox.config import RetentionConfig, WorkerConfig
     from outbox.deliver import Route
@@ -37,6 +40,7 @@ class Worker:
         levels: Sequence[int] = _ALL_LEVELS,
         drain: bool = False,
         retention: RetentionConfig | None = None,
+        topics: Mapping[str, bool] | None = None,
     ) -> None:
         self._url = url
         self._routes = routes
@@ -45,6 +49,7 @@ class Worker:
         self._levels = levels
         self._drain = drain
         self._retention = retention
+        self._topics = topics or {}
         self._claims = Link(url, "claim", listener, lookups_only=True)
         self._settles = Link(url, "settle", listener, lookups_only=True)
 
@@ -85,8 +90,7 @@ class Worker:
 
     async def _enter(self, stop: asyncio.Future[str]) -> int | None:
         """Register this process; None when it was asked to stop before the database could be reached."""
-        names = [route.channel for route in self._routes]
-        entering = asyncio.create_task(self._claims.run(lambda conn: attend.enter(conn, names), at_start=True))
+        entering = asyncio.create_task(self._claims.run(self._introduce, at_start=True))
         first: set[asyncio.Future[Any]] = {entering, stop}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not entering.done():
@@ -97,3 +101,7 @@ class Worker:
             return entering.result()
         except (InvalidSchemaName, UndefinedTable) as error:
             raise NotMigrated from error
+
+    async def _introduce(self, conn: AsyncConnection[Any]) -> int:
+        await declare(conn, self._topics)
+        return await attend.enter(conn, [route.channel for route in self._routes])

@@ -158,13 +158,13 @@ def may_cancel(tables: Tables, without: Collection[Guard] = ()) -> bool:
     return row.worker is None or row.due or Guard.CANCEL_LEAVES_THE_LEASED in without
 
 
-def cancel(tables: Tables, without: Collection[Guard] = ()) -> Tables:
-    """Take it back; only what `may_cancel`."""
+def cancel(tables: Tables, without: Collection[Guard] = (), outcome: str = "cancelled") -> Tables:
+    """Take it back, or end it as `suppressed`, which is the same but for the word; only what `may_cancel`."""
     row = tables.row
     assert row is not None
     if row.worker is not None and Guard.CANCEL_RECORDS_THE_LOST not in without:
         tables = _record(tables, row.claim, "lost")
-    tables = _record(tables, row.claim + (Guard.CANCEL_COUNTS_AS_A_CLAIM not in without), "cancelled")
+    tables = _record(tables, row.claim + (Guard.CANCEL_COUNTS_AS_A_CLAIM not in without), outcome)
     return tables._replace(row=None)
 
 

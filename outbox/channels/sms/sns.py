@@ -153,7 +153,7 @@ def _attributes(settings: Settings) -> dict[str, str]:
 def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     code, message = _element(answer, "Code"), _element(answer, "Message")
     if code == _OPTED_OUT:
-        return Unreachable(message, code=f"{answer.status} {code}", sender=sender, because="opted out")
+        return Unreachable(message, code=f"{answer.status} {code}", sender=sender, because="stop")
     return aws.refusal(answer, code, message, CODES)
 
 

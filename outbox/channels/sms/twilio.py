@@ -169,7 +169,7 @@ def _validity(expires_in: float | None) -> str | None:
 def _refusal(answer: Answer, sender: str = "") -> DeliveryError:
     code, detail = answer.text("code"), answer.text("message")
     if code == _STOP:
-        return Unreachable(detail, code=f"{answer.status} {code}", sender=sender, because="opted out")
+        return Unreachable(detail, code=f"{answer.status} {code}", sender=sender, because="stop")
     if code == _WRONG_SENDER and not sender.startswith("+"):  # a short code, or one that a service chose: not for there
         return Rejected(detail, code=f"{answer.status} {code}")
     return error(answer, code=code, detail=detail, codes=CODES)
