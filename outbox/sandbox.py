@@ -33,6 +33,17 @@ _WIDE_BRACES = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
 _WIDTHS = ("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "batch", "slice", "wordwrap", "tojson")
 
 
+COMPILED = "template "  # what begins the file's name of a compiled template, in a traceback
+
+
+class Unloadable(Exception):
+    """A file that a template is, or includes, cannot be read; the words are ours."""
+
+
+class Unfit(TemplateRuntimeError):
+    """A filter of ours was given what it does not take; the message is ours, and has no value in it."""
+
+
 class MissingName(UndefinedError):
     """A name that the payload does not have; the message is the name alone."""
 

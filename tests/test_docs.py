@@ -245,6 +245,18 @@ async def test_the_page_about_email_is_right(cloned_url: str, tmp_path: Path) ->
     assert (attachment.get_filename(), attachment.get_content()) == ("invoice.pdf", b"%PDF-1.7 and so on")
 
 
+def test_the_page_about_templates_is_right(cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (says,) = blocks("docs/templates.md", "toml")
+    (program,) = blocks("docs/templates.md", "python")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates" / "shipped").mkdir(parents=True)
+    (tmp_path / "templates" / "shipped" / "template.toml").write_text(says)
+    (tmp_path / "templates" / "shipped" / "body.txt").write_text("Dear {{ name }}")
+    exec(program, {"psycopg": psycopg, "url": cloned_url})  # noqa: S102 - our own page
+    kept = "SELECT topic, priority, expires_at - created_at = interval '2 days' FROM outbox.notifications"
+    assert rows(cloned_url, kept) == [("orders", 2, True)]
+
+
 def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> None:
     enqueues, shows = blocks("docs/inapp.md", "python")
     (example,) = blocks("docs/inapp.md", "toml")

@@ -20,7 +20,7 @@ def compose(notification: Notification, templates: Templates) -> Chat:
         Rejected: a template or variable is missing, or there is no text, or nothing in it; says which.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         text, wanted = parts.get("body.txt"), f"template {notification.template}: body.txt"
     else:
         text, wanted = payload_text(notification.payload, "text"), "payload: a text"

@@ -30,7 +30,7 @@ def compose(notification: Notification, templates: Templates) -> Email:
             as it should be; says which.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         subject, text, html = parts.get("subject.txt"), parts.get("body.txt"), parts.get("body.html")
         whence = f"template {notification.template}: "
         wanted = "subject.txt", "body.txt or body.html"

@@ -28,7 +28,7 @@ def compose(notification: Notification, templates: Templates) -> InApp:
     if notification.template is None:
         title, body = payload_text(payload, "title"), payload_text(payload, "body")
     else:
-        parts = templates.render(notification.template, payload, locale=notification.locale)
+        parts = templates.parts(notification)
         title, body = parts.get("subject.txt"), parts.get("body.txt")
     if not title or not title.strip():
         raise Rejected("the title is missing: the payload's title, or the template's subject.txt")

@@ -31,7 +31,7 @@ def compose(notification: Notification, templates: Templates) -> Push:
     """
     payload = notification.payload
     if notification.template is not None:
-        parts = templates.render(notification.template, payload, locale=notification.locale)
+        parts = templates.parts(notification)
         title, body = parts.get("subject.txt"), parts.get("body.txt")
         if title is None and body is None:
             raise Rejected(f"template {notification.template}: subject.txt or body.txt is missing")

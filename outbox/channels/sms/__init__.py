@@ -23,7 +23,7 @@ def compose(notification: Notification, templates: Templates) -> Sms:
             which, and repeats neither.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         text, name = parts.get("body.txt"), f"template {notification.template}: body.txt"
     else:
         text, name = payload_text(notification.payload, "text"), "payload: text"

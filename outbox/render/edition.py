@@ -1,0 +1,152 @@
+"""edition: all templates as they stood at one moment, compiled when they are first needed."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError
+
+from outbox.errors import ConfigError, Rejected
+from outbox.render.trouble import while_reading, while_rendering
+from outbox.sandbox import COMPILED, Sandbox, Unloadable
+from outbox.templates import layout, manifest
+from outbox.templates.source import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jinja2 import Environment
+
+    from outbox.templates.manifest import Manifest
+    from outbox.templates.source import Files
+    from outbox.templates.variables import Check
+
+_PLANS = 4_096
+
+
+class NoSuchTemplate(Rejected):
+    """There is no template of this name, so far."""
+
+
+class _Text(NamedTuple):
+    """One file of a plan."""
+
+    file: str
+    template: Template
+
+
+class _Plan(NamedTuple):
+    """All that rendering a template in a locale, on a channel, needs."""
+
+    check: Check | None
+    texts: tuple[_Text, ...]
+
+
+class Loader(BaseLoader):
+    """What a template includes or extends, out of the files of an edition."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:  # noqa: ARG002
+        """Return a file's text, and how tracebacks call it."""
+        text = self._files.get(template)
+        if text is None:
+            raise TemplateNotFound(template)
+        if isinstance(text, Unreadable):
+            raise Unloadable(text.problem)
+        return text, COMPILED + template, lambda: True
+
+    def list_templates(self) -> list[str]:
+        """Return the paths of all files."""
+        return sorted(self._files)
+
+
+class Edition:
+    """The templates of some files."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.sandbox = Sandbox(Loader(files))
+        self._plan = lru_cache(maxsize=_PLANS)(self._made)
+
+    def render(
+        self, name: str, variables: Mapping[str, Any], locale: str | None, channel: str | None
+    ) -> dict[str, str]:
+        """Return a template's texts by file name; `Templates.render` says more."""
+        plan = self._plan(name, locale, channel)
+        if plan.check is not None and (misfit := plan.check(variables)) is not None:
+            raise Rejected(f"template {name}: {misfit.path} {misfit.problem}")
+        texts = {}
+        names = {**self.sandbox.globals, **variables}
+        for file, template in plan.texts:
+            try:
+                texts[file] = self.sandbox.text(template, names)
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way
+                problem = while_rendering(error, self.files)
+            else:
+                continue
+            # Raised out here so that the original, whose words may quote the payload, is not in its context.
+            raise Rejected(f"template {name}: {problem}")
+        return _by_part(texts)
+
+    def manifest(self, name: str) -> Manifest:
+        """Return what a template says of itself.
+
+        Raises:
+            Rejected: its template.toml is wrong.
+        """
+        try:
+            return manifest.read(name, self.files)
+        except ConfigError as error:
+            problem = error.problems[0]
+        raise Rejected(f"template {name}: {problem}")
+
+    def _made(self, name: str, locale: str | None, channel: str | None) -> _Plan:
+        if not layout.is_name(name):
+            raise Rejected(f"{name[:80]!r} is not a template's name: letters, digits, _ . - and / between the parts")
+        if not any(path.startswith(f"{name}/") for path in self.files):
+            raise NoSuchTemplate(f"there is no template {name}{self._resembling(name)}")
+        said = self.manifest(name)
+        if channel is not None and said.channels and channel not in said.channels:
+            raise Rejected(f"template {name}: it is for {' and '.join(said.channels)}, not for {channel}")
+        found = layout.pick(name, self.files, locale=locale, channel=channel)
+        if not found and not layout.pick(name, self.files, locale=locale, channel=None):
+            raise Rejected(f"template {name}: it has none of {', '.join(layout.PARTS[:3])}")
+        return _Plan(said.check, tuple(_Text(each.file, self._load(name, each.path)) for each in found))
+
+    def _load(self, name: str, path: str) -> Template:
+        try:
+            return self.sandbox.get_template(path)
+        except (TemplateSyntaxError, Unloadable) as error:
+            problem = while_reading(path, error)
+        raise Rejected(f"template {name}: {problem}")
+
+    def _resembling(self, name: str) -> str:
+        parent, _, last = name.rpartition("/")
+        root = f"{parent}/" if parent else ""
+        siblings = {path[len(root) :].partition("/")[0] for path in self.files if path.startswith(root)}
+        close = difflib.get_close_matches(last, siblings, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
+def _by_part(texts: dict[str, str]) -> dict[str, str]:
+    """Return texts as the parts that they are: the subject is one line, and a message in one file is taken apart."""
+    for file in layout.ALONE:
+        if file in texts and len(texts) == 1:
+            whole = texts[file]
+            if file not in layout.TITLED:
+                return {"body.txt": whole}
+            title, _, body = whole.lstrip().partition("\n")
+            return {"subject.txt": _one_line(title), "body.txt": body.strip()}
+    if "subject.txt" in texts:
+        texts["subject.txt"] = _one_line(texts["subject.txt"])
+    return texts
+
+
+def _one_line(text: str) -> str:
+    return " ".join(part for line in text.splitlines() if (part := line.strip()))

@@ -1,0 +1,30 @@
+"""reloading: a change of the templates counts without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from outbox.events import ChoreFailed, TemplatesChanged, TemplatesRefused
+
+if TYPE_CHECKING:
+    from outbox.events import Listener
+    from outbox.render import Templates
+
+
+async def reload_templates(templates: Templates, every: float, listener: Listener) -> None:
+    """Look every so many seconds, in a thread, whether the templates have changed, and take what has; until cancelled.
+
+    With 0, never.
+    """
+    while every:
+        await asyncio.sleep(every)
+        try:
+            problems = await asyncio.to_thread(templates.refresh)
+        except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises, the others go on
+            listener(ChoreFailed("reload_templates", type(error).__name__))
+            continue
+        if problems:
+            listener(TemplatesRefused(tuple(problems)))
+        elif problems is not None:
+            listener(TemplatesChanged(len(templates.names())))
