@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError
 
 from outbox.errors import ConfigError, Rejected
+from outbox.render import formats
 from outbox.render.trouble import while_reading, while_rendering
 from outbox.sandbox import COMPILED, Sandbox, Unloadable
 from outbox.templates import layout, manifest
@@ -35,6 +36,7 @@ class _Text(NamedTuple):
 
     file: str
     template: Template
+    language: str
 
 
 class _Plan(NamedTuple):
@@ -42,6 +44,7 @@ class _Plan(NamedTuple):
 
     check: Check | None
     texts: tuple[_Text, ...]
+    shape: Callable[[dict[str, str]], dict[str, str]] | None
 
 
 class Loader(BaseLoader):
@@ -70,6 +73,7 @@ class Edition:
     def __init__(self, files: Files) -> None:
         self.files = files
         self.sandbox = Sandbox(Loader(files))
+        formats.add_to(self.sandbox)
         self._plan = lru_cache(maxsize=_PLANS)(self._made)
 
     def render(
@@ -79,9 +83,14 @@ class Edition:
         plan = self._plan(name, locale, channel)
         if plan.check is not None and (misfit := plan.check(variables)) is not None:
             raise Rejected(f"template {name}: {misfit.path} {misfit.problem}")
+        self.sandbox.begin()
         texts = {}
         names = {**self.sandbox.globals, **variables}
-        for file, template in plan.texts:
+        spoken = None
+        for file, template, language in plan.texts:
+            if language != spoken:
+                self.sandbox.speak(language)
+                spoken = language
             try:
                 texts[file] = self.sandbox.text(template, names)
             except MemoryError:
@@ -92,7 +101,7 @@ class Edition:
                 continue
             # Raised out here so that the original, whose words may quote the payload, is not in its context.
             raise Rejected(f"template {name}: {problem}")
-        return _by_part(texts)
+        return texts if plan.shape is None else plan.shape(texts)
 
     def manifest(self, name: str) -> Manifest:
         """Return what a template says of itself.
@@ -117,7 +126,10 @@ class Edition:
         found = layout.pick(name, self.files, locale=locale, channel=channel)
         if not found and not layout.pick(name, self.files, locale=locale, channel=None):
             raise Rejected(f"template {name}: it has none of {', '.join(layout.PARTS[:3])}")
-        return _Plan(said.check, tuple(_Text(each.file, self._load(name, each.path)) for each in found))
+        texts = tuple(
+            _Text(each.file, self._load(name, each.path), _language(each.locale, locale, said.locale)) for each in found
+        )
+        return _Plan(said.check, texts, _shape([each.file for each in found]))
 
     def _load(self, name: str, path: str) -> Template:
         try:
@@ -134,17 +146,30 @@ class Edition:
         return f"; did you mean {close[0]}?" if close else ""
 
 
-def _by_part(texts: dict[str, str]) -> dict[str, str]:
-    """Return texts as the parts that they are: the subject is one line, and a message in one file is taken apart."""
-    for file in layout.ALONE:
-        if file in texts and len(texts) == 1:
-            whole = texts[file]
-            if file not in layout.TITLED:
-                return {"body.txt": whole}
-            title, _, body = whole.lstrip().partition("\n")
-            return {"subject.txt": _one_line(title), "body.txt": body.strip()}
-    if "subject.txt" in texts:
-        texts["subject.txt"] = _one_line(texts["subject.txt"])
+def _language(found: str | None, wanted: str | None, own: str) -> str:
+    """Return the locale to write in: the one asked for, if the text is in its language, else the text's."""
+    text = found or own
+    if wanted and wanted.replace("_", "-").lower().split("-")[0] == text.replace("_", "-").lower().split("-")[0]:
+        return wanted
+    return text
+
+
+def _shape(files: list[str]) -> Callable[[dict[str, str]], dict[str, str]] | None:
+    """Return what makes texts the parts that they are: a message in one file is taken apart, a subject is one line."""
+    if len(files) == 1 and files[0] in layout.ALONE:
+        (file,) = files
+        return _titled if file in layout.TITLED else lambda texts: {"body.txt": texts[file]}
+    return _with_one_line if "subject.txt" in files else None
+
+
+def _titled(texts: dict[str, str]) -> dict[str, str]:
+    (whole,) = texts.values()
+    title, _, body = whole.lstrip().partition("\n")
+    return {"subject.txt": _one_line(title), "body.txt": body.strip()}
+
+
+def _with_one_line(texts: dict[str, str]) -> dict[str, str]:
+    texts["subject.txt"] = _one_line(texts["subject.txt"])
     return texts
 
 

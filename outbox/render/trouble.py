@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
+from outbox.render.formats import hint
 from outbox.sandbox import COMPILED, MissingName, Unfit
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def while_reading(file: str, error: Exception) -> str:
     """Say what is wrong with a file, and where."""
     match error:
         case TemplateSyntaxError():
-            return f"{error.name or file}, line {error.lineno}: {error.message}"
+            return f"{error.name or file}, line {error.lineno}: {hint(error.message or 'it is no template')}"
         case _:
             return f"{file}: {error}"
 
