@@ -97,7 +97,7 @@ class _Meter(threading.local):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment that templates are compiled in: HTML autoescaped by the file's name, undefined is an error.
+    """The environment that templates are compiled in: HTML and MJML are escaped, undefined is an error.
 
     A key of the payload wins over a method of the same name: `order.items` is the payload's, as is `order["items"]`.
     """
@@ -109,7 +109,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(
             loader=loader,
             undefined=_Missing,
-            autoescape=lambda name: name is not None and name.endswith(".html"),
+            autoescape=lambda name: name is not None and name.endswith((".html", ".mjml")),
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,

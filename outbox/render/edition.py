@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError
 
 from outbox.errors import ConfigError, Rejected
-from outbox.render import formats
+from outbox.render import formats, markup
+from outbox.render.plain_text import plain_text
 from outbox.render.trouble import while_reading, while_rendering
 from outbox.sandbox import COMPILED, Sandbox, Unloadable
 from outbox.templates import layout, manifest
@@ -37,6 +38,7 @@ class _Text(NamedTuple):
     file: str
     template: Template
     language: str
+    finish: Callable[[str], str] | None
 
 
 class _Plan(NamedTuple):
@@ -87,14 +89,17 @@ class Edition:
         texts = {}
         names = {**self.sandbox.globals, **variables}
         spoken = None
-        for file, template, language in plan.texts:
+        for file, template, language, finish in plan.texts:
             if language != spoken:
                 self.sandbox.speak(language)
                 spoken = language
             try:
-                texts[file] = self.sandbox.text(template, names)
+                text = self.sandbox.text(template, names)
+                texts[file] = text if finish is None else finish(text)
             except MemoryError:
                 raise
+            except Rejected as error:  # by what finishes it
+                problem = f"{file}: {error.detail}"
             except Exception as error:  # noqa: BLE001 - a template is a program, and may fail in any way
                 problem = while_rendering(error, self.files)
             else:
@@ -127,9 +132,17 @@ class Edition:
         if not found and not layout.pick(name, self.files, locale=locale, channel=None):
             raise Rejected(f"template {name}: it has none of {', '.join(layout.PARTS[:3])}")
         texts = tuple(
-            _Text(each.file, self._load(name, each.path), _language(each.locale, locale, said.locale)) for each in found
+            _Text(
+                "body.html" if each.file == "body.mjml" else each.file,
+                self._load(name, each.path),
+                _language(each.locale, locale, said.locale),
+                _finish(each.file, said),
+            )
+            for each in found
         )
-        return _Plan(said.check, texts, _shape([each.file for each in found]))
+        files = [text.file for text in texts]
+        derive = channel == "email" and said.text_from_html and "body.html" in files and "body.txt" not in files
+        return _Plan(said.check, texts, _shape(files, derive_text=derive))
 
     def _load(self, name: str, path: str) -> Template:
         try:
@@ -154,12 +167,25 @@ def _language(found: str | None, wanted: str | None, own: str) -> str:
     return text
 
 
-def _shape(files: list[str]) -> Callable[[dict[str, str]], dict[str, str]] | None:
+def _finish(file: str, said: Manifest) -> Callable[[str], str] | None:
+    if file == "body.mjml":
+        return markup.from_mjml
+    return markup.with_css_inline if file == "body.html" and said.inline_css else None
+
+
+def _shape(files: list[str], *, derive_text: bool) -> Callable[[dict[str, str]], dict[str, str]] | None:
     """Return what makes texts the parts that they are: a message in one file is taken apart, a subject is one line."""
+    if derive_text:
+        return _with_text
     if len(files) == 1 and files[0] in layout.ALONE:
         (file,) = files
         return _titled if file in layout.TITLED else lambda texts: {"body.txt": texts[file]}
     return _with_one_line if "subject.txt" in files else None
+
+
+def _with_text(texts: dict[str, str]) -> dict[str, str]:
+    texts["body.txt"] = plain_text(texts["body.html"])
+    return _with_one_line(texts) if "subject.txt" in texts else texts
 
 
 def _titled(texts: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateSyntaxError, nodes
 
 from outbox.errors import ConfigError
+from outbox.render import markup
 from outbox.render.trouble import while_reading
 from outbox.sandbox import Unloadable
 from outbox.templates import layout, manifest
@@ -45,6 +46,8 @@ def problems(edition: Edition, source: Source, *, all_emails: bool) -> list[str]
             f"{source.place(f'{folder}/{file}')}: a template has no such file; did you mean {meant}?"
             for file, meant in misspelt.items()
         ]
+        if "body.mjml" in files and not markup.has_mjml():
+            found.append(f"{source.place(f'{folder}/body.mjml')}: {markup.NO_MJML}")
         if not layout.is_locale_of(folder, names):
             lacking = _lacking(files.union(misspelt.values()), all_emails=all_emails)
             found += [f"{_folder(source, folder)}: {lack}" for lack in lacking]

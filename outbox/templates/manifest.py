@@ -40,6 +40,8 @@ class Manifest:
     """The language of the files that stand under no locale."""
     inline_css: bool = True
     """Whether what its <style> says goes to where it applies."""
+    text_from_html: bool = True
+    """Whether an email with no body.txt has one made of its HTML."""
     samples: tuple[str, ...] = ()
     """Paths of payloads to try it with."""
     check: Check | None = None
@@ -103,6 +105,7 @@ def _readers(template: str, files: Files) -> dict[str, tuple[str, Callable[[Any]
         "expires_in": ("expires_in", _duration),
         "locale": ("locale", _locale),
         "inline_css": ("inline_css", _boolean),
+        "text_from_html": ("text_from_html", _boolean),
         "samples": ("samples", lambda value: tuple(_beside(template, each, files) for each in _list(value))),
         "variables": ("check", lambda value: variables.check_of(_table(value))),
         "schema": ("check", lambda value: _schema(template, value, files)),
