@@ -11,6 +11,7 @@ from outbox.terminal import options, selection
 from outbox.terminal.dead_letter_commands import dead_letters
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.setup import configuration, readable_errors
+from outbox.terminal.template_commands import template
 
 app = typer.Typer(
     name="outbox",
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend")
+app.add_typer(template, name="template", rich_help_panel="Delivery")
 
 
 @app.callback()

@@ -255,6 +255,13 @@ def test_the_page_about_templates_is_right(cloned_url: str, tmp_path: Path, monk
     exec(program, {"psycopg": psycopg, "url": cloned_url})  # noqa: S102 - our own page
     kept = "SELECT topic, priority, expires_at - created_at = interval '2 days' FROM outbox.notifications"
     assert rows(cloned_url, kept) == [("orders", 2, True)]
+    payload = '{"name": "Ada", "paid_on": "2030-01-31", "order": {"number": 7, "items": []}}'
+    (tmp_path / "ada.json").write_text(payload)
+    (tmp_path / "templates" / "shipped" / "sample.json").write_text(payload)
+    for part in ("subject.txt", "body.html"):
+        (tmp_path / "templates" / "shipped" / part).write_text("Dear {{ name }}")
+    for line in "".join(blocks("docs/templates.md", "bash")).splitlines():
+        assert run(cloned_url, *line.split()[1:]).exit_code == 0, line
 
 
 def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> None:

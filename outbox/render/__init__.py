@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outbox.render import inspection
+from outbox.render import digests, inspection
 from outbox.render.edition import Edition, NoSuchTemplate
 from outbox.templates.folder import Folder
 from outbox.templates.layout import names
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from outbox.messages import Notification
-    from outbox.templates.source import Source
+    from outbox.templates.manifest import Manifest
+    from outbox.templates.source import Files, Source
 
 
 _LOOK_AGAIN = 0.1  # seconds; a name that nothing has is looked for at most so often
@@ -88,6 +89,29 @@ class Templates:
                 self._edition = edition
                 return []
             return list(broken.values())
+
+    @property
+    def files(self) -> Files:
+        """All files, by path."""
+        return self._load().files
+
+    def manifest(self, name: str) -> Manifest:
+        """Return what a template says of itself.
+
+        Raises:
+            Rejected: there is no such template, or its template.toml is wrong.
+        """
+        return self._load().manifest(name)
+
+    def digest(self, name: str) -> bytes:
+        """Return a digest of a template, with all that it includes."""
+        return self._load().digest(name)
+
+    def includes(self, name: str) -> set[str]:
+        """Return the paths of what a template's files include or extend, and of what that does."""
+        edition = self._load()
+        used = digests.closure(name, edition.files, edition.included)
+        return {path for path in used if not path.startswith(f"{name}/")}
 
     def names(self) -> list[str]:
         """Return the names of all templates, sorted. A locale's folder is part of its template."""

@@ -6,10 +6,10 @@ import difflib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError
+from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError, nodes
 
 from outbox.errors import ConfigError, Rejected
-from outbox.render import formats, markup
+from outbox.render import digests, formats, markup
 from outbox.render.plain_text import plain_text
 from outbox.render.trouble import while_reading, while_rendering
 from outbox.sandbox import COMPILED, Sandbox, Unloadable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from outbox.templates.variables import Check
 
 _PLANS = 4_096
+INCLUDES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
 
 class NoSuchTemplate(Rejected):
@@ -76,6 +77,7 @@ class Edition:
         self.files = files
         self.sandbox = Sandbox(Loader(files))
         formats.add_to(self.sandbox)
+        self._digests: dict[str, bytes] = {}
         self._plan = lru_cache(maxsize=_PLANS)(self._made)
 
     def render(
@@ -112,19 +114,41 @@ class Edition:
         """Return what a template says of itself.
 
         Raises:
-            Rejected: its template.toml is wrong.
+            Rejected: there is no such template, or its template.toml is wrong.
         """
+        self._insist_on(name)
         try:
             return manifest.read(name, self.files)
         except ConfigError as error:
             problem = error.problems[0]
         raise Rejected(f"template {name}: {problem}")
 
-    def _made(self, name: str, locale: str | None, channel: str | None) -> _Plan:
+    def digest(self, name: str) -> bytes:
+        """Return the digest of a template with all that it includes."""
+        if name not in self._digests:
+            self._digests[name] = digests.of_source(name, self.files, self.included)
+        return self._digests[name]
+
+    def included(self, path: str) -> list[str] | None:
+        """Return what a file may include or extend; None where that is decided when it is rendered."""
+        text, found = self.files[path], []
+        if not isinstance(text, str):
+            return []
+        for tag in self.sandbox.parse(text, path).find_all(INCLUDES):
+            target = getattr(tag, "template", None)
+            items = target.items if isinstance(target, nodes.Tuple | nodes.List) else [target]
+            if not all(isinstance(item, nodes.Const) and isinstance(item.value, str) for item in items):
+                return None
+            found += [item.value for item in items if isinstance(item, nodes.Const)]
+        return found
+
+    def _insist_on(self, name: str) -> None:
         if not layout.is_name(name):
             raise Rejected(f"{name[:80]!r} is not a template's name: letters, digits, _ . - and / between the parts")
         if not any(path.startswith(f"{name}/") for path in self.files):
             raise NoSuchTemplate(f"there is no template {name}{self._resembling(name)}")
+
+    def _made(self, name: str, locale: str | None, channel: str | None) -> _Plan:
         said = self.manifest(name)
         if channel is not None and said.channels and channel not in said.channels:
             raise Rejected(f"template {name}: it is for {' and '.join(said.channels)}, not for {channel}")

@@ -8,6 +8,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from outbox.errors import ConfigError
 from outbox.render import markup
+from outbox.render.edition import INCLUDES
 from outbox.render.trouble import while_reading
 from outbox.sandbox import Unloadable
 from outbox.templates import layout, manifest
@@ -62,9 +63,7 @@ def _of_file(edition: Edition, source: Source, path: str) -> Iterator[str]:
         return
     text = edition.files[path]
     assert isinstance(text, str)  # noqa: S101 - it has just been compiled
-    for include in edition.sandbox.parse(text, path).find_all(
-        (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
-    ):
+    for include in edition.sandbox.parse(text, path).find_all(INCLUDES):
         wanted = _constants(include)
         if wanted and not any(layout.is_name(name) and name in edition.files for name in wanted):
             place = f"{source.place(path)}, line {include.lineno}"
