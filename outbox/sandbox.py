@@ -104,6 +104,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     code_generator_class = _Metered
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    _meter = _Meter()
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(
@@ -115,7 +116,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             auto_reload=False,
             cache_size=-1,
         )
-        self._meter = _Meter()
         # As many as are left until the next look: to take one is a tenth of a microsecond, to count one is four.
         self.turns = itertools.repeat(1, _LOOK_EVERY)
         del self.globals["lipsum"]

@@ -255,6 +255,7 @@ def test_the_page_about_templates_is_right(cloned_url: str, tmp_path: Path, monk
     exec(program, {"psycopg": psycopg, "url": cloned_url})  # noqa: S102 - our own page
     kept = "SELECT topic, priority, expires_at - created_at = interval '2 days' FROM outbox.notifications"
     assert rows(cloned_url, kept) == [("orders", 2, True)]
+    assert rows(cloned_url, *blocks("docs/templates.md", "sql")) == []
     payload = '{"name": "Ada", "paid_on": "2030-01-31", "order": {"number": 7, "items": []}}'
     (tmp_path / "ada.json").write_text(payload)
     (tmp_path / "templates" / "shipped" / "sample.json").write_text(payload)

@@ -119,7 +119,7 @@ def test_any_value_in_any_locale_is_written_or_refused_in_words_of_ours(
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "formats"
     try:
-        made = templates(folder, {"t/body.txt": f"{{{{ x | {name} }}}}"}).render("t", {"x": value}, locale=locale)
+        made = dict(templates(folder, {"t/body.txt": f"{{{{ x | {name} }}}}"}).render("t", {"x": value}, locale=locale))
     except Rejected as refused:
         made = {"body.txt": f"the filter {name} wants " if "wants" in refused.detail else ""}
     assert made["body.txt"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outbox.render import digests, inspection
-from outbox.render.edition import Edition, NoSuchTemplate
+from outbox.render.edition import Edition, NoSuchTemplate, Rendered
 from outbox.templates.folder import Folder
 from outbox.templates.layout import names
 
@@ -42,11 +42,11 @@ class Templates:
 
     def render(
         self, name: str, variables: Mapping[str, Any], *, locale: str | None = None, channel: str | None = None
-    ) -> dict[str, str]:
+    ) -> Rendered:
         """Return the template's texts by file name, for those files that it has; on a channel, for those it wants.
 
         File by file, the locale's own is taken, else its language's (`pt` for `pt-BR`), else the one without locale.
-        The subject comes out as one line; only `.html` is escaped.
+        The subject comes out as one line; only HTML is escaped.
 
         Raises:
             Rejected: no such template; it is for another channel; a variable is missing, or not what the template says
@@ -60,16 +60,14 @@ class Templates:
                 raise
         return self._load().render(name, variables, locale, channel)
 
-    def parts(self, notification: Notification) -> dict[str, str]:
-        """Return what a notification's template says on its channel; without a template, nothing.
+    def parts(self, notification: Notification) -> Rendered:
+        """Return what a notification's template says on its channel.
 
         Raises:
             Rejected: as `render` does.
         """
-        if notification.template is None:
-            return {}
         payload, locale, channel = notification.payload, notification.locale, notification.channel
-        return self.render(notification.template, payload, locale=locale, channel=channel)
+        return self.render(notification.template or "", payload, locale=locale, channel=channel)
 
     def refresh(self) -> list[str] | None:
         """Take what has changed, if anything has; return what is wrong with it, or None where nothing has changed.

@@ -16,8 +16,9 @@ SIZE = 16  # bytes of a SHA-256: nobody finds another text with the same ones
 
 
 def of_texts(texts: Mapping[str, str]) -> bytes:
-    """Return the digest of rendered texts by the names of their parts, in any order."""
-    return _digest((name, texts[name]) for name in sorted(texts))
+    """Return the digest of rendered texts with the names of their parts, in the order of these."""
+    named = [part for name in sorted(texts) for part in (name, texts[name])]
+    return hashlib.sha256("\0".join(named).encode(errors="surrogatepass")).digest()[:SIZE]
 
 
 def of_source(template: str, files: Files, included: Callable[[str], Iterable[str] | None]) -> bytes:
@@ -25,7 +26,7 @@ def of_source(template: str, files: Files, included: Callable[[str], Iterable[st
 
     `included` says what a file includes, or None where that is decided when it is rendered: then every file counts.
     """
-    return _digest((path, str(files[path])) for path in sorted(closure(template, files, included)))
+    return of_texts({path: str(files[path]) for path in closure(template, files, included)})
 
 
 def closure(template: str, files: Files, included: Callable[[str], Iterable[str] | None]) -> set[str]:
@@ -49,10 +50,3 @@ def _is_part(template: str, path: str) -> bool:
         return False
     folder, _, file = path[len(template) + 1 :].rpartition("/")
     return (not folder and file == manifest.FILE) or (file in layout.FILES and "/" not in folder)
-
-
-def _digest(named: Iterable[tuple[str, str]]) -> bytes:
-    digest = hashlib.sha256()
-    for name, text in named:
-        digest.update(f"{name}\0{text}\0".encode(errors="surrogatepass"))
-    return digest.digest()[:SIZE]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import BaseLoader, Template, TemplateNotFound, TemplateSyntaxError, nodes
 
 from outbox.errors import ConfigError, Rejected
+from outbox.messages import Digests
 from outbox.render import digests, formats, markup
 from outbox.render.plain_text import plain_text
 from outbox.render.trouble import while_reading, while_rendering
@@ -33,6 +34,17 @@ class NoSuchTemplate(Rejected):
     """There is no template of this name, so far."""
 
 
+class Rendered(dict[str, str]):
+    """A template's texts by file name, with digests of them and of the template."""
+
+    __slots__ = ("digests",)
+    digests: Digests
+
+    def __init__(self, texts: dict[str, str], source: bytes) -> None:
+        super().__init__(texts)
+        self.digests = Digests(digests.of_texts(texts), source)
+
+
 class _Text(NamedTuple):
     """One file of a plan."""
 
@@ -48,6 +60,7 @@ class _Plan(NamedTuple):
     check: Check | None
     texts: tuple[_Text, ...]
     shape: Callable[[dict[str, str]], dict[str, str]] | None
+    source: bytes
 
 
 class Loader(BaseLoader):
@@ -80,9 +93,7 @@ class Edition:
         self._digests: dict[str, bytes] = {}
         self._plan = lru_cache(maxsize=_PLANS)(self._made)
 
-    def render(
-        self, name: str, variables: Mapping[str, Any], locale: str | None, channel: str | None
-    ) -> dict[str, str]:
+    def render(self, name: str, variables: Mapping[str, Any], locale: str | None, channel: str | None) -> Rendered:
         """Return a template's texts by file name; `Templates.render` says more."""
         plan = self._plan(name, locale, channel)
         if plan.check is not None and (misfit := plan.check(variables)) is not None:
@@ -108,7 +119,7 @@ class Edition:
                 continue
             # Raised out here so that the original, whose words may quote the payload, is not in its context.
             raise Rejected(f"template {name}: {problem}")
-        return texts if plan.shape is None else plan.shape(texts)
+        return Rendered(texts if plan.shape is None else plan.shape(texts), plan.source)
 
     def manifest(self, name: str) -> Manifest:
         """Return what a template says of itself.
@@ -166,7 +177,7 @@ class Edition:
         )
         files = [text.file for text in texts]
         derive = channel == "email" and said.text_from_html and "body.html" in files and "body.txt" not in files
-        return _Plan(said.check, texts, _shape(files, derive_text=derive))
+        return _Plan(said.check, texts, _shape(files, derive_text=derive), self.digest(name))
 
     def _load(self, name: str, path: str) -> Template:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.durations import describe
 from outbox.errors import ConfigError, Rejected
-from outbox.render import Templates, digests
+from outbox.render import Templates
 from outbox.render.rehearsal import rehearse, sample
 from outbox.templates import layout
 from outbox.templates.configured import source
@@ -99,7 +99,7 @@ def render(config: Config, asked: Asked) -> int:
         return _browse(parts)
     if asked.part is not None:
         return _print_part(parts, asked.part)
-    content, origin = digests.of_texts(parts).hex(), templates.digest(asked.name).hex()
+    content, origin = parts.digests.content.hex(), parts.digests.template.hex()
     if asked.as_json:
         given = {"template": asked.name, "locale": asked.locale, "channel": channel}
         print_json(given | {"parts": parts, "content": content, "source": origin})
