@@ -132,7 +132,7 @@ def _about_the_rest(event: Event) -> str:
                 f"since; to end it: SELECT pg_terminate_backend({pid})"
             )
         case events.TemplatesChanged(count):
-            return f"templates have changed; there are {count:,} of them now"
+            return f"templates have changed; there {'is' if count == 1 else 'are'} {count:,} now"
         case events.TemplatesRefused(problems):
             return f"templates have changed, and are used as they were, because of mistakes: {'; '.join(problems)}"
         case events.Retained(dropped, deleted):

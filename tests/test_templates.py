@@ -144,6 +144,28 @@ def test_a_change_with_a_mistake_in_it_is_not_taken_until_it_is_mended(tmp_path:
     assert templates.render("u", {}) == templates.render("t", {}) == {"body.txt": "mended"}
 
 
+def test_a_change_that_is_still_being_made_is_not_taken_before_it_comes_to_rest(tmp_path: Path) -> None:
+    templates = write(tmp_path, {"t/body.txt": "old", "t/subject.txt": "old"})
+    assert templates.render("t", {})["body.txt"] == "old"
+    assert templates.refresh_at_rest() is templates.refresh_at_rest() is None
+    for half in ("new", "newer"):
+        write(tmp_path, {"t/body.txt": half})
+        assert templates.refresh_at_rest() is None
+        assert templates.render("t", {})["body.txt"] == "old"
+    assert templates.refresh_at_rest() == []
+    assert templates.render("t", {})["body.txt"] == "newer"
+
+
+def test_a_folder_that_goes_away_takes_no_template_with_it(tmp_path: Path) -> None:
+    templates = write(tmp_path / "templates", {"t/body.txt": "kept"})
+    assert templates.render("t", {}) == {"body.txt": "kept"}
+    (tmp_path / "templates").rename(tmp_path / "elsewhere")
+    assert templates.refresh() == [f"{tmp_path}/templates: there is no such folder of templates"]
+    assert templates.render("t", {}) == {"body.txt": "kept"}
+    (tmp_path / "elsewhere").rename(tmp_path / "templates")
+    assert templates.refresh() == []
+
+
 def test_a_mistake_that_was_there_from_the_start_holds_no_change_up(tmp_path: Path) -> None:
     templates = write(tmp_path, {"t/body.txt": "{% if %}", "u/body.txt": "old"})
     assert templates.render("u", {}) == {"body.txt": "old"}
@@ -206,7 +228,7 @@ def test_a_worker_process_sends_what_a_template_says_by_now(tmp_path: Path, clon
         enqueue(cloned_url, template="t", payload={"name": "Ada"})
         wait_until(lambda: states(cloned_url) == ["sent"])
         write(tmp_path / "templates", {"t/body.txt": "{{ nobody_gave_this }}"})
-        wait_until(lambda: "templates have changed; there are 1 of them now" in fleet.log())
+        wait_until(lambda: "templates have changed; there is 1 now" in fleet.log())
         enqueue(cloned_url, template="t", payload={"name": "Ada"})
         wait_until(lambda: states(cloned_url) == ["dead", "sent"])
 

@@ -37,6 +37,7 @@ class Templates:
         self.source: Source = Folder(source) if isinstance(source, Path) else source
         self._edition: Edition | None = None
         self._stamp: Hashable = None
+        self._seen: Hashable = None
         self._looked = 0.0
         self._refreshing = threading.Lock()
 
@@ -82,11 +83,21 @@ class Templates:
                 return None
             edition = Edition(self.source.files())
             self._stamp = stamp
+            if (absent := self.source.absent()) is not None:
+                return [absent]
             broken = inspection.broken(edition)
             if not broken or broken.keys() <= inspection.broken(old).keys():
                 self._edition = edition
                 return []
             return list(broken.values())
+
+    def refresh_at_rest(self) -> list[str] | None:
+        """Do as `refresh` does, once a change looks as it did at the last call: one that is half made is not taken."""
+        stamp = self.source.stamp()
+        if stamp == self._stamp or stamp != self._seen:
+            self._seen = stamp
+            return None
+        return self.refresh()
 
     @property
     def files(self) -> Files:

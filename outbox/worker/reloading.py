@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 async def reload_templates(templates: Templates, every: float, listener: Listener) -> None:
-    """Look every so many seconds, in a thread, whether the templates have changed, and take what has; until cancelled.
+    """Look every so many seconds, in a thread, whether the templates have changed; until cancelled. With 0, never.
 
-    With 0, never.
+    A change is taken when it looks the same twice: who copies files one by one is not to send half a message meanwhile.
     """
     while every:
         await asyncio.sleep(every)
         try:
-            problems = await asyncio.to_thread(templates.refresh)
+            problems = await asyncio.to_thread(templates.refresh_at_rest)
         except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises, the others go on
             listener(ChoreFailed("reload_templates", type(error).__name__))
             continue
