@@ -92,7 +92,7 @@ def _unused(config: Config) -> Iterator[str]:
 
 
 def _templates(config: Config) -> list[str]:
-    chosen = "path" in config.templates.model_fields_set or config.templates.packages
+    chosen = not config.templates.model_fields_set.isdisjoint({"path", "packages", "source"})
     if not chosen and not config.templates.path.is_dir():
         return []  # payloads may bring their own texts
     try:

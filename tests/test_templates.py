@@ -11,11 +11,12 @@ import pytest
 from outbox.channels import chat, inapp, push, sms
 from outbox.channels.email import compose as compose_email
 from outbox.errors import Rejected
-from outbox.events import TemplatesChanged, TemplatesRefused
+from outbox.events import ChoreFailed, TemplatesChanged, TemplatesRefused
 from outbox.messages import Notification
 from outbox.render import Templates
 from outbox.templates import Folder, Layers
 from outbox.templates.package import Package
+from outbox.worker import reloading
 from outbox.worker.reloading import reload_templates
 from tests.fleet import Fleet
 from tests.hands import enqueue, rows
@@ -202,6 +203,24 @@ def test_templates_of_a_package_are_read_without_its_code(tmp_path: Path, monkey
         Package("acme_mail:males")
 
 
+async def test_a_worker_waits_for_a_source_that_cannot_be_read_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "_PAUSE", 0.001)
+    told: list[Event] = []
+    templates = write(tmp_path, {"t/body.txt": "x"})
+    read = templates.load
+
+    def load() -> object:
+        if len(told) < 3:
+            raise OSError("hunter2")
+        return read()
+
+    monkeypatch.setattr(templates, "load", load)
+    await reloading.load_templates(templates, asyncio.get_running_loop().create_future(), told.append)
+    assert told == [ChoreFailed("load_templates", "OSError")] * 3
+
+
 async def test_a_worker_takes_changes_without_a_restart_and_says_what_it_did_not_take(tmp_path: Path) -> None:
     templates = write(tmp_path, {"t/body.txt": "old"})
     templates.render("t", {})
@@ -226,11 +245,11 @@ def test_a_worker_process_sends_what_a_template_says_by_now(tmp_path: Path, clon
     with Fleet(tmp_path, cloned_url) as fleet:
         fleet.start()
         enqueue(cloned_url, template="t", payload={"name": "Ada"})
-        wait_until(lambda: states(cloned_url) == ["sent"])
+        wait_until(lambda: states(cloned_url) == ["sent"], timeout=30)
         write(tmp_path / "templates", {"t/body.txt": "{{ nobody_gave_this }}"})
-        wait_until(lambda: "templates have changed; there is 1 now" in fleet.log())
+        wait_until(lambda: "templates have changed; there is 1 now" in fleet.log(), timeout=30)
         enqueue(cloned_url, template="t", payload={"name": "Ada"})
-        wait_until(lambda: states(cloned_url) == ["dead", "sent"])
+        wait_until(lambda: states(cloned_url) == ["dead", "sent"], timeout=30)
 
 
 def states(url: str) -> list[str]:

@@ -147,6 +147,9 @@ class TemplatesConfig(Section):
     packages: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         default=(), description='a list of packages, such as ["acme.mail:templates"]'
     )
+    source: Name | None = Field(
+        default=None, description='the dotted path of a function of yours, such as "acme.mail.templates"'
+    )
     reload: Seconds = Field(default=1.0, description='a duration, such as "1s", or 0 for never')
 
 

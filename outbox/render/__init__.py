@@ -53,13 +53,13 @@ class Templates:
             Rejected: no such template; it is for another channel; a variable is missing, or not what the template says
                 it must be; the template is wrong, does what the sandbox refuses, or makes more than 1 MiB.
         """
-        edition = self._edition or self._load()
+        edition = self._edition or self.load()
         try:
             return edition.render(name, variables, locale, channel)
         except NoSuchTemplate:
             if not self._has_grown():
                 raise
-        return self._load().render(name, variables, locale, channel)
+        return self.load().render(name, variables, locale, channel)
 
     def parts(self, notification: Notification) -> Rendered:
         """Return what a notification's template says on its channel.
@@ -77,7 +77,7 @@ class Templates:
         was there goes on. Mistakes are told once.
         """
         with self._refreshing:
-            old = self._load()
+            old = self.load()
             stamp = self.source.stamp()
             if stamp == self._stamp:
                 return None
@@ -102,7 +102,7 @@ class Templates:
     @property
     def files(self) -> Files:
         """All files, by path."""
-        return self._load().files
+        return self.load().files
 
     def manifest(self, name: str) -> Manifest:
         """Return what a template says of itself.
@@ -110,21 +110,21 @@ class Templates:
         Raises:
             Rejected: there is no such template, or its template.toml is wrong.
         """
-        return self._load().manifest(name)
+        return self.load().manifest(name)
 
     def digest(self, name: str) -> bytes:
         """Return a digest of a template, with all that it includes."""
-        return self._load().digest(name)
+        return self.load().digest(name)
 
     def includes(self, name: str) -> set[str]:
         """Return the paths of what a template's files include or extend, and of what that does."""
-        edition = self._load()
+        edition = self.load()
         used = digests.closure(name, edition.files, edition.included)
         return {path for path in used if not path.startswith(f"{name}/")}
 
     def names(self) -> list[str]:
         """Return the names of all templates, sorted. A locale's folder is part of its template."""
-        return names(self._load().files)
+        return names(self.load().files)
 
     def check(self, *, all_emails: bool = False) -> list[str]:
         """Return what is wrong with any of the templates, one sentence each, without rendering them.
@@ -134,9 +134,10 @@ class Templates:
         absent = self.source.absent()
         if absent is not None:
             return [absent]
-        return inspection.problems(self._load(), self.source, all_emails=all_emails)
+        return inspection.problems(self.load(), self.source, all_emails=all_emails)
 
-    def _load(self) -> Edition:
+    def load(self) -> Edition:
+        """Read everything, if nothing was read yet; raises whatever the source does."""
         if self._edition is None:
             self._stamp = self.source.stamp()
             self._edition = Edition(self.source.files())

@@ -16,7 +16,7 @@ from outbox.errors import ConfigError
 from outbox.events import WorkerStarted
 from outbox.render import Templates
 from outbox.templates.configured import source
-from outbox.worker.reloading import reload_templates
+from outbox.worker.reloading import load_templates, reload_templates
 from outbox.worker.slots import CUT_OFF
 from outbox.worker.supervisor import Supervisor, again
 from outbox.worker.tether import DONE, SERVING
@@ -139,6 +139,7 @@ async def _run(
         drain=drain,
         retention=config.retention,
     )
+    await load_templates(templates, stop, listener)
     reloading = asyncio.create_task(reload_templates(templates, config.templates.reload, listener))
     try:
         code = 1 if await worker.run(stop) else 0

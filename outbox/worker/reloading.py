@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     from outbox.events import Listener
     from outbox.render import Templates
 
+_PAUSE = 1.0
+
+
+async def load_templates(templates: Templates, stop: asyncio.Future[str], listener: Listener) -> None:
+    """Read the templates, in a thread, as often as it takes: without them, all that is due would be given up."""
+    while not stop.done():
+        try:
+            await asyncio.to_thread(templates.load)
+        except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises
+            listener(ChoreFailed("load_templates", type(error).__name__))
+            await asyncio.wait([stop], timeout=_PAUSE)
+        else:
+            return
+
 
 async def reload_templates(templates: Templates, every: float, listener: Listener) -> None:
     """Look every so many seconds, in a thread, whether the templates have changed; until cancelled. With 0, never.
