@@ -18,6 +18,11 @@ def texts(values: Iterable[str | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
 
 
+def octets(values: Iterable[bytes | None]) -> str:
+    """Return the literal of bytes; None is NULL."""
+    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
+
+
 def _quoted(value: str) -> str:
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.channels import Probed, completion_for, load_provider
 from outbox.errors import ConfigError, DeliveryError, Temporary
 from outbox.render import Templates
+from outbox.templates.configured import source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,10 @@ def _unused(config: Config) -> Iterator[str]:
 
 
 def _templates(config: Config) -> list[str]:
-    chosen = "path" in config.templates.model_fields_set
+    chosen = not config.templates.model_fields_set.isdisjoint({"path", "packages", "source"})
     if not chosen and not config.templates.path.is_dir():
         return []  # payloads may bring their own texts
-    return Templates(config.templates.path).check(all_emails=set(config.channels) == {"email"})
+    try:
+        return Templates(source(config)).check(all_emails=set(config.channels) == {"email"})
+    except ConfigError as error:
+        return list(error.problems)

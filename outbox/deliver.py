@@ -13,7 +13,7 @@ import random
 import time
 import traceback
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from outbox.config import ChannelConfig
     from outbox.durations import Rate
     from outbox.events import Listener
-    from outbox.messages import Notification, Receipt
+    from outbox.messages import Digests, Notification, Receipt
     from outbox.outcomes import Outcome
     from outbox.queue.claim import Claimed
 
@@ -197,7 +197,9 @@ async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
             if route.holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
             return sent
-    return _unsent(claimed, refused, route)
+    unsent = _unsent(claimed, refused, route)
+    digests = getattr(message, "digests", None)
+    return unsent if digests is None or refused is None else replace(unsent, digests=digests)
 
 
 def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Route) -> None:
@@ -234,10 +236,13 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
     return judge(last, claimed, policy, name, chance, remembered=route.remembers(name))
 
 
-def _sent(name: str, receipt: Receipt) -> Sent:
+def _sent(name: str, receipt: Receipt, digests: Digests | None) -> Sent:
     identity = receipt.provider_message_id
     if receipt.inbox is not None:
-        return Sent(provider=name, inbox=receipt.inbox)
+        return Sent(provider=name, inbox=receipt.inbox, digests=digests)
+    if digests is not None:
+        known = clean(str(identity), 255) if identity else None
+        return Sent(provider=name, provider_message_id=known, digests=digests)
     return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
 
 
@@ -255,7 +260,7 @@ async def _attempt(provider: Provider, message: Any, claimed: Claimed, name: str
         if receipt.refused_copies:
             codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
             route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
-        return _sent(name, receipt)
+        return _sent(name, receipt, getattr(message, "digests", None))
     except errors.DeliveryError as error:
         if (detail := without_echo(error.detail, message)) != error.detail:
             error.detail = detail

@@ -228,6 +228,20 @@ class ChoreFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplatesChanged:
+    """What has changed of the templates is used from now on; there are `count` of them."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatesRefused:
+    """A change of the templates has mistakes, and is not used: what was there before is, until they are mended."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Retained:
     """Retention went over everything: it dropped these partitions, and deleted so many rows of these kinds."""
 
@@ -260,6 +274,8 @@ Event: TypeAlias = (
     | HorizonHeld
     | ListenUnheard
     | ChoreFailed
+    | TemplatesChanged
+    | TemplatesRefused
     | Retained
 )
 

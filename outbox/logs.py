@@ -36,6 +36,7 @@ _LEVELS: dict[type[Any], int] = {
     events.HorizonHeld: logging.WARNING,
     events.ListenUnheard: logging.WARNING,
     events.FailedOver: logging.WARNING,
+    events.TemplatesRefused: logging.ERROR,
 }
 
 
@@ -134,6 +135,10 @@ def _about_the_rest(event: Event) -> str:
                 f"{who} has had a transaction open for {seconds:.0f} s: PostgreSQL can remove nothing that was settled "
                 f"since; to end it: SELECT pg_terminate_backend({pid})"
             )
+        case events.TemplatesChanged(count):
+            return f"templates have changed; there {'is' if count == 1 else 'are'} {count:,} now"
+        case events.TemplatesRefused(problems):
+            return f"templates have changed, and are used as they were, because of mistakes: {'; '.join(problems)}"
         case events.Retained(dropped, deleted):
             rows = [f"deleted {count:,} {kind}" for kind, count in deleted.items()]
             return f"retention: {'; '.join([*(f'dropped {name}' for name in dropped), *rows])}"

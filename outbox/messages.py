@@ -128,6 +128,13 @@ class AttachmentLink(NamedTuple):
         return f"AttachmentLink({self.type!r})"
 
 
+class Digests(NamedTuple):
+    """What was rendered, and of which template, in 16 bytes each: for an audit to compare."""
+
+    content: bytes
+    template: bytes
+
+
 class Email(NamedTuple):
     """An email ready to be built into MIME. At least one of `text` and `html` is there.
 
@@ -147,6 +154,8 @@ class Email(NamedTuple):
     bcc: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     links: tuple[AttachmentLink, ...] = ()
+    digests: Digests | None = None
+    """Those of its template, and of what that said."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -162,6 +171,8 @@ class Sms(NamedTuple):
     """Seconds after which it is worth nothing any more."""
     parts: int = 1
     """How many it goes out in: as many times it is paid for, and counts against a rate."""
+    digests: Digests | None = None
+    """Those of its template, and of what that said."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -187,6 +198,8 @@ class Push(NamedTuple):
     urgent: bool = False
     registered_at: datetime | None = None
     """When the device last gave its token to the application, if that is known: a refusal from before says nothing."""
+    digests: Digests | None = None
+    """Those of its template, and of what that said."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -211,6 +224,8 @@ class Chat(NamedTuple):
 
     recipient: str
     text: str
+    digests: Digests | None = None
+    """Those of its template, and of what that said."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""
@@ -226,6 +241,8 @@ class InApp(NamedTuple):
     url: str | None = None
     category: str = ""
     data: Mapping[str, Any] = _NOTHING
+    digests: Digests | None = None
+    """Those of its template, and of what that said."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
     from outbox.errors import DeliveryError
-    from outbox.messages import InApp
+    from outbox.messages import Digests, InApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Outcome:
     suppression: Suppression | None = None
     inbox: InApp | None = None
     """What the settlement is to write into the recipient's inbox."""
+    digests: Digests | None = None
+    """Those of what a provider was given, if that was rendered."""
 
     @property
     def used(self) -> bool:

@@ -1,14 +1,18 @@
-"""Jinja2's sandbox, with bounds on what a short template can blow up: widths, repeats, powers, ranges, joins.
+"""Jinja2's sandbox, with bounds on what a short template can blow up: widths, repeats, powers, ranges, joins, loops.
 
 Templates are written by operators, payloads by anybody: the sandbox keeps a payload's text from being code, and the
-bounds keep a slip in a template, or a number in a payload, from eating the worker's memory. They are no defence
-against a template that means harm: nested loops can still burn time.
+bounds keep a slip in a template, or a number in a payload, from eating the worker's memory, or its time. They are no
+defence against a template that means harm.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import re
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
@@ -27,10 +31,24 @@ if TYPE_CHECKING:
 LARGEST = 1_048_576  # characters of a text, 1 MiB
 WIDEST = 200  # a width, an indentation, a fill; 200 a line is 50 MB for the largest payload, all of it newlines
 LONGEST = 10_000  # items of a range or of a repeated list
+MOST_STEPS = 100_000  # turns of loops, calls and includes in one message
+LONGEST_TIME = 2  # seconds of computing, of one message that loops
+_LOOK_EVERY = 64  # of these steps; to ask for the time takes as long as five
 _MOST_BITS = 4_096
 _WIDE_PERCENT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(?:\*|\d{4}|\d*\.(?:\*|\d{4}))")
 _WIDE_BRACES = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
 _WIDTHS = ("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "batch", "slice", "wordwrap", "tojson")
+
+
+COMPILED = "template "  # what begins the file's name of a compiled template, in a traceback
+
+
+class Unloadable(Exception):
+    """A file that a template is, or includes, cannot be read; the words are ours."""
+
+
+class Unfit(TemplateRuntimeError):
+    """A filter of ours was given what it does not take; the message is ours, and has no value in it."""
 
 
 class MissingName(UndefinedError):
@@ -52,32 +70,54 @@ class _Missing(StrictUndefined):
         super().__init__(hint or str(name), obj, name, exc if hint else MissingName)
 
 
-class _BoundedConcatenation(CodeGenerator):
+class _Metered(CodeGenerator):
+    """Has what a template concatenates measured, and each turn of a loop counted."""
+
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
         self.write("environment.bounded(")
         super().visit_Concat(node, frame)
         self.write(")")
 
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802
+        self._body = node.body
+        super().visit_For(node, frame)
+
+    def blockvisit(self, nodes: Iterable[nodes.Node], frame: Frame) -> None:
+        if nodes is getattr(self, "_body", None):
+            self.writeline("next(environment.turns, None) or environment.look()")
+        super().blockvisit(nodes, frame)
+
+
+class _Meter(threading.local):
+    """What the rendering of a message in this thread has taken so far."""
+
+    steps = 0
+    begun = 0.0
+    language = "en"
+
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment that templates are compiled in: HTML autoescaped by the file's name, undefined is an error.
+    """The environment that templates are compiled in: HTML and MJML are escaped, undefined is an error.
 
     A key of the payload wins over a method of the same name: `order.items` is the payload's, as is `order["items"]`.
     """
 
-    code_generator_class = _BoundedConcatenation
+    code_generator_class = _Metered
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+    _meter = _Meter()
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(
             loader=loader,
             undefined=_Missing,
-            autoescape=lambda name: name is not None and name.endswith(".html"),
+            autoescape=lambda name: name is not None and name.endswith((".html", ".mjml")),
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
             cache_size=-1,
         )
+        # As many as are left until the next look: to take one is a tenth of a microsecond, to count one is four.
+        self.turns = itertools.repeat(1, _LOOK_EVERY)
         del self.globals["lipsum"]
         self.globals["range"] = _bounded_range
         for name in (*_WIDTHS, "replace", "join", "format"):
@@ -97,6 +137,35 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.concat(template.root_render_func(template.new_context(names, shared=True)))
         except Exception:  # noqa: BLE001 - it is raised again, with the template's own lines in its traceback
             self.handle_exception()
+
+    @property
+    def language(self) -> str:
+        """The locale that dates, numbers and money are to be written in."""
+        return self._meter.language
+
+    def begin(self) -> None:
+        """Let a message, of one or more texts, have all the turns and all the time that one may have."""
+        self._meter.steps = 0
+
+    def speak(self, language: str) -> None:
+        """Have dates, numbers and money written as in this locale."""
+        self._meter.language = language
+
+    def look(self) -> bool:
+        """Look how many turns of loops, calls and includes this message has taken, and how much time."""
+        meter, self.turns = self._meter, itertools.repeat(1, _LOOK_EVERY)
+        # The thread's own time: a machine that was frozen meanwhile is no fault of the template.
+        now = time.thread_time()
+        if not meter.steps:
+            meter.begun = now
+        meter.steps += _LOOK_EVERY
+        _refuse_over(MOST_STEPS, meter.steps, "{} turns of loops and calls")
+        _refuse_over(LONGEST_TIME, math.ceil(now - meter.begun), "{} s of computing")
+        return True
+
+    def _load_template(self, name: str, globals: MutableMapping[str, Any] | None) -> Template:  # noqa: A002 - Jinja2's
+        next(self.turns, None) or self.look()  # one may include itself, twice, and so on
+        return super()._load_template(name, globals)
 
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
@@ -133,7 +202,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return wrapped
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a function; a text's own methods within the bounds."""
+        """Call a function, or a macro; a text's own methods within the bounds."""
+        next(self.turns, None) or self.look()
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str):
             args = _bounded_arguments(function.__name__, owner, args, kwargs)

@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields", "reasons"},
+    | {"attachments", "email_fields", "reasons", "spelling"},
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
-    {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement
+    {"retry", "consent", "echo", "holds", "tokens", "templates", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
     {"inbox", "suppressions", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers

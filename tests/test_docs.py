@@ -247,6 +247,45 @@ async def test_the_page_about_email_is_right(cloned_url: str, tmp_path: Path) ->
     assert (attachment.get_filename(), attachment.get_content()) == ("invoice.pdf", b"%PDF-1.7 and so on")
 
 
+def test_the_page_about_templates_is_right(cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (says,) = blocks("docs/templates.md", "toml")
+    program, _ = blocks("docs/templates.md", "python")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates" / "shipped").mkdir(parents=True)
+    (tmp_path / "templates" / "shipped" / "template.toml").write_text(says)
+    (tmp_path / "templates" / "shipped" / "body.txt").write_text("Dear {{ name }}")
+    exec(program, {"psycopg": psycopg, "url": cloned_url})  # noqa: S102 - our own page
+    kept = "SELECT topic, priority, expires_at - created_at = interval '2 days' FROM outbox.notifications"
+    assert rows(cloned_url, kept) == [("orders", 2, True)]
+    assert rows(cloned_url, *blocks("docs/templates.md", "sql")) == []
+    payload = '{"name": "Ada", "paid_on": "2030-01-31", "order": {"number": 7, "items": []}}'
+    (tmp_path / "ada.json").write_text(payload)
+    (tmp_path / "templates" / "shipped" / "sample.json").write_text(payload)
+    for part in ("subject.txt", "body.html"):
+        (tmp_path / "templates" / "shipped" / part).write_text("Dear {{ name }}")
+    for line in "".join(blocks("docs/templates.md", "bash")).splitlines():
+        assert run(cloned_url, *line.split()[1:]).exit_code == 0, line
+
+
+def test_the_source_of_templates_of_ones_own_is_read_by_a_worker(
+    cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, own = blocks("docs/templates.md", "python")
+    (tmp_path / "mail_table.py").write_text(own)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("OUTBOX_DATABASE_URL", cloned_url)
+    rows(cloned_url, "CREATE TABLE mail_templates (path text PRIMARY KEY, content text, updated_at timestamptz)")
+    rows(cloned_url, "INSERT INTO mail_templates VALUES ('hi/subject.txt', 'Hi', now()), ('hi/body.txt', 'You', now())")
+    file = tmp_path / "outbox.toml"
+    file.write_text('[channels.inapp]\nproviders = ["inbox"]\n[templates]\nsource = "mail_table.templates"\n')
+    assert run(cloned_url, "template", "check", "--config", file).exit_code == 0
+    enqueue(cloned_url, channel="inapp", template="hi", payload={})
+    assert run(cloned_url, "worker", "--channel", "inapp", "--config", file, "--drain").exit_code == 0
+    assert rows(cloned_url, "SELECT title, body FROM outbox.inbox") == [("Hi", "You")]
+    file.write_text('[templates]\nsource = "mail_table.Templates"\n')
+    assert "templates.source: there is no function mail_table.Templates" in run("", "check", "--config", file).stderr
+
+
 def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> None:
     enqueues, shows = blocks("docs/inapp.md", "python")
     (example,) = blocks("docs/inapp.md", "toml")

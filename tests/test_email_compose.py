@@ -37,7 +37,8 @@ def notification(**changes: Any) -> Notification:
 
 def test_a_template_gives_all_parts(templates: Templates) -> None:
     message = compose(notification(template="welcome", payload={"name": "A & B"}), templates)
-    assert message == Email("ada@example.com", "Welcome, A & B", "Hello A & B", "<p>Hello A &amp; B</p>")
+    expected = Email("ada@example.com", "Welcome, A & B", "Hello A & B", "<p>Hello A &amp; B</p>")
+    assert message._replace(digests=None) == expected
 
 
 def test_without_a_template_the_payload_is_the_message(templates: Templates) -> None:

@@ -37,7 +37,7 @@ def notification(**changes: Any) -> Notification:
 
 def test_a_template_gives_title_and_body(templates: Templates) -> None:
     message = compose(notification(template="shipped", payload={"order": 42, "title": "not this"}), templates)
-    assert message == Push("a-token", "Order 42", "It is on its way")
+    assert message._replace(digests=None) == Push("a-token", "Order 42", "It is on its way")
 
 
 def test_a_body_is_enough(templates: Templates) -> None:
@@ -55,7 +55,7 @@ def test_the_payload_gives_everything_else(templates: Templates) -> None:
         "collapse_key": "order-42",
     }
     message = compose(notification(template="shipped", payload=payload, expires_in=60.0), templates)
-    assert message == Push(
+    assert message._replace(digests=None) == Push(
         "a-token",
         "Order 42",
         "It is on its way",

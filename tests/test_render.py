@@ -193,15 +193,6 @@ def test_a_file_that_is_not_utf_8_is_refused(folder: Path) -> None:
     assert templates.check() == [f"{folder}/t/body.txt: it is not UTF-8"]
 
 
-def test_a_changed_template_is_seen_by_the_next_process_and_a_new_one_at_once(folder: Path) -> None:
-    templates = write(folder, **{"t/body.txt": "old"})
-    assert templates.render("t", {})["body.txt"] == "old"
-    write(folder, **{"t/body.txt": "new", "u/body.txt": "added"})
-    assert templates.render("t", {})["body.txt"] == "old"
-    assert templates.render("u", {})["body.txt"] == "added"
-    assert Templates(folder).render("t", {})["body.txt"] == "new"
-
-
 def test_templates_are_listed_without_locales_and_shared_folders(folder: Path) -> None:
     templates = write(
         folder,

@@ -40,7 +40,7 @@ def notification(**changes: Any) -> Notification:
 
 def test_a_template_gives_the_text(templates: Templates) -> None:
     message = compose(notification(template="code", payload={"code": "1234"}), templates)
-    assert message == Sms("+447700900001", "1234 is your code")
+    assert message._replace(digests=None) == Sms("+447700900001", "1234 is your code")
 
 
 def test_without_a_template_the_payload_is_the_message(templates: Templates) -> None:

@@ -120,7 +120,8 @@ def _anchored(templates: TemplatesConfig, source: Path | None) -> TemplatesConfi
     """Make a relative folder one beside the configuration file, wherever the process was started."""
     folder = source.parent if source else Path.cwd()
     # Not model_copy(update=…): that would make a default look like a path that somebody chose.
-    return TemplatesConfig.model_construct(templates.model_fields_set, path=folder / templates.path)
+    values = dict(templates) | {"path": folder / templates.path}
+    return TemplatesConfig.model_construct(templates.model_fields_set, **values)
 
 
 def _refuse_unknown_sections(tree: Tree) -> None:

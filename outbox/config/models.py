@@ -147,9 +147,16 @@ class WorkerConfig(Section):
 
 
 class TemplatesConfig(Section):
-    """`[templates]`: where the templates are."""
+    """`[templates]`: where the templates are. Durations in seconds."""
 
     path: Path = Field(default=Path("templates"), description="a folder's path, such as templates")
+    packages: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description='a list of packages, such as ["acme.mail:templates"]'
+    )
+    source: Name | None = Field(
+        default=None, description='the dotted path of a function of yours, such as "acme.mail.templates"'
+    )
+    reload: Seconds = Field(default=1.0, description='a duration, such as "1s", or 0 for never')
 
 
 class AttachmentsConfig(Section):

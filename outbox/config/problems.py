@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING
 
 from outbox.errors import clean
+from outbox.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """Return the end of a sentence about an unknown `name`: the known one it resembles, or all of them."""
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(sorted(known))}" if known else "there is none"
+__all__ = ["nearest", "sentences"]
 
 
 def sentences(

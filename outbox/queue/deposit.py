@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
+from outbox.queue.settlement import columns_of_digests, without_and_with_digests
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
     from outbox.queue.settlement import Settlement
 
 # As SETTLE does with what was sent. A trigger tells whoever listens on outbox_inbox whose inbox it was.
-DEPOSIT = """
+DEPOSIT, DEPOSIT_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(provider)s::text[], %(started)s::float8[],
         %(finished)s::float8[], %(recipient)s::text[], %(title)s::text[], %(body)s::text[], %(url)s::text[],
-        %(category)s::text[], %(data)s::jsonb[])
-        AS e (id, claim, attempt, provider, started, finished, recipient, title, body, url, category, data)
+        %(category)s::text[], %(data)s::jsonb[]/*, %(content)s::bytea[], %(origin)s::bytea[]*/)
+        AS e (id, claim, attempt, provider, started, finished, recipient, title, body, url, category, data
+              /*, content, origin*/)
 ), held AS MATERIALIZED (
     SELECT e.id, e.claim
     FROM (SELECT * FROM ended ORDER BY id) e
@@ -52,22 +55,25 @@ WITH ended AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), recorded AS (
     INSERT INTO outbox.attempts AS a
-        (notification_id, claim, attempt, outcome, provider, worker, started_at, finished_at)
+        (notification_id, claim, attempt, outcome, provider, worker, started_at, finished_at
+         /*, content_digest, template_digest*/)
     SELECT e.id, e.claim, e.attempt, 'sent', e.provider, %(worker)s,
            clock_timestamp() - make_interval(secs => e.started), clock_timestamp() - make_interval(secs => e.finished)
+           /*, e.content, e.origin*/
     FROM ended e
     JOIN held h ON h.id = e.id
     ORDER BY e.id
     ON CONFLICT (notification_id, claim) DO UPDATE
     SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,
         started_at = excluded.started_at, finished_at = excluded.finished_at
+        /*, content_digest = excluded.content_digest, template_digest = excluded.template_digest*/
     WHERE a.outcome = 'lost'
 )
 SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS settled
 FROM ended e
 WHERE (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
    OR (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
-"""
+""")
 
 
 async def deposit(
@@ -79,7 +85,9 @@ async def deposit(
         As `settle` does: the keys of those that were still ours, and of those that are ours but were locked.
     """
     async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(DEPOSIT, {"worker": worker} | _columns(settlements, time.monotonic()))
+        digests = columns_of_digests(settlements)
+        columns = _columns(settlements, time.monotonic()) | digests
+        await cursor.execute(DEPOSIT_WITH_DIGESTS if digests else DEPOSIT, {"worker": worker} | columns)
         rows = await cursor.fetchall()
     return {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import tuple_row
 
 from outbox import arrays
+from outbox.queue.settlement import columns_of_digests, without_and_with_digests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 # primary key, and without ON CONFLICT, which would cost 50 B of WAL a row. A row that moved (its lease was renewed, the
 # table was rewritten) is not found, and is settled by the other statement. Only what was really removed is recorded.
 # The CASE is for what unblock_next() does: in a column of its own, it would cost each row without an ordering key 4 %.
-SETTLE_SENT = """
+SETTLE_SENT, SETTLE_SENT_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(provider)s::text[],
-        %(provider_message_id)s::text[], %(started)s::bigint[], %(finished)s::bigint[])
-        AS e (id, claim, attempt, provider, provider_message_id, started, finished)
+        %(provider_message_id)s::text[], %(started)s::bigint[], %(finished)s::bigint[]
+        /*, %(content)s::bytea[], %(origin)s::bytea[]*/)
+        AS e (id, claim, attempt, provider, provider_message_id, started, finished/*, content, origin*/)
 ), held AS MATERIALIZED (
     SELECT q.ctid AS place, q.id, q.claim
     FROM outbox.queue q
@@ -44,14 +46,16 @@ WITH ended AS MATERIALIZED (
                    THEN q.claim ELSE q.claim END AS claim
 ), recorded AS (
     INSERT INTO outbox.attempts
-        (notification_id, claim, attempt, outcome, provider, provider_message_id, worker, started_at, finished_at)
+        (notification_id, claim, attempt, outcome, provider, provider_message_id, worker, started_at, finished_at
+         /*, content_digest, template_digest*/)
     SELECT e.id, e.claim, e.attempt, 'sent', e.provider, e.provider_message_id, %(worker)s,
            now() - e.started * interval '1 microsecond', now() - e.finished * interval '1 microsecond'
+           /*, e.content, e.origin*/
     FROM ended e
     JOIN removed r ON r.id = e.id AND r.claim = e.claim
 )
 SELECT e.id::text, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r WHERE r.id = e.id AND r.claim = e.claim)
-"""
+""")
 
 # SKIP LOCKED: an application that deletes a leased notification, in a transaction that stays open, must not hold up all
 # other settlements. What was skipped is reported, and settled later. Running it again after a connection broke at the
@@ -59,15 +63,15 @@ SELECT e.id::text, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r 
 # LATERAL with LIMIT, ANY, and IN beside an OR leave the planner no choice of a join: with the statistics of an emptied
 # queue it takes all of it for one row, and reads it anew for each settlement, 14 s for 500 beside 50,000 that wait. For
 # the same reason what is moved is looked up in arrays; width_bucket() is a binary search.
-SETTLE = """
+SETTLE, SETTLE_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(claim)s::bigint[], %(attempt)s::smallint[], %(outcome)s::text[], %(delay)s::float8[],
         %(reason)s::text[], %(provider)s::text[], %(provider_message_id)s::text[], %(error_class)s::text[],
         %(error_code)s::text[], %(error)s::text[], %(started)s::float8[], %(finished)s::float8[],
-        %(suppressed)s::text[], %(sender)s::text[])
+        %(suppressed)s::text[], %(sender)s::text[]/*, %(content)s::bytea[], %(origin)s::bytea[]*/)
         AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error,
-              started, finished, suppressed, sender)
+              started, finished, suppressed, sender/*, content, origin*/)
 ), held AS MATERIALIZED (
     SELECT e.*
     FROM (SELECT * FROM ended ORDER BY id) e
@@ -97,10 +101,10 @@ WITH ended AS MATERIALIZED (
 ), recorded AS (
     INSERT INTO outbox.attempts AS a
         (notification_id, claim, attempt, outcome, provider, provider_message_id, error_class, error_code, error,
-         worker, started_at, finished_at)
+         worker, started_at, finished_at/*, content_digest, template_digest*/)
     SELECT e.id, e.claim, e.attempt, e.outcome, e.provider, e.provider_message_id, e.error_class, e.error_code, e.error,
            %(worker)s, clock_timestamp() - make_interval(secs => e.started),
-           clock_timestamp() - make_interval(secs => e.finished)
+           clock_timestamp() - make_interval(secs => e.finished)/*, e.content, e.origin*/
     FROM ended e
     WHERE e.outcome = 'sent' OR (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
     ORDER BY e.id
@@ -108,6 +112,7 @@ WITH ended AS MATERIALIZED (
     SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,
         provider_message_id = excluded.provider_message_id, started_at = excluded.started_at,
         finished_at = excluded.finished_at
+        /*, content_digest = excluded.content_digest, template_digest = excluded.template_digest*/
     WHERE a.outcome = 'lost' AND excluded.outcome = 'sent'
 ), died AS (
     INSERT INTO outbox.dead_letters AS d
@@ -142,7 +147,7 @@ SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS sett
 FROM ended e
 WHERE (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
    OR (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
-"""
+""")
 
 
 async def settle(
@@ -158,14 +163,18 @@ async def settle(
     rest = [one for one in settlements if one.place is None or one.outcome.name != "sent"]
     async with conn.cursor(row_factory=tuple_row) as cursor:
         if sent:
-            await cursor.execute(SETTLE_SENT, {"worker": worker} | _columns_of_sent(sent, time.monotonic()))
+            digests = columns_of_digests(sent)
+            columns = _columns_of_sent(sent, time.monotonic()) | digests
+            await cursor.execute(SETTLE_SENT_WITH_DIGESTS if digests else SETTLE_SENT, {"worker": worker} | columns)
             if missed := set(await cursor.fetchall()):
                 rest += [one for one in sent if (one.key, one.claim) in missed]
                 sent = [one for one in sent if (one.key, one.claim) not in missed]
         settled = {one.key for one in sent}
         if not rest:
             return settled, set()
-        await cursor.execute(SETTLE, {"worker": worker} | _columns(rest, time.monotonic()))
+        digests = columns_of_digests(rest)
+        values = _columns(rest, time.monotonic()) | digests
+        await cursor.execute(SETTLE_WITH_DIGESTS if digests else SETTLE, {"worker": worker} | values)
         rows = await cursor.fetchall()
     return settled | {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
 

@@ -57,7 +57,8 @@ WHERE n.id = CAST(CAST(:id AS text) AS uuid)
 ATTEMPTS = """
 SELECT a.claim, a.attempt, a.outcome, a.provider, a.provider_message_id, a.error_class, a.error_code, a.error, a.worker,
        a.started_at, a.finished_at, date_part('epoch', a.finished_at - a.started_at),
-       date_part('epoch', statement_timestamp() - a.finished_at)
+       date_part('epoch', statement_timestamp() - a.finished_at),
+       encode(a.content_digest, 'hex'), encode(a.template_digest, 'hex')
 FROM outbox.attempts a
 WHERE a.notification_id = CAST(CAST(:id AS text) AS uuid)
 ORDER BY a.claim
@@ -133,6 +134,9 @@ class Attempt:
     finished_at: datetime
     took: float | None
     ago: float
+    content_digest: str | None
+    """Of what the template said, in hexadecimal digits."""
+    template_digest: str | None
 
 
 @dataclass(frozen=True, slots=True)

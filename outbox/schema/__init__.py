@@ -85,6 +85,8 @@ attempts = Table(
     _may("error_class", Text, "unreachable, rejected, misconfigured, throttled, temporary, unrecognised or ambiguous"),
     _may("error_code", Text, "The provider's code, such as 550 5.1.1"),
     _may("error", Text, "What the provider said, cleaned and capped"),
+    _may("content_digest", BYTEA, "Digest of what the template said, as the provider was given it"),
+    _may("template_digest", BYTEA, "Digest of the template and of all that it includes, as they were then"),
     postgresql_partition_by="RANGE (notification_id)",
     comment="What happened: one row a claim that ended, append-only",
 )

@@ -58,4 +58,6 @@ def attempt_document(attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "finished_at": attempt.finished_at,
         "took_seconds": attempt.took,
+        "content_digest": attempt.content_digest,
+        "template_digest": attempt.template_digest,
     }

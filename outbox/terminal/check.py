@@ -10,6 +10,7 @@ from outbox.check import check as find_problems
 from outbox.check import probe
 from outbox.errors import ConfigError
 from outbox.render import Templates
+from outbox.templates.configured import source
 from outbox.terminal.output import counted, done
 from outbox.terminal.setup import FAILED, complain
 
@@ -57,8 +58,8 @@ def _approve(found: config.Config) -> None:
     done(f"configuration: {found.source or 'from the environment alone'}")
     for name, channel in found.channels.items():
         done(f"channel {name}: {', '.join(channel.providers)}; {counted(channel.max_attempts, 'attempt')} at most")
-    folder = found.templates.path
-    if folder.is_dir():
-        done(f"templates: {counted(len(Templates(folder).names()), 'template')} in {folder}")
+    templates = Templates(source(found))
+    if templates.source.absent() is None:
+        done(f"templates: {counted(len(templates.names()), 'template')} in {templates.source.name}")
     else:
         done("templates: none; messages are what their payloads say")

@@ -66,7 +66,14 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("not before", moment(facts.run_at, story.now) if asked_later else None),
         ("not after", moment(facts.expires_at, story.now) if facts.expires_at else None),
         ("suppression", story.suppression),
+        ("content", _of_the_last(story, "content_digest")),
+        ("source", _of_the_last(story, "template_digest")),
     ]
+
+
+def _of_the_last(story: Story, digest: str) -> str | None:
+    """Return the digest of the attempt that had the last word, as `outbox template render` shows it."""
+    return getattr(story.last, digest, None)
 
 
 def _document(story: Story, why: str, following: str) -> dict[str, Any]:

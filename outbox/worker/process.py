@@ -15,6 +15,8 @@ from outbox.deliver import Route
 from outbox.errors import ConfigError
 from outbox.events import WorkerStarted
 from outbox.render import Templates
+from outbox.templates.configured import source
+from outbox.worker.reloading import load_templates, reload_templates
 from outbox.worker.slots import CUT_OFF
 from outbox.worker.supervisor import Supervisor, again
 from outbox.worker.tether import DONE, SERVING
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from outbox.worker.tether import Tether
 
 
-def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Route]:
-    """Return how each of the channels delivers, with its providers made.
+def routes(config: Config, names: Sequence[str], listener: Listener, templates: Templates | None = None) -> list[Route]:
+    """Return how each of the channels delivers, with its providers made. Templates are those of the configuration.
 
     Raises:
         ConfigError: with every mistake in the channels and the settings of their providers.
@@ -42,7 +44,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener) -> list[Rou
         for name in names
         if name not in config.channels
     ]
-    templates = Templates(config.templates.path)
+    templates = templates or Templates(source(config))
     made: list[Route] = []
     for name in (name for name in names if name in config.channels):
         policy = config.channels[name]
@@ -128,9 +130,10 @@ async def _run(
 ) -> int:
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     _heed(stop, tether, config.worker.grace)
+    templates = Templates(source(config))
     worker = Worker(
         url=config.database_url,
-        routes=routes(config, names, listener),
+        routes=routes(config, names, listener, templates),
         settings=config.worker,
         listener=listener if tether is None else _telling(tether, listener),
         levels=levels,
@@ -138,7 +141,12 @@ async def _run(
         retention=config.retention,
         topics={name: topic.transactional for name, topic in config.topics.items()},
     )
-    code = 1 if await worker.run(stop) else 0
+    await load_templates(templates, stop, listener)
+    reloading = asyncio.create_task(reload_templates(templates, config.templates.reload, listener))
+    try:
+        code = 1 if await worker.run(stop) else 0
+    finally:
+        reloading.cancel()
     if tether is not None:
         tether.say(DONE)
     return code

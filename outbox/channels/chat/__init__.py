@@ -9,7 +9,7 @@ from outbox.errors import Rejected
 from outbox.messages import Chat
 
 if TYPE_CHECKING:
-    from outbox.messages import Notification
+    from outbox.messages import Digests, Notification
     from outbox.render import Templates
 
 
@@ -20,12 +20,13 @@ def compose(notification: Notification, templates: Templates) -> Chat:
         Rejected: a template or variable is missing, or there is no text, or nothing in it; says which.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         text, wanted = parts.get("body.txt"), f"template {notification.template}: body.txt"
+        digests: Digests | None = parts.digests
     else:
-        text, wanted = payload_text(notification.payload, "text"), "payload: a text"
+        text, wanted, digests = payload_text(notification.payload, "text"), "payload: a text", None
     if text is None:
         raise Rejected(f"{wanted} is missing")
     if not text.strip():
         raise Rejected(f"{wanted} has nothing in it")
-    return Chat(notification.recipient, text.strip("\r\n"))
+    return Chat(notification.recipient, text.strip("\r\n"), digests)

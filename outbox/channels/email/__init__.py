@@ -14,7 +14,7 @@ from outbox.messages import Email
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.messages import Notification
+    from outbox.messages import Digests, Notification
     from outbox.render import Templates
 
 _NOT_MAILED = {"traceparent", "tracestate"}  # W3C trace context, for our own spans
@@ -30,12 +30,13 @@ def compose(notification: Notification, templates: Templates) -> Email:
             as it should be; says which.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         subject, text, html = parts.get("subject.txt"), parts.get("body.txt"), parts.get("body.html")
+        digests: Digests | None = parts.digests
         whence = f"template {notification.template}: "
         wanted = "subject.txt", "body.txt or body.html"
     else:
-        payload = notification.payload
+        payload, digests = notification.payload, None
         subject, text, html = (payload_text(payload, name) for name in ("subject", "text", "html"))
         whence = "payload: "
         wanted = "a subject", "a text or an html"
@@ -59,6 +60,7 @@ def compose(notification: Notification, templates: Templates) -> Email:
         bcc=fields.bcc,
         tags=fields.tags,
         links=fields.attachments.links,
+        digests=digests,
     )
 
 

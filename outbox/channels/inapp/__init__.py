@@ -9,7 +9,7 @@ from outbox.errors import Rejected
 from outbox.messages import InApp
 
 if TYPE_CHECKING:
-    from outbox.messages import Notification
+    from outbox.messages import Digests, Notification
     from outbox.render import Templates
 
 
@@ -25,11 +25,12 @@ def compose(notification: Notification, templates: Templates) -> InApp:
         Rejected: a template or variable is missing, there is no title, or a value is of the wrong kind; says which.
     """
     payload = notification.payload
+    digests: Digests | None = None
     if notification.template is None:
         title, body = payload_text(payload, "title"), payload_text(payload, "body")
     else:
-        parts = templates.render(notification.template, payload, locale=notification.locale)
-        title, body = parts.get("subject.txt"), parts.get("body.txt")
+        parts = templates.parts(notification)
+        title, body, digests = parts.get("subject.txt"), parts.get("body.txt"), parts.digests
     if not title or not title.strip():
         raise Rejected("the title is missing: the payload's title, or the template's subject.txt")
     if len(notification.recipient.encode()) > _LONGEST_RECIPIENT:
@@ -40,4 +41,4 @@ def compose(notification: Notification, templates: Templates) -> InApp:
     if not isinstance(data, dict):
         raise Rejected(f"payload: data must be an object, not {type(data).__name__}")
     url, category = payload_text(payload, "url"), payload_text(payload, "category")
-    return InApp(notification.recipient, title.strip(), (body or "").strip(), url, category or "", data)
+    return InApp(notification.recipient, title.strip(), (body or "").strip(), url, category or "", data, digests)

@@ -13,7 +13,7 @@ from outbox.messages import PRIORITIES, Push
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.messages import Notification
+    from outbox.messages import Digests, Notification
     from outbox.render import Templates
 
 
@@ -30,9 +30,10 @@ def compose(notification: Notification, templates: Templates) -> Push:
             body nor data; says which.
     """
     payload = notification.payload
+    digests: Digests | None = None
     if notification.template is not None:
-        parts = templates.render(notification.template, payload, locale=notification.locale)
-        title, body = parts.get("subject.txt"), parts.get("body.txt")
+        parts = templates.parts(notification)
+        title, body, digests = parts.get("subject.txt"), parts.get("body.txt"), parts.digests
         if title is None and body is None:
             raise Rejected(f"template {notification.template}: subject.txt or body.txt is missing")
     else:
@@ -52,6 +53,7 @@ def compose(notification: Notification, templates: Templates) -> Push:
         notification.expires_in,
         urgent=notification.priority <= PRIORITIES["high"],
         registered_at=_moment(payload, "registered_at"),
+        digests=digests,
     )
 
 

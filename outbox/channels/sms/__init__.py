@@ -11,7 +11,7 @@ from outbox.errors import Rejected
 from outbox.messages import Sms
 
 if TYPE_CHECKING:
-    from outbox.messages import Notification
+    from outbox.messages import Digests, Notification
     from outbox.render import Templates
 
 
@@ -23,10 +23,11 @@ def compose(notification: Notification, templates: Templates) -> Sms:
             which, and repeats neither.
     """
     if notification.template is not None:
-        parts = templates.render(notification.template, notification.payload, locale=notification.locale)
+        parts = templates.parts(notification)
         text, name = parts.get("body.txt"), f"template {notification.template}: body.txt"
+        digests: Digests | None = parts.digests
     else:
-        text, name = payload_text(notification.payload, "text"), "payload: text"
+        text, name, digests = payload_text(notification.payload, "text"), "payload: text", None
     if text is None:
         raise Rejected(f"{name} is missing")
     if not text.strip():
@@ -35,4 +36,4 @@ def compose(notification: Notification, templates: Templates) -> Sms:
         recipient = wire_number(notification.recipient)
     except ValueError as error:
         raise Rejected(f"recipient: {error}") from None
-    return Sms(recipient, text, notification.expires_in, count_parts(text).parts)
+    return Sms(recipient, text, notification.expires_in, count_parts(text).parts, digests)

@@ -1,0 +1,44 @@
+"""reloading: a change of the templates counts without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from outbox.events import ChoreFailed, TemplatesChanged, TemplatesRefused
+
+if TYPE_CHECKING:
+    from outbox.events import Listener
+    from outbox.render import Templates
+
+_PAUSE = 1.0
+
+
+async def load_templates(templates: Templates, stop: asyncio.Future[str], listener: Listener) -> None:
+    """Read the templates, in a thread, as often as it takes: without them, all that is due would be given up."""
+    while not stop.done():
+        try:
+            await asyncio.to_thread(templates.load)
+        except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises
+            listener(ChoreFailed("load_templates", type(error).__name__))
+            await asyncio.wait([stop], timeout=_PAUSE)
+        else:
+            return
+
+
+async def reload_templates(templates: Templates, every: float, listener: Listener) -> None:
+    """Look every so many seconds, in a thread, whether the templates have changed; until cancelled. With 0, never.
+
+    A change is taken when it looks the same twice: who copies files one by one is not to send half a message meanwhile.
+    """
+    while every:
+        await asyncio.sleep(every)
+        try:
+            problems = await asyncio.to_thread(templates.refresh_at_rest)
+        except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises, the others go on
+            listener(ChoreFailed("reload_templates", type(error).__name__))
+            continue
+        if problems:
+            listener(TemplatesRefused(tuple(problems)))
+        elif problems is not None:
+            listener(TemplatesChanged(len(templates.names())))
