@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from outbox.database import Link
+from outbox.messages import Digests
 from outbox.outcomes import Dead, Retry, Sent
 from outbox.queue.claim import CLAIM, Claimed, claim
 from outbox.queue.release import RELEASE, release
@@ -176,9 +177,12 @@ async def work_through(conn: psycopg.AsyncConnection[Any]) -> int:
     held = {one.id: one.claim for one in claimed}
     parameters = {"ids": list(held), "claims": list(held.values()), "lease": 30, "worker": _WORKER}
     assert (await conn.execute(STILL_OURS, parameters)).rowcount == len(held)
-    assert await settle_all(conn, claimed[: len(claimed) // 2], Sent(provider="smtp"), by_place=True)
+    rendered = Sent(provider="smtp", digests=Digests(bytes(16), bytes(16)))
+    assert await settle_all(conn, claimed[0::4], Sent(provider="smtp"), by_place=True)
+    assert await settle_all(conn, claimed[1::4], rendered, by_place=True)
     await conn.execute(RENEW, parameters)
-    assert await settle_all(conn, claimed[len(claimed) // 2 :], Sent(provider="smtp"))
+    assert await settle_all(conn, claimed[2::4], Sent(provider="smtp"))
+    assert await settle_all(conn, claimed[3::4], rendered)
     for outcome in (
         Retry(provider="smtp", failure=TROUBLE, delay=3_600),
         Dead(provider="smtp", failure=TROUBLE, reason="exhausted"),
