@@ -143,9 +143,11 @@ class Edition:
     def included(self, path: str) -> list[str] | None:
         """Return what a file may include or extend; None where that is decided when it is rendered."""
         text, found = self.files[path], []
-        if not isinstance(text, str):
+        try:
+            tree = self.sandbox.parse(text, path) if isinstance(text, str) else nodes.Template([])
+        except TemplateSyntaxError:  # told when it is needed
             return []
-        for tag in self.sandbox.parse(text, path).find_all(INCLUDES):
+        for tag in tree.find_all(INCLUDES):
             target = getattr(tag, "template", None)
             items = target.items if isinstance(target, nodes.Tuple | nodes.List) else [target]
             if not all(isinstance(item, nodes.Const) and isinstance(item.value, str) for item in items):
