@@ -206,7 +206,9 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
     if isinstance(error, errors.Unrecognised):
         route.listener(CodeUnknown(route.channel, name, error))
     if isinstance(error, _OF_THE_MESSAGE):
-        if error.code is not None and route.holds.refused(name):  # without a code it is ours, and nobody was asked
+        if error.code is None:  # then it is ours, and nobody was asked
+            route.holds.unasked(name, claimed.key)
+        elif route.holds.refused(name):
             route.listener(ProviderResumed(route.channel, name))
         return
     seconds = route.holds.failed(name, claimed.key, error)

@@ -117,3 +117,15 @@ async def test_a_probe_that_is_refused_with_a_code_that_nobody_knows_resumes_the
     await asyncio.sleep(to.holds.closed_for())
     assert isinstance(await attempt(to), Retry)
     assert isinstance(await attempt(to), Sent)
+
+
+@pytest.mark.usefixtures("_quick_to_judge")
+async def test_a_probe_that_never_reached_the_provider_leaves_its_turn_to_the_next() -> None:
+    down, too_large = errors.Temporary("no connection"), errors.Rejected("it has 5,000 bytes")
+    to = route(failing(down, down, too_large))
+    for _ in range(2):
+        await attempt(to)
+    await asyncio.sleep(to.holds.closed_for())
+    assert isinstance(await attempt(to), Dead)
+    assert to.holds.all_held(), "nothing is known of the provider"
+    assert isinstance(await attempt(to), Sent)
