@@ -106,7 +106,7 @@ def retention(
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Let go of what is older than [retention] says, in small steps. Workers do the same once an hour.
+    """Let go of what is older than the configuration says, in small steps. Workers do the same once an hour.
 
     Exit code 1: some days are in use without a pause, and stay.
 

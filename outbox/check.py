@@ -34,14 +34,22 @@ async def probe(config: Config) -> list[tuple[str, str, DeliveryError | None]]:
 
     Returns channel, provider and what it answered, None where all is well. The configuration is one without mistakes.
     """
-    asked = [
-        (channel, name, provider)
-        for channel, settings in config.channels.items()
-        for name in settings.providers
-        if isinstance(provider := load_provider(channel, name, config.providers.get(name, {})), Probed)
-    ]
+    asked = [each for each in _loaded(config) if isinstance(each[2], Probed)]
     answers = await asyncio.gather(*(_answer(provider) for _, _, provider in asked))
     return [(channel, name, answer) for (channel, name, _), answer in zip(asked, answers, strict=True)]
+
+
+def unasked(config: Config) -> list[str]:
+    """Return the names of the providers that `probe` cannot ask: nothing but a message would tell."""
+    return [name for _, name, provider in _loaded(config) if not isinstance(provider, Probed)]
+
+
+def _loaded(config: Config) -> list[tuple[str, str, Any]]:
+    return [
+        (channel, name, load_provider(channel, name, config.providers.get(name, {})))
+        for channel, settings in config.channels.items()
+        for name in settings.providers
+    ]
 
 
 async def _answer(provider: Any) -> DeliveryError | None:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from outbox.outcomes import Outcome
     from outbox.queue.claim import Claimed
 
+_OF_THE_MESSAGE = (errors.Rejected, errors.Unreachable, errors.Unrecognised)
+"""What only a provider that is not down can say, and of one message alone."""
+
 
 @dataclass(kw_only=True)
 class Route:
@@ -206,8 +209,10 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
     """Hold the provider, or let it go on, if the error says so."""
     if isinstance(error, errors.Unrecognised):
         route.listener(CodeUnknown(route.channel, name, error))
-    if isinstance(error, (errors.Rejected, errors.Unreachable)):
-        if error.code is not None and route.holds.refused(name):  # without a code it is ours, and nobody was asked
+    if isinstance(error, _OF_THE_MESSAGE):
+        if error.code is None:  # then it is ours, and nobody was asked
+            route.holds.unasked(name, claimed.key)
+        elif route.holds.refused(name):
             route.listener(ProviderResumed(route.channel, name))
         return
     seconds = route.holds.failed(name, claimed.key, error)
@@ -230,7 +235,7 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
         failure = Failure(why.name, None, words)
         return defer(failure, claimed, policy, seconds=seconds, provider=None, chance=chance)
     name, last = refused
-    if isinstance(last, errors.Temporary) and holds.all_held():
+    if isinstance(last, errors.Temporary) and not isinstance(last, _OF_THE_MESSAGE) and holds.all_held():
         seconds = max(told(last) or 0.0, seconds)
         return defer(Failure.of(last), claimed, policy, seconds=seconds, provider=name, chance=chance)
     return judge(last, claimed, policy, name, chance, remembered=route.remembers(name))

@@ -78,6 +78,12 @@ class Holds:
         hold = self._held.get(name)
         return not (hold and isinstance(hold.why, errors.Misconfigured)) and self.accepted(name)
 
+    def unasked(self, name: str, key: str) -> None:
+        """Note that a message ended before it reached `name`: if it was to be the probe, the next one is."""
+        hold = self._held.get(name)
+        if hold is not None and hold.probe == key:
+            hold.until, hold.probe = time.monotonic(), None
+
     def failed(self, name: str, key: str, error: errors.DeliveryError) -> float | None:
         """Note an error that may count against `name`; returns for how long it is held, if it is from now on."""
         if isinstance(error, errors.Misconfigured):

@@ -59,6 +59,11 @@ class Tokens:
             *(of_providers if len(of_providers) == len(names) else ()),
         ]
 
+    def beside(self, names: Collection[str]) -> list[Bucket]:
+        """Return the buckets of the providers `names` where they do not bound the claim, for one of these has none."""
+        of_providers = [self._providers[name] for name in names if name in self._providers]
+        return of_providers if len(of_providers) < len(names) else []
+
     def claimable(self, room: int, bounds: Sequence[Bucket]) -> int:
         """Return how many of `room` there are tokens for."""
         of_providers = [bucket for bucket in bounds if bucket is not self._channel]

@@ -207,6 +207,20 @@ def test_a_provider_that_cannot_be_set_up_is_a_mistake(tmp_path: Path) -> None:
     assert only.startswith("providers.smtp: it cannot be set up: ")
 
 
+@pytest.mark.parametrize(
+    ("channel", "name", "key"),
+    [("push", "apns", "key_file"), ("push", "fcm", "credentials"), ("email", "smtp", "ca_file")],
+)
+def test_a_key_where_the_path_of_its_file_belongs_is_a_mistake_that_does_not_show_it(
+    channel: str, name: str, key: str
+) -> None:
+    pasted = "-----BEGIN PRIVATE KEY-----\n" + "secret" * 100
+    found = problems(channel, name, {key: pasted})
+    (about_it,) = [problem for problem in found if f"providers.{name}.{key}" in problem]
+    assert "it must be the path of a file" in about_it
+    assert not any("secret" in problem for problem in found)
+
+
 def test_email_knows_how_to_compose() -> None:
     assert compose_for("email") is import_module("outbox.channels.email").compose
 

@@ -188,6 +188,12 @@ class TestLive:
         )
         assert about_smtp.startswith("error: providers.smtp: Temporary: ")
 
+    def test_those_that_cannot_be_asked_are_named(self, file: Path) -> None:
+        file.write_text('[channels.chat]\nproviders = ["console", "recorder"]\n', encoding="utf-8")
+        result = run("", "check", "--live", "--config", file)
+        assert result.exit_code == 0
+        assert "not asked, for only a message would tell: console, recorder" in result.stderr
+
     def test_mistakes_come_first(self, postmark: Path) -> None:
         postmark.write_text(postmark.read_text().replace("port = 1\n", "port = 0\n"))
         result = run("", "check", "--live", "--config", postmark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from email.header import decode_header, make_header
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from tests.providers.counterpart import KEY
 from tests.providers.server import Act, HttpServer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 ACCEPTED = Reply(200, b"{}")
 HELLO = Email("grace@example.net", "Hello", "Hello, Grace.")
@@ -69,6 +70,26 @@ async def test_the_rate_limit_of_sendgrid_ends_at_a_moment() -> None:
     error = await refusal("sendgrid", Reply(429, headers={"X-RateLimit-Reset": f"{time.time() + 30:.0f}"}))
     assert isinstance(error, errors.Throttled)
     assert error.retry_after == pytest.approx(30, abs=2)
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+async def test_every_form_of_a_date_that_http_has_is_in_utc_wherever_the_worker_is(form: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7."""
+    error = await refusal(
+        "postmark", Reply(429, headers={"Retry-After": f"{datetime.now(UTC) + timedelta(minutes=1):{form}}"})
+    )
+    assert isinstance(error, errors.Throttled)
+    assert error.retry_after == pytest.approx(60, abs=5)
 
 
 async def test_a_key_of_sendgrid_that_may_not_send_is_misconfigured() -> None:

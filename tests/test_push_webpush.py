@@ -6,6 +6,7 @@ import json
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -33,16 +34,22 @@ RECEIVER = aes128gcm.Receiver(browser.BROWSER.public_key(), browser.AUTH)
 
 @asynccontextmanager
 async def connected(folder: Path) -> AsyncIterator[tuple[HttpServer, webpush.Provider]]:
+    async with connected_to_two(folder) as (server, _, provider):
+        yield server, provider
+
+
+@asynccontextmanager
+async def connected_to_two(folder: Path) -> AsyncIterator[tuple[HttpServer, HttpServer, webpush.Provider]]:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    async with HttpServer(lambda _: Reply(201), tls=context) as server:
-        assert browser.COUNTERPART.settings_at is not None
-        where = browser.COUNTERPART.settings_at(server.url)
+    accept = HttpServer(lambda _: Reply(201), tls=context), HttpServer(lambda _: Reply(201), tls=context)
+    async with accept[0] as one, accept[1] as other:
+        where = {"allow": ["127.0.0.1"], "ports": [urlsplit(server.url).port for server in accept]}
         given = {**browser.COUNTERPART.settings, **where, "ca_file": folder / "ca.pem"}
         provider = webpush.Provider(webpush.Settings.model_validate(given))
         try:
-            yield server, provider
+            yield one, other, provider
         finally:
             await provider.aclose()
 
@@ -168,6 +175,14 @@ async def test_once_our_key_was_accepted_a_refusal_of_it_holds_nobody_up(tmp_pat
         server.script.append(reply)
         with pytest.raises(errors.Rejected):
             await provider.send(message, KEY)
+
+
+async def test_a_strangers_push_service_that_refuses_everything_holds_nobody_up(tmp_path: Path) -> None:
+    async with connected_to_two(tmp_path) as (server, strangers, provider):
+        await provider.send(Push(browser.subscription(server.url), "Hi"), KEY)
+        strangers.script.append(Reply(403))
+        with pytest.raises(errors.Rejected):
+            await provider.send(Push(browser.subscription(strangers.url), "Hi"), KEY)
 
 
 @pytest.mark.parametrize(

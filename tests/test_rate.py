@@ -166,8 +166,23 @@ async def test_a_providers_rate_sends_the_rest_to_the_next(database_url: str) ->
     limited = route(slow, fast, rates={"recorder0": Rate(10, 1)})
     await drain(database_url, limited)
     assert len(slow.sent) + len(fast.sent) == 40
-    assert len(slow.sent) <= 10 + 1
+    assert 0 < len(slow.sent) <= 10 + 1
     assert rows(database_url, "SELECT count(*) FROM outbox.attempts WHERE outcome <> 'sent'") == [(0,)]
+
+
+async def test_a_provider_with_a_rate_is_used_to_the_full_though_the_next_has_none(database_url: str) -> None:
+    slow, fast = Recorder(), Recorder()
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    limited = route(slow, fast, rates={"recorder0": Rate(20, 1)})
+    serving = asyncio.create_task(worker(database_url, limited, idle_poll=0.05).run(stop))
+    for _ in range(20):
+        enqueue(database_url, 10)
+        await asyncio.sleep(0.1)
+    await await_until(lambda: len(slow.sent) + len(fast.sent) == 200)
+    stop.set_result("the test is over")
+    await serving
+    (took,) = rows(database_url, "SELECT date_part('epoch', max(started_at) - min(started_at)) FROM outbox.attempts")[0]
+    assert 20 * took / 2 <= len(slow.sent) <= 20 * took + 2 + 1
 
 
 async def test_the_rates_of_all_providers_together_bound_what_is_claimed(database_url: str) -> None:

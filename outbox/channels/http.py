@@ -13,6 +13,7 @@ import logging
 import re
 import ssl
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -289,6 +290,7 @@ def _seconds(value: str) -> float | None:
         now = time.time()
         return number - now if number > now / 2 else number  # a moment of this age of the world, or so many seconds
     try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return None

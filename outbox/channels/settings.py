@@ -6,9 +6,10 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 from outbox import durations
+from outbox.config.files import ExistingFile
 
 Duration = Annotated[float, BeforeValidator(durations.parse), Field(gt=0)]
 
@@ -61,7 +62,7 @@ class ConnectionSettings(ProviderSettings):
 
     timeout: Duration = 30.0
     connect_timeout: Duration = 10.0
-    ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
+    ca_file: ExistingFile | None = Field(default=None, description="certificates in PEM, instead of the system's")
 
 
 class HttpSettings(ConnectionSettings):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from outbox import durations
 from outbox.config.cpus import count_cpus
+from outbox.config.files import ExistingFile
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
@@ -176,7 +177,7 @@ class AttachmentsConfig(Section):
     )
     timeout: Seconds = Field(default=30.0, gt=0, description='a duration above zero, such as "30s"')
     connect_timeout: Seconds = Field(default=10.0, gt=0, description='a duration above zero, such as "10s"')
-    ca_file: FilePath | None = Field(default=None, description="a file of certificates in PEM")
+    ca_file: ExistingFile | None = Field(default=None, description="a file of certificates in PEM")
 
 
 class RetentionConfig(Section):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from outbox import config
 from outbox.check import check as find_problems
-from outbox.check import probe
+from outbox.check import probe, unasked
 from outbox.errors import ConfigError
 from outbox.render import Templates
 from outbox.templates.configured import source
-from outbox.terminal.output import counted, done
+from outbox.terminal.output import counted, done, note
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def _ask(found: config.Config) -> int:
         else:
             refused += 1
             complain(f"providers.{provider}: {type(error).__name__}: {error}")
+    if others := unasked(found):
+        note(f"not asked, for only a message would tell: {', '.join(others)}")
     return FAILED if refused else 0
 
 

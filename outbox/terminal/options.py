@@ -111,8 +111,7 @@ Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed 
 Channel = Annotated[
     str,
     typer.Option(
-        help="`email`; the others come with their providers. "
-        "A channel of your own is a provider of your own, by its dotted path.",
+        help="email, sms, push, inapp, chat, webhook, or one of your own.",
         show_default=False,
     ),
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING
 
 from outbox.queue.limit import take
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from outbox.database import Link
     from outbox.deliver import Route
     from outbox.tokens import Bucket
@@ -23,6 +26,7 @@ class Allowance:
     def __init__(self, link: Link, route: Route) -> None:
         self._link = link
         self._route = route
+        self._topped_up_at = -math.inf
 
     async def of(self, room: int) -> int:
         """Return how many of `room` may be claimed: at least one, for which it waits."""
@@ -31,13 +35,26 @@ class Allowance:
             return room
         while True:
             # Those that are held bound nothing: what was claimed for their tokens could not be sent.
-            bounds = tokens.bounds(holds.usable())
+            usable = holds.usable()
+            bounds = tokens.bounds(usable)
             if count := tokens.claimable(room, bounds):
+                await self._top_up(tokens.beside(usable), count)
                 return count
             waits = [await self._fill(bucket, room) for bucket in bounds if bucket.left < min(room, bucket.burst)]
             if not tokens.claimable(room, bounds):
                 wait = min((wait for wait in waits if wait > 0), default=0.0)
                 await asyncio.sleep(min(max(wait, _SHORTEST_SLEEP), _LONGEST_SLEEP))
+
+    async def _top_up(self, buckets: Iterable[Bucket], room: int) -> None:
+        """Take, now and then, what there is for providers that need not have any: the next in order has no rate."""
+        now = time.monotonic()
+        if now < self._topped_up_at + _SHORTEST_SLEEP:
+            return
+        for bucket in buckets:
+            if bucket.left < min(room, bucket.burst):
+                self._topped_up_at = now
+                while not await self._fill(bucket, room) and bucket.left < 1:
+                    pass  # the bucket was made this moment, or there is a debt
 
     async def _fill(self, bucket: Bucket, room: int) -> float:
         """Take what is missing, as far as it is there; return after how many seconds there is more."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from outbox.channels.email.sender import Sender
 from outbox.channels.settings import Duration, ProviderSettings
+from outbox.config.files import ExistingFile
 from outbox.timeouts import Timeouts
 
 _PORTS = {"none": 25, "starttls": 587, "implicit": 465}
@@ -36,7 +37,7 @@ class Settings(ProviderSettings):
     sender: Sender
     username: str | None = Field(default=None, min_length=1)
     password: SecretStr | None = None
-    ca_file: FilePath | None = Field(default=None, description="certificates in PEM, instead of the system's")
+    ca_file: ExistingFile | None = Field(default=None, description="certificates in PEM, instead of the system's")
     helo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="a host name")
     timeout: Duration = 30.0
     data_timeout: Duration = 600.0

@@ -8,12 +8,13 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, FilePath, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.push import provider_token
 from outbox.channels.push.collapse import collapse_id
 from outbox.channels.settings import HttpSettings
+from outbox.config.files import ExistingFile
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
 
@@ -77,7 +78,7 @@ class Settings(HttpSettings):
     """
 
     topic: str = Field(pattern=r"^[A-Za-z0-9.-]+$", description="the application's bundle id")
-    key_file: FilePath = Field(description="the path of a signing key, a .p8 file")
+    key_file: ExistingFile = Field(description="the path of a signing key, a .p8 file")
     key_id: str = Field(pattern=r"^[A-Z0-9]{10}$", description="the key's id: ten characters")
     team_id: str = Field(pattern=r"^[A-Z0-9]{10}$", description="the team's id: ten characters")
     environment: Literal["production", "sandbox"] = "production"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, FilePath, field_validator
+from pydantic import Field, field_validator
 
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.push import service_account
 from outbox.channels.push.collapse import collapse_id, topic
 from outbox.channels.settings import HttpSettings
+from outbox.config.files import ExistingFile
 from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
 
@@ -51,7 +52,7 @@ class Settings(HttpSettings):
     """
 
     url: str = "https://fcm.googleapis.com"
-    credentials: FilePath = Field(description="the path of a service account's key file in JSON")
+    credentials: ExistingFile = Field(description="the path of a service account's key file in JSON")
     project: str | None = Field(default=None, pattern=r"^[a-z0-9:.-]+$", description="a project's id")
     sandbox: bool = False
 

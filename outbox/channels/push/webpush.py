@@ -39,7 +39,6 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     413: Rejected,  # too large
     429: Throttled,  # too many
 }
-_KNOWN = 1_000  # push services that are remembered as having accepted our key; there are a handful
 _LONGEST_TTL = 28 * 86_400  # seconds; what services keep longest
 
 
@@ -70,7 +69,7 @@ class Provider:
         self._vapid = Vapid(settings.private_key.get_secret_value(), settings.subject)
         self._guard = Guard(settings)
         self._client = Client(settings, guard=self._guard)
-        self._accepted: set[str] = set()
+        self._accepted = False
 
     async def send(self, message: Push, key: str) -> Receipt:
         """Encrypt a message and send it to one browser; `key` is in it as `data.outbox_id`.
@@ -86,21 +85,20 @@ class Provider:
         headers = {**_headers(message), "authorization": self._vapid.authorization(to.origin)}
         answer = await self._client.post(str(self._guard.check(to.endpoint)), content=body, headers=headers)
         if answer.is_accepted:
-            if len(self._accepted) < _KNOWN:
-                self._accepted.add(to.origin)
+            self._accepted = True
             return Receipt(answer.headers.get("location") or None)
-        raise self._refusal(answer, to.origin)
+        raise self._refusal(answer)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
         self._guard.close()
 
-    def _refusal(self, answer: Answer, origin: str) -> DeliveryError:
+    def _refusal(self, answer: Answer) -> DeliveryError:
         reason = answer.text("reason")
         words = reason or answer.text("message")
         refused = error(answer, code=reason if reason in CODES else "", detail=words, codes=CODES, statuses=STATUSES)
-        if isinstance(refused, Misconfigured) and origin in self._accepted:
+        if isinstance(refused, Misconfigured) and self._accepted:
             return Rejected(refused.detail, code=refused.code)
         return refused
 
