@@ -36,8 +36,8 @@ SELECT row_number() OVER (ORDER BY l.channel, l.recipient, l.topic, l.sender) AS
 FROM (
     SELECT channel, CASE WHEN channel = 'email' THEN lower(recipient) ELSE recipient END AS recipient,
            coalesce(topic, '') AS topic, coalesce(sender, '') AS sender,
-           (array_agg(reason ORDER BY outbox.reason_strength(reason) DESC))[1] AS reason,
-           (array_agg(source ORDER BY outbox.reason_strength(reason) DESC))[1] AS source,
+           (array_agg(reason ORDER BY outbox.reason_strength(reason) DESC, ctid DESC))[1] AS reason,
+           (array_agg(source ORDER BY outbox.reason_strength(reason) DESC, ctid DESC))[1] AS source,
            coalesce(min(created_at), clock_timestamp()) AS created_at,
            CASE WHEN count(until) = count(*) THEN max(until) END AS until
     FROM pg_temp.outbox_lines

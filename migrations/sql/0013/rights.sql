@@ -1,6 +1,7 @@
 -- The functions that write have their owner's rights: only those whom the owner allows may call them.
 REVOKE EXECUTE ON FUNCTION outbox.refuse_suppression, outbox.end_suppressed, outbox.waiting_for, outbox.waiting_one_by_one,
-                           outbox.suppress, outbox.sweep_suppressed, outbox.lift_suppression, outbox.unsuppress FROM PUBLIC;
+                           outbox.suppress, outbox.sweep_suppressed, outbox.lift_suppression, outbox.unsuppress
+    FROM PUBLIC;
 
 -- Whoever may enqueue records opt-outs as well; whoever may write attempts is a worker, and says which topics there are.
 DO $$

@@ -17,22 +17,23 @@ UPDATE outbox.suppressions SET reason = 'hard_bounce' WHERE reason = 'unreachabl
 UPDATE outbox.suppressions SET reason = 'stop' WHERE reason = 'opted out';
 COMMENT ON COLUMN outbox.suppressions.reason IS 'Why: stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own';
 
--- Of two reasons for one suppression the stronger stays. What only the person's choice was is the weakest, and the only one
--- that gives way to anything.
+-- Of two reasons for one suppression the stronger stays. A person's choice is the weakest, and the only one that transactional
+-- topics override.
 CREATE FUNCTION outbox.reason_strength(reason text) RETURNS integer
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE reason WHEN 'stop' THEN 5 WHEN 'hard_bounce' THEN 4 WHEN 'complaint' THEN 3 WHEN 'manual' THEN 2
                        WHEN 'unsubscribed' THEN 0 ELSE 1 END;
 COMMENT ON FUNCTION outbox.reason_strength IS 'How strong a reason for a suppression is: a weaker one does not take its place';
 
--- Of two suppressions with one key the stronger reason stays, and the longer time. One whose time was over at the moment does
--- not count.
+-- Of two suppressions with one key the stronger reason stays, and the longer time. One whose time was over at the moment
+-- does not count.
 CREATE FUNCTION outbox.kept_suppression(old outbox.suppressions, new outbox.suppressions, moment timestamptz)
     RETURNS TABLE (created_at timestamptz, until timestamptz, reason text, source text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN over THEN (new).created_at ELSE (old).created_at END,
-           CASE WHEN over THEN (new).until WHEN num_nulls((old).until, (new).until) = 0 THEN greatest((old).until, (new).until) END,
+           CASE WHEN over THEN (new).until
+                WHEN num_nulls((old).until, (new).until) = 0 THEN greatest((old).until, (new).until) END,
            CASE WHEN over OR stronger THEN (new).reason ELSE (old).reason END,
            CASE WHEN over OR stronger THEN (new).source ELSE (old).source END
     FROM (SELECT coalesce((old).until <= moment, false) AS over,
