@@ -14,7 +14,7 @@ import pytest
 from outbox import errors
 from outbox.channels import load_provider
 from outbox.channels.email.api import parts
-from outbox.messages import Email
+from outbox.messages import Attachment, Email
 from tests.providers.counterpart import KEY
 from tests.providers.server import Act, HttpServer, Reply
 
@@ -47,7 +47,7 @@ async def refusal(name: str, reply: Reply) -> errors.DeliveryError:
 def test_a_header_that_is_not_ascii_goes_to_an_api_encoded_and_in_one_line() -> None:
     campaign = "Frühling für alle, die ihn nicht erwarten können, und für die anderen auch"
     email = Email("grace@example.net", "Hello", "Hello.", headers={"X-Campaign": campaign, "X-Plain": " as it is "})
-    fields = parts(email, KEY, "shop@example.org").headers
+    fields = parts(email, KEY, "shop@example.org", megabytes=10).headers
     assert fields["X-Plain"] == "as it is"
     assert fields["X-Campaign"].isascii()
     assert fields["X-Campaign"].isprintable()
@@ -139,3 +139,15 @@ async def test_resend_gets_the_same_key_with_every_attempt_and_remembers_it_for_
         await provider.send(HELLO, KEY)
         assert provider.key_lifetime == 24 * 3600
     assert [request.headers["idempotency-key"] for request in server.requests] == [KEY, KEY]
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes"), [("mailgun", 25), ("postmark", 10), ("resend", 40), ("sendgrid", 30), ("ses", 40)]
+)
+async def test_what_is_larger_than_the_provider_takes_is_rejected_before_it_is_asked(name: str, megabytes: int) -> None:
+    film = Attachment("film.mp4", b"x" * (megabytes * 1_000_000), "video/mp4")
+    async with provider_at(name) as (provider, server):
+        with pytest.raises(errors.Rejected, match=rf"MB, and this provider takes {megabytes} MB at most") as refused:
+            await provider.send(HELLO._replace(attachments=(film,)), KEY)
+    assert refused.value.code is None
+    assert server.requests == []

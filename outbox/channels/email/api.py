@@ -9,6 +9,7 @@ from outbox.channels.email.mailbox import Mailbox, parse_mailbox
 from outbox.channels.email.recipients import recipients_of
 from outbox.channels.email.sender import Sender, sender_of
 from outbox.channels.settings import HttpSettings
+from outbox.errors import Rejected
 
 if TYPE_CHECKING:
     from outbox.messages import Attachment, Email
@@ -44,12 +45,16 @@ class Parts(NamedTuple):
         return f"Parts({self.recipient!r}, headers={self.headers!r})"
 
 
-def parts(message: Email, key: str, sender: str) -> Parts:
+def parts(message: Email, key: str, sender: str, *, megabytes: int) -> Parts:
     """Take an email apart. `key` is the notification's id, `sender` the configured one.
 
+    The provider takes so many `megabytes` (of 1,000,000 bytes); what its encoding adds to them is left to it to count.
+
     Raises:
-        Rejected: a recipient, its own sender, the subject or a header cannot be sent; says which.
+        Rejected: a recipient, its own sender, the subject or a header cannot be sent, or all of it is certainly larger
+            than what the provider takes; says which.
     """
+    refuse_larger(message, megabytes)
     headers.check_text("Subject", message.subject)
     headers.extra_fields(message.headers)  # raises if one may not be there
     mailbox, recipients = sender_of(message, sender), recipients_of(message)
@@ -68,6 +73,18 @@ def parts(message: Email, key: str, sender: str) -> Parts:
         recipients.bcc,
         message.tags,
     )
+
+
+def refuse_larger(message: Email, megabytes: int) -> None:
+    """Refuse what is certainly larger than so many megabytes, before all of it is sent for nothing.
+
+    Raises:
+        Rejected: it is.
+    """
+    texts = sum(len(text.encode()) for text in (message.text, message.html) if text)
+    size = texts + sum(len(attachment.content) for attachment in message.attachments)
+    if size > megabytes * 1_000_000:
+        raise Rejected(f"it has {size / 1e6:.1f} MB, and this provider takes {megabytes} MB at most")
 
 
 def shown(mailbox: Mailbox) -> str:

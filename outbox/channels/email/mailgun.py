@@ -36,6 +36,7 @@ _NO_ENDPOINT = {404: Misconfigured}  # a 404 without a message, says Mailgun, is
 _GREETING = b"Mailgun Magnificent API"  # the 200 of a path that is none of the API's
 _BAD_REQUEST = 400
 _SANDBOX = "authorized recipients"  # a sandbox domain sends to those alone: about this recipient, not about us
+_MEGABYTES = 25
 
 
 class Settings(EmailSettings):
@@ -64,7 +65,7 @@ class Provider:
         Raises:
             DeliveryError: by the table `STATUSES`, or as `outbox.channels.http` has it.
         """
-        email = parts(message, key, self._settings.sender)
+        email = parts(message, key, self._settings.sender, megabytes=_MEGABYTES)
         form = self._form(email, key)
         answer = await self._client.post(self._path, **_body(form, email.attachments))
         if not answer.is_accepted or _GREETING in answer.body:

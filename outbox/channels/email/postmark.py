@@ -49,6 +49,7 @@ _LEAVES_OUT = b"will not deliver to these inactive addresses"  # of an acceptanc
 _OF_THE_SENDER = ("400", "401")
 _ADDRESS = re.compile(r"[^\s,:;<>()\"]+@[^\s,:;<>()\"]+")  # in words
 _SANDBOX_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - public: https://postmarkapp.com/developer/user-guide/send-email-with-api
+_MEGABYTES = 10
 
 
 class Settings(EmailSettings):
@@ -77,7 +78,7 @@ class Provider:
         Raises:
             DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it.
         """
-        email = parts(message, key, self._settings.sender)
+        email = parts(message, key, self._settings.sender, megabytes=_MEGABYTES)
         answer = await self._client.post("/email", json=self._body(email, key))
         if not answer.is_accepted:
             refused = _refusal(answer, own_sender=message.sender is not None)

@@ -47,6 +47,7 @@ _ABOUT_US = (401, 403)  # the statuses of a validation_error about the key, or a
 _SANDBOX = "testing emails to your own"  # of an account without a domain: about this recipient, not about us
 _UNVERIFIED = "is not verified"  # a validation_error about the sender's domain
 _BAD_KEY = "API key is invalid"  # a validation_error about the key that comes as 400, like those about a field
+_MEGABYTES = 40
 
 
 class Settings(EmailSettings):
@@ -72,7 +73,7 @@ class Provider:
         Raises:
             DeliveryError: by the table `CODES`, or as `outbox.channels.http` has it.
         """
-        body = _body(parts(message, key, self._settings.sender), key)
+        body = _body(parts(message, key, self._settings.sender, megabytes=_MEGABYTES), key)
         answer = await self._client.post("/emails", json=body, headers={"idempotency-key": key})
         if not answer.is_accepted:
             raise _refusal(answer, own_sender=message.sender is not None)

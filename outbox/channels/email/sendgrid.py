@@ -39,6 +39,7 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     429: Throttled,  # over the rate of the API, until X-RateLimit-Reset
 }
 _SCOPE = "mail.send"
+_MEGABYTES = 30
 
 
 class Settings(EmailSettings):
@@ -67,7 +68,7 @@ class Provider:
         Raises:
             DeliveryError: by the tables `CODES` and `STATUSES`, or as `outbox.channels.http` has it.
         """
-        body = self._body(parts(message, key, self._settings.sender), key)
+        body = self._body(parts(message, key, self._settings.sender, megabytes=_MEGABYTES), key)
         answer = await self._client.post("/v3/mail/send", json=body)
         if not answer.is_accepted:
             raise _refusal(answer, own_sender=message.sender is not None)

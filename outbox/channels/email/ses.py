@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from outbox.channels import aws
-from outbox.channels.email.api import EmailSettings
+from outbox.channels.email.api import EmailSettings, refuse_larger
 from outbox.channels.email.mime import build, moment
 from outbox.channels.email.recipients import recipients_of
 from outbox.channels.email.sender import of_this_message_alone, sender_of
@@ -47,6 +47,7 @@ _QUOTA_IS_USED_UP = "daily message quota exceeded"
 _THROTTLED = ("TooManyRequestsException", "ThrottlingException", "Throttling")
 # https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html
 _NOT_VERIFIED = "not verified"
+_MEGABYTES = 40
 _OF_THE_SENDER = ("MessageRejected", "MailFromDomainNotVerifiedException")
 
 
@@ -104,6 +105,7 @@ class Provider:
         # As MIME of ours (Raw), not as fields (Simple): those take 15 headers at most, and neither a Message-ID nor a
         # Date. SES puts its own in place of both, but tells ours in its notifications. The sender is read from the
         # MIME: FromEmailAddress would take the place of the whole From, with the name.
+        refuse_larger(message, _MEGABYTES)
         mime = build(message, sender=self._settings.sender, message_id=f"{key}@{sender.domain}", date=moment(key))
         to = {"ToAddresses": (recipients.to,), "CcAddresses": recipients.cc, "BccAddresses": recipients.bcc}
         body = {
