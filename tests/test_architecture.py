@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields"},
+    | {"attachments", "email_fields", "occurrences"},
     {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement
@@ -36,6 +36,7 @@ RESERVED = {
     "aiosmtplib": {"outbox.channels"},
     "alembic": {"outbox.migrate"},
     "botocore": {"outbox.channels.aws"},
+    "cronsim": {"outbox.occurrences"},
     "httpcore": {"outbox.channels"},
     "httpx": {"outbox.channels"},
     "jinja2": {"outbox.render", "outbox.sandbox"},
