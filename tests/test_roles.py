@@ -56,7 +56,11 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "dead_letters": WRITES,
         "chores": WRITES,
         "workers": WRITES | {"DELETE"},
+        "schedules": READS | {f"UPDATE {column}" for column in ("next_at", "retry_at", "failures", "problem")},
+        "schedule_runs": WRITES | {"DELETE"},
         "EXECUTE": {
+            "run_schedule",
+            "schedule_statement",
             "ensure_partitions",
             "detach_expired_partition",
             "drop_detached_partition",
@@ -73,6 +77,10 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "idempotency_keys": {
             f"SELECT {column.name}" for column in schema.idempotency_keys.c if column.name != "digest"
         },
+        "schedules": {
+            f"SELECT {column.name}" for column in schema.schedules.c if column.name not in {"query", "defaults"}
+        },
+        "schedule_runs": READS,
         "notifications_default": {"SELECT id"},
         "attempts_default": {"SELECT notification_id"},
         "queue": READS,
@@ -313,6 +321,11 @@ BEYOND_AN_ENQUEUER = (
     "SELECT outbox.ensure_partitions()",
     "SELECT outbox.delete_expired('notifications', 1)",
     "SELECT nextval('outbox.erased_ever')",
+    "SELECT * FROM outbox.schedules",
+    "INSERT INTO outbox.schedules (name, cron, next_at, query, columns) VALUES ('a', '@daily', now(), '', '{}')",
+    "UPDATE outbox.schedules SET query = 'SELECT 1'",
+    "DELETE FROM outbox.schedules",
+    "SELECT outbox.run_schedule('mine', now(), 'me')",
     "CREATE TABLE outbox.mine ()",
     "CREATE TRIGGER t BEFORE INSERT ON outbox.notifications EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 )
@@ -396,6 +409,11 @@ BEYOND_A_WORKER = (
     "DELETE FROM outbox.idempotency_keys",
     "DELETE FROM outbox.suppressions",
     "INSERT INTO outbox.queue (id, run_at, priority, channel) VALUES (outbox.uuid7(), now(), 0, 'email')",
+    "INSERT INTO outbox.schedules (name, cron, next_at, query, columns) VALUES ('a', '@daily', now(), '', '{}')",
+    "UPDATE outbox.schedules SET query = 'SELECT 1'",
+    "UPDATE outbox.schedules SET search_path = 'evil'",
+    "DELETE FROM outbox.schedules",
+    "SELECT outbox.check_schedule('SELECT 1', '{}', 'UTC', '{}')",
     "TRUNCATE outbox.queue",
     "SELECT outbox.cancel(group_key => 'g')",
     "SELECT outbox.erase('ada@example.org')",
@@ -436,6 +454,8 @@ BEYOND_AN_AUDITOR = (
     "SELECT payload FROM outbox.notifications",
     "SELECT headers FROM outbox.dead_letters",
     "SELECT title FROM outbox.inbox",
+    "SELECT query FROM outbox.schedules",
+    "SELECT defaults FROM outbox.schedules",
     "SELECT * FROM outbox.erased_keys",
     "UPDATE outbox.queue SET run_at = now()",
     "DELETE FROM outbox.queue",

@@ -6,29 +6,17 @@ The migrations are what creates the tables; a test holds the two equal. `outbox.
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import BigInteger, Date, Double, Identity, Index, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Date,
-    Double,
-    Identity,
-    Index,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    text,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
-
-SCHEMA = "outbox"
-metadata = MetaData(schema=SCHEMA)
-
-_MOMENT = TIMESTAMP(timezone=True)
-_NOW = text("clock_timestamp()")
-_EMPTY = text("'{}'::jsonb")
+from outbox.schema.columns import EMPTY as _EMPTY
+from outbox.schema.columns import MOMENT as _MOMENT
+from outbox.schema.columns import NOW as _NOW
+from outbox.schema.columns import SCHEMA, metadata
+from outbox.schema.columns import key as _key
+from outbox.schema.columns import may as _may
+from outbox.schema.columns import need as _need
+from outbox.schema.scheduling import schedule_runs, schedules
 
 __all__ = [
     "SCHEMA",
@@ -44,22 +32,11 @@ __all__ = [
     "notifications",
     "pauses",
     "queue",
+    "schedule_runs",
+    "schedules",
     "suppressions",
     "workers",
 ]
-
-
-def _need(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
-    return Column(name, kind, nullable=False, comment=comment, **options)
-
-
-def _may(name: str, kind: Any, comment: str) -> Column[Any]:
-    return Column(name, kind, nullable=True, comment=comment)
-
-
-def _key(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
-    return Column(name, kind, primary_key=True, comment=comment, **options)
-
 
 notifications = Table(
     "notifications",
