@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields", "occurrences"},
-    {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
+    | {"attachments", "email_fields", "occurrences", "schedule_events"},
+    {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "echo", "holds", "tokens", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
+    {"inbox", "schedules", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
 
@@ -49,15 +49,20 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, many as lines, and how one ended: values, not transitions.
-SHARED_BY_TRANSITIONS = {"outbox.queue.draft", "outbox.queue.bulk", "outbox.queue.settlement"}
+# A notification that is not yet enqueued, many as lines, a schedule, and how one ended: values, not transitions.
+SHARED_BY_TRANSITIONS = {
+    "outbox.queue.draft",
+    "outbox.queue.bulk",
+    "outbox.queue.definition",
+    "outbox.queue.settlement",
+}
 
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs)\b",
     re.IGNORECASE,
 )
 
