@@ -10,6 +10,7 @@ import typer
 from outbox.terminal import options, selection
 from outbox.terminal.dead_letter_commands import dead_letters
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend")
+app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 
 
 @app.callback()

@@ -65,6 +65,11 @@ class Occurrences:
                 yield occurrence
                 moment = occurrence
 
+    @property
+    def words(self) -> str:
+        """What the expression says, in words: `At 09:00 on Monday`."""
+        return CronSim(self._cron, _EPOCH).explain()
+
     def first_after(self, moment: datetime) -> datetime:
         """Return the first one later than a moment.
 

@@ -21,6 +21,7 @@ from outbox.worker import scheduling
 from outbox.worker.scheduling import choose, run_one
 from tests.fleet import ROOT
 from tests.hands import rows
+from tests.kinds import KINDS, Async, opened
 from tests.recorder import Recorder, route
 from tests.test_worker import running
 from tests.waiting import await_until
@@ -474,6 +475,35 @@ def test_the_next_occurrences_are_those_of_the_schedule(url: str) -> None:
         assert schedules.occurrences(schedules.find(conn, "digest"), 3) == soon
     assert soon[0] == found.next_at
     assert len(soon) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_everything_can_be_done_on_any_connection_in_its_transaction(kind: Any, url: str) -> None:
+    async with opened(kind, url) as transaction:
+
+        async def do(name: str, *given: Any, **fields: Any) -> Any:
+            if isinstance(transaction, Async):
+                return await getattr(schedules, f"a{name}")(transaction.conn, *given, **fields)
+            return getattr(schedules, name)(transaction.conn, *given, **fields)
+
+        with pytest.raises(InvalidSchedule, match="did you mean recipient"):
+            await do("add", "digest", "@daily", "SELECT email AS recipent FROM customers", channel="email")
+        added = await do("add", "digest", "@daily", QUERY, channel="email", payload={"text": "%s :name"})
+        assert added.next_at > added.now
+        assert (await do("find", "digest")).next_at == added.next_at
+        assert [each.name for each in await do("list_all")] == ["digest"]
+        found = await do("contents", "digest")
+        assert (found.query, found.columns) == (QUERY, ["recipient", "payload"])
+        assert found.defaults == {"channel": "email", "payload": {"text": "%s :name"}}
+        assert await do("pause", "digest")
+        assert (await do("resume", "digest")).next_at == added.next_at
+        assert await do("run_now", "digest") == 2
+        assert [run.enqueued for run in await do("runs")] == [2]
+        with pytest.raises(UnknownSchedule):
+            await do("remove", "digset")
+        await transaction.rollback()
+    assert rows(url, "SELECT 1 FROM outbox.schedules") == []
+    assert count(url) == 0
 
 
 # The record of runs

@@ -19,6 +19,7 @@ MISSED = ("skip", "once", "all")
 """What is done about occurrences that nobody ran in time."""
 DEFAULTS = ("channel", "template", "payload", "priority", "topic", "group_key", "locale", "headers")
 """The fields that can be the same for each notification of a schedule. The others are the query's."""
+_NO_TEXTS = {"payload", "headers", "priority"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _LONGEST_QUERY = 65_536
 _LONGEST_TIMEOUT = 86_400.0
@@ -122,4 +123,4 @@ def _checked_defaults(given: Mapping[str, Any]) -> str:
     except InvalidNotification as error:
         raise InvalidSchedule(error.field, error.problem) from None
     checked = draft._asdict()
-    return json.dumps({name: checked[name] for name in values})
+    return json.dumps({name: json.loads(checked[name]) if name in _NO_TEXTS else checked[name] for name in values})

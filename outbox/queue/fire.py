@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
     from outbox.steps import Steps
 
-# What is due and at hand; whether more is due, which others are at; and in how many seconds there is more to do.
+# What is due and at hand; the longest timeout of all that is due, those included which others are at; and in how many
+# seconds there is more to do.
 FIND = """
 SELECT ARRAY(SELECT s.name FROM outbox.schedules s
              WHERE s.paused_at IS NULL AND greatest(s.next_at, s.retry_at) <= clock_timestamp()
              ORDER BY s.next_at, s.name FOR NO KEY UPDATE SKIP LOCKED),
-       EXISTS (SELECT FROM outbox.schedules s
-               WHERE s.paused_at IS NULL AND greatest(s.next_at, s.retry_at) <= clock_timestamp()),
+       (SELECT date_part('epoch', max(s.timeout)) FROM outbox.schedules s
+        WHERE s.paused_at IS NULL AND greatest(s.next_at, s.retry_at) <= clock_timestamp()),
        (SELECT date_part('epoch', min(greatest(s.next_at, s.retry_at)) - clock_timestamp()) FROM outbox.schedules s
         WHERE s.paused_at IS NULL AND greatest(s.next_at, s.retry_at) > clock_timestamp())
 """
@@ -87,10 +88,13 @@ WHERE r.ran
 
 
 class Due(NamedTuple):
-    """The names of schedules to run now; whether others are at some; seconds until the next, None without any."""
+    """The names of schedules to run now; how long the longest run of what is due may take; seconds until there is more.
+
+    None of the two where there is nothing. With a `timeout` and no names, others are at what is due.
+    """
 
     names: Sequence[str]
-    is_busy: bool
+    timeout: float | None
     pause: float | None
 
 
@@ -110,8 +114,8 @@ async def find(conn: AsyncConnection[Any]) -> Due:
     """Look what is due."""
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(FIND)
-        ((names, is_busy, pause),) = await cursor.fetchall()
-    return Due(names, is_busy, pause)
+        ((names, timeout, pause),) = await cursor.fetchall()
+    return Due(names, timeout, pause)
 
 
 async def take(conn: AsyncConnection[Any], name: str) -> Taken | None:

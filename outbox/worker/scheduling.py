@@ -19,7 +19,6 @@ from outbox.queue import fire
 from outbox.schedule_events import ScheduleFailed, ScheduleRan, ScheduleSkipped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from psycopg import AsyncConnection
@@ -35,7 +34,7 @@ _LONGEST_SLEEP = 60.0  # a notification that is lost, or swallowed by a pooler, 
 _BUSY = 2.0  # others are at what is due; should they die, it is due again
 _SPREAD = 0.5  # so that not all processes of a fleet look at the same moment
 _NOT_MIGRATED = 600.0
-_PATIENCE = 10.0
+_PATIENCE = 10.0  # beyond a schedule's timeout
 _QUOTED = re.compile(r"\".*\"|'.*'")
 _KEY = re.compile(r"'.*'")
 
@@ -71,7 +70,7 @@ class Scheduling:
             try:
                 due = await self._looks.run(fire.find)
                 if due.names:
-                    await self._run_due(due.names)
+                    await self._run_due(due)
                     continue
                 pause = _pause(due)
             except psycopg.Error as error:
@@ -85,11 +84,12 @@ class Scheduling:
             except TimeoutError:
                 continue
 
-    async def _run_due(self, names: Sequence[str]) -> None:
+    async def _run_due(self, due: Due) -> None:
         """Run one occurrence of each, so that none that has many to make up for keeps the others waiting."""
-        link = Link(self._url, "schedules", self._listener, patience=_PATIENCE)
+        # Behind a pooler, what takes longer than the patience is cancelled; how long a run may take, the server sees to.
+        link = Link(self._url, "schedules", self._listener, patience=(due.timeout or 0.0) + _PATIENCE)
         try:
-            for name in names:
+            for name in due.names:
                 try:
                     told = await link.run(partial(run_one, name=name))
                 except _Failed as failure:
@@ -152,7 +152,7 @@ def choose(taken: Taken) -> tuple[datetime, datetime, bool]:
 
 def _pause(due: Due) -> float:
     pause = _LONGEST_SLEEP if due.pause is None else min(due.pause, _LONGEST_SLEEP)
-    return min(pause, _BUSY) if due.is_busy else pause
+    return pause if due.timeout is None else min(pause, _BUSY)
 
 
 def _problem(error: Exception) -> str:
