@@ -86,7 +86,7 @@ class Scheduling:
 
     async def _run_due(self, due: Due) -> None:
         """Run one occurrence of each, so that none that has many to make up for keeps the others waiting."""
-        # Behind a pooler, what takes longer than the patience is cancelled; how long a run may take, the server sees to.
+        # Behind a pooler, what takes longer than the patience is cancelled; the server sees to how long a run may take.
         link = Link(self._url, "schedules", self._listener, patience=(due.timeout or 0.0) + _PATIENCE)
         try:
             for name in due.names:
