@@ -7,6 +7,7 @@ provider maps each code of its own to one of the six; nothing else in the progra
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,22 +32,36 @@ class OutboxError(Exception):
     """The base of every error that this package raises on purpose."""
 
 
-class InvalidNotification(OutboxError, ValueError):
+class _Invalid(OutboxError, ValueError):
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class InvalidNotification(_Invalid):
     """A notification was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
-        self.field = field
-        self.problem = problem
 
-
-class InvalidSuppression(OutboxError, ValueError):
+class InvalidSuppression(_Invalid):
     """A suppression was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
-        self.field = field
-        self.problem = problem
+
+class InvalidSchedule(_Invalid):
+    """A schedule was refused before anything was written: `field` names the argument, `problem` what is wrong."""
+
+
+class UnknownSchedule(OutboxError, LookupError):
+    """There is no schedule of that name; `known` are those that there are."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = (
+            f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}" if known else "there is none yet"
+        )
+        super().__init__(f"there is no schedule {clean(repr(name), 80)}: {hint}")
+        self.name = name
+        self.known = tuple(known)
 
 
 class IdempotencyConflict(OutboxError):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from outbox.schedule_events import ScheduleFailed, ScheduleRan, ScheduleSkipped
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -277,6 +279,9 @@ Event: TypeAlias = (
     | TemplatesChanged
     | TemplatesRefused
     | Retained
+    | ScheduleRan
+    | ScheduleSkipped
+    | ScheduleFailed
 )
 
 Listener: TypeAlias = Callable[[Event], None]

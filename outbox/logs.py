@@ -9,11 +9,13 @@ import time
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from outbox import events
+from outbox import events, schedule_events
 from outbox.errors import DeliveryError
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Retry, Suppressed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from outbox.events import Event
     from outbox.outcomes import Outcome
 
@@ -27,6 +29,8 @@ _LEVELS: dict[type[Any], int] = {
     events.ProcessDied: logging.ERROR,
     events.ProcessUnable: logging.ERROR,
     events.ChoreFailed: logging.WARNING,
+    schedule_events.ScheduleFailed: logging.ERROR,
+    schedule_events.ScheduleSkipped: logging.WARNING,
     events.CodeUnknown: logging.WARNING,
     events.CopiesRefused: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
@@ -84,6 +88,8 @@ def _sentence(event: Event) -> str:
         case events.Settled(count, stale, seconds):
             late = f", {stale} too late to count" if stale else ""
             return f"settled {count} in {seconds * 1000:.0f} ms{late}"
+        case events.MetricsServed(host, port):
+            return f"metrics at http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
         case events.CodeUnknown(channel, provider, error):
             return f"{channel}: {provider} refused with a code that its table lacks: {error}"
         case events.CopiesRefused(identity, channel, provider, codes):
@@ -123,8 +129,6 @@ def _about_the_worker(event: Event) -> str:
 
 def _about_the_rest(event: Event) -> str:
     match event:
-        case events.MetricsServed(host, port):
-            return f"metrics at http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
         case events.LoopBlocked(seconds):
             return f"the event loop stood still for {seconds:.1f} s: a provider or template blocks it (leases are kept)"
         case events.LoopStuck(seconds):
@@ -142,8 +146,19 @@ def _about_the_rest(event: Event) -> str:
         case events.Retained(dropped, deleted):
             rows = [f"deleted {count:,} {kind}" for kind, count in deleted.items()]
             return f"retention: {'; '.join([*(f'dropped {name}' for name in dropped), *rows])}"
+        case schedule_events.ScheduleRan(schedule, occurrence, enqueued, seconds, late):
+            took = f"in {seconds:.1f} s, {late:.1f} s after it was due"
+            return f"schedule {schedule} of {_clock(occurrence)}: enqueued {enqueued:,} {took}"
+        case schedule_events.ScheduleSkipped(schedule, occurrence, next_at):
+            return f"schedule {schedule}: missed until {_clock(occurrence)}, and skipped; next at {_clock(next_at)}"
+        case schedule_events.ScheduleFailed(schedule, occurrence, problem, pause):
+            return f"schedule {schedule} of {_clock(occurrence)} failed, next try in {pause:.0f} s: {problem}"
         case _:
             return " ".join([type(event).__name__, *(f"{key}={value}" for key, value in _facts(event).items())])
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _told(outcome: Outcome) -> str:

@@ -21,13 +21,14 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields", "reasons", "spelling"},
-    {"config", "schema", "database", "silence", "connections", "migrate"},  # ground
+    | {"attachments", "email_fields", "occurrences", "reasons", "schedule_events", "spelling"},
+    {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {"retry", "consent", "echo", "holds", "tokens", "templates", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "metrics", "logs", "check", "web", "testing", "devdb", "terminal", "demo"},  # onlookers
+    {"inbox", "suppressions", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
 
@@ -36,6 +37,7 @@ RESERVED = {
     "aiosmtplib": {"outbox.channels"},
     "alembic": {"outbox.migrate"},
     "botocore": {"outbox.channels.aws"},
+    "cronsim": {"outbox.occurrences"},
     "httpcore": {"outbox.channels"},
     "httpx": {"outbox.channels"},
     "jinja2": {"outbox.render", "outbox.sandbox"},
@@ -48,13 +50,14 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression: values.
+# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
     "outbox.queue.bulk",
     "outbox.queue.settlement",
     "outbox.queue.entry",
+    "outbox.queue.definition",
 }
 
 LONGEST_FILE = 300
@@ -62,7 +65,7 @@ LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs)\b",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,7 @@ import email.policy
 import os
 import re
 import secrets
+import shlex
 import sys
 from datetime import timedelta
 from itertools import pairwise
@@ -299,6 +300,37 @@ def test_the_page_about_the_inbox_is_right(cloned_url: str, tmp_path: Path) -> N
         exec(shows, {"conn": conn})  # noqa: S102 - our own page
     marked = "SELECT title, seen_at < read_at, read_at < archived_at FROM outbox.inbox"
     assert rows(cloned_url, marked) == [("Shipped", True, True)]
+
+
+def test_the_page_about_schedules_is_right(cloned_url: str) -> None:
+    rows(
+        cloned_url,
+        "CREATE TABLE users (email text, name text, subscribed boolean); "
+        "INSERT INTO users VALUES ('ada@example.org', 'Ada', true), ('bob@example.org', 'Bob', false); "
+        "CREATE TABLE invoices (email text, due date); "
+        "INSERT INTO invoices "
+        "VALUES ('ada@example.org', CAST(clock_timestamp() AT TIME ZONE 'Europe/Berlin' AS date) + 1), ('a@b.c', NULL)",
+    )
+    commands = blocks("docs/schedules.md", "bash")[0].replace("\\\n", " ").splitlines()
+    for line in commands:
+        result = run(cloned_url, *shlex.split(line, comments=True)[1:])
+        assert result.exit_code == 0, (line, result.stderr)
+    sent = "SELECT recipient, template FROM outbox.notifications"
+    assert rows(cloned_url, sent) == [("ada@example.org", "digest")]
+    (program,) = blocks("docs/schedules.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, {"conn": conn})  # noqa: S102 - our own page
+    assert rows(cloned_url, sent + " WHERE template = 'reminder'") == [("ada@example.org", "reminder")]
+    tells, grants = blocks("docs/schedules.md", "sql")
+    of_runs, of_failures = tells.strip().splitlines()
+    assert [row[:1] for row in rows(cloned_url, of_runs)] == [("reminders",)]
+    assert rows(cloned_url, of_failures) == []
+    mailer, enqueuer = (f"t{secrets.token_hex(4)}_{name}" for name in ("mailer", "enqueuer"))
+    rows(cloned_url, f"CREATE ROLE {mailer}; CREATE ROLE {enqueuer}")
+    try:
+        rows(cloned_url, grants.replace("mailer", mailer).replace("outbox_enqueuer", enqueuer))
+    finally:
+        rows(cloned_url, f"DROP OWNED BY {mailer}, {enqueuer}; DROP ROLE {mailer}, {enqueuer}")
 
 
 def test_the_page_about_suppressions_is_right(

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 from uuid import UUID
 
 import pytest
 
-from outbox import errors, events, logs
+from outbox import errors, events, logs, schedule_events
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from outbox.outcomes import Outcome
 
 ID = UUID("01980000-0000-7000-8000-000000000000")
+MONDAY = datetime(2026, 1, 5, 8, tzinfo=UTC)
 ERROR = errors.Misconfigured("bad password", code="535 5.7.8")
 EVERY_EVENT: tuple[events.Event, ...] = (
     events.WorkerStarted(1, ("email", "sms")),
@@ -45,6 +47,9 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.TemplatesChanged(12),
     events.TemplatesRefused(("t/body.txt, line 1: unexpected end",)),
     events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),
+    schedule_events.ScheduleRan("digest", MONDAY, 1_204, 0.25, 0.3),
+    schedule_events.ScheduleSkipped("digest", MONDAY, MONDAY),
+    schedule_events.ScheduleFailed("digest", MONDAY, "DivisionByZero: division by zero", 5.0),
 )
 
 
@@ -132,4 +137,11 @@ def test_what_retention_let_go_of_is_logged(capsys: pytest.CaptureFixture[str]) 
     logs.configure()
     logs.log(events.Retained(("notifications_20250131", "attempts_20250131"), {"idempotency keys": 1_204}))
     words = "retention: dropped notifications_20250131; dropped attempts_20250131; deleted 1,204 idempotency keys\n"
+    assert capsys.readouterr().err.endswith(words)
+
+
+def test_a_run_of_a_schedule_is_logged_with_its_occurrence(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.log(schedule_events.ScheduleRan("digest", MONDAY, 1_204, 0.25, 0.3))
+    words = "schedule digest of 2026-01-05 08:00:00Z: enqueued 1,204 in 0.2 s, 0.3 s after it was due\n"
     assert capsys.readouterr().err.endswith(words)

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from outbox import errors, events, metrics
 from outbox.errors import ConfigError
 from outbox.outcomes import Dead, Failure, Sent
+from outbox.schedule_events import ScheduleSkipped
 from tests.command_line import run_process
 from tests.fleet import Fleet
 from tests.hands import enqueue, rows
@@ -39,6 +40,8 @@ NOT_COUNTED = {
     events.MetricsServed,
     events.DatabaseBack,
     events.LoopStuck,
+    events.TemplatesChanged,
+    ScheduleSkipped,
     events.Retained,
 }
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import outbox
-from outbox import events
+from outbox import events, schedules
 from outbox.database import is_pooled
 from outbox.worker.chores import Chore, run_chores
 from tests import pooler
@@ -206,3 +206,20 @@ async def test_chores_through_it_are_done_one_at_a_time_and_leave_nothing_on_the
     await await_until(lambda: rows(cloned_url, locks) == [(0,)])
     for setting in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
         assert rows(pooled.url, f"SHOW {setting}") == [("0",)]
+
+
+async def test_a_schedule_runs_through_it_and_leaves_nothing_on_the_connection(narrow: Pooler, cloned_url: str) -> None:
+    query = "SELECT 'ada@example.org' AS recipient, '{}'::jsonb AS payload FROM pg_sleep(0.5)"
+    with psycopg.connect(narrow.url, prepare_threshold=None) as conn:
+        schedules.add(conn, "digest", "@daily", query, channel="sms", timeout=30.0, time_zone="Asia/Kathmandu")
+    rows(cloned_url, "UPDATE outbox.schedules SET next_at = now()")
+    async with running(narrow.url, route(Recorder())):
+        await await_until(lambda: rows(cloned_url, "SELECT 1 FROM outbox.schedule_runs WHERE enqueued = 1"))
+    with psycopg.connect(narrow.url, prepare_threshold=None) as conn:
+        shown = [
+            conn.execute(f"SHOW {name}".encode()).fetchone()
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "client_connection_check_interval")
+        ]
+        path, zone = (conn.execute(f"SHOW {name}".encode()).fetchone() for name in ("search_path", "timezone"))
+    assert shown == [("0",)] * 3
+    assert (path, zone != ("Asia/Kathmandu",)) == (('"$user", public',), True)

@@ -14,12 +14,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox
-from outbox import migrate, schema, suppressions
+from outbox import migrate, schedules, schema, suppressions
 from outbox.config import RetentionConfig
 from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
 from outbox.messages import Removed
 from outbox.outcomes import Sent
+from outbox.schedule_events import ScheduleFailed, ScheduleRan
 from outbox.worker.chores import chores_with
 from tests.backdated import names, put_days_ago
 from tests.command_line import run
@@ -28,6 +29,8 @@ from tests.hands import rows
 from tests.kinds import with_driver
 from tests.recorder import Recorder, drain, route
 from tests.test_retention import run_until
+from tests.test_worker import running
+from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +61,11 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "chores": WRITES,
         "topics": WRITES,
         "workers": WRITES | {"DELETE"},
+        "schedules": READS | {f"UPDATE {column}" for column in ("next_at", "retry_at", "failures", "problem")},
+        "schedule_runs": WRITES | {"DELETE"},
         "EXECUTE": {
+            "run_schedule",
+            "schedule_statement",
             "ensure_partitions",
             "detach_expired_partition",
             "drop_detached_partition",
@@ -76,6 +83,10 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "idempotency_keys": {
             f"SELECT {column.name}" for column in schema.idempotency_keys.c if column.name != "digest"
         },
+        "schedules": {
+            f"SELECT {column.name}" for column in schema.schedules.c if column.name not in {"query", "defaults"}
+        },
+        "schedule_runs": READS,
         "notifications_default": {"SELECT id"},
         "attempts_default": {"SELECT notification_id"},
         "queue": READS,
@@ -323,6 +334,11 @@ BEYOND_AN_ENQUEUER = (
     "SELECT outbox.ensure_partitions()",
     "SELECT outbox.delete_expired('notifications', 1)",
     "SELECT nextval('outbox.erased_ever')",
+    "SELECT * FROM outbox.schedules",
+    "INSERT INTO outbox.schedules (name, cron, next_at, query, columns) VALUES ('a', '@daily', now(), '', '{}')",
+    "UPDATE outbox.schedules SET query = 'SELECT 1'",
+    "DELETE FROM outbox.schedules",
+    "SELECT outbox.run_schedule('mine', now(), 'me')",
     "CREATE TABLE outbox.mine ()",
     "CREATE TRIGGER t BEFORE INSERT ON outbox.notifications EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 )
@@ -407,6 +423,59 @@ def test_a_worker_makes_partitions_and_lets_go_of_old_ones(roles: Roles) -> None
     assert rows(roles.url, "SELECT count(*) FROM outbox.idempotency_keys") == [(0,)]
 
 
+def customers(roles: Roles) -> None:
+    """A schedule that is due, and the table that its query reads, which the worker may read as well."""
+    rows(
+        roles.url, "CREATE TABLE public.customers (email text); INSERT INTO public.customers VALUES ('ada@example.org')"
+    )
+    rows(roles.url, f"GRANT SELECT ON public.customers TO {roles.name('worker')}")
+    with psycopg.connect(roles.url) as conn:
+        schedules.add(conn, "digest", "@daily", "SELECT email AS recipient FROM customers", channel="email")
+    rows(roles.url, "UPDATE outbox.schedules SET next_at = now()")
+
+
+async def run_what_is_due(roles: Roles, event: type[Event]) -> Event:
+    told: list[Event] = []
+    async with running(roles.login("worker"), route(Recorder(), events=told)):
+        return (await await_until(lambda: [each for each in told if isinstance(each, event)]))[0]
+
+
+async def test_a_worker_that_may_enqueue_runs_schedules(roles: Roles) -> None:
+    customers(roles)
+    rows(roles.url, f"GRANT {roles.name('enqueuer')} TO {roles.name('worker')}_login")
+    told = await run_what_is_due(roles, ScheduleRan)
+    assert isinstance(told, ScheduleRan)
+    assert told.enqueued == 1
+    assert rows(roles.url, "SELECT enqueued FROM outbox.schedule_runs") == [(1,)]
+
+
+async def test_a_worker_that_may_not_enqueue_says_what_it_lacks(roles: Roles) -> None:
+    customers(roles)
+    told = await run_what_is_due(roles, ScheduleFailed)
+    assert isinstance(told, ScheduleFailed)
+    assert told.problem == "InsufficientPrivilege: permission denied for table notifications"
+    assert rows(roles.url, "SELECT problem FROM outbox.schedules") == [(told.problem,)]
+    assert rows(roles.url, "SELECT count(*) FROM outbox.notifications") == [(0,)]
+
+
+async def test_a_query_has_the_workers_rights_and_not_those_of_whoever_added_it(roles: Roles) -> None:
+    customers(roles)
+    rows(roles.url, f"GRANT {roles.name('enqueuer')} TO {roles.name('worker')}_login")
+    rows(roles.url, f"REVOKE SELECT ON public.customers FROM {roles.name('worker')}")
+    told = await run_what_is_due(roles, ScheduleFailed)
+    assert isinstance(told, ScheduleFailed)
+    assert told.problem == "InsufficientPrivilege: permission denied for table customers"
+
+
+def test_a_worker_of_before_is_given_the_rights_by_the_migration(roles: Roles) -> None:
+    migrate.downgrade(roles.url, "0010")
+    migrate.upgrade(roles.url)
+    found = matrix(roles)["worker"]
+    for place in ("schedules", "schedule_runs"):
+        assert found[place] == GOLDEN["worker"][place]
+    assert found["EXECUTE"] >= {"run_schedule", "schedule_statement"}
+
+
 BEYOND_A_WORKER = (
     "INSERT INTO outbox.notifications (channel, recipient) VALUES ('email', 'a@b.c')",
     "SELECT outbox.enqueue('email', 'a@b.c')",
@@ -420,6 +489,11 @@ BEYOND_A_WORKER = (
     "SELECT outbox.suppress('email', 'ada@example.org', 'stop')",
     "SELECT outbox.lift_suppression('email', 'ada@example.org')",
     "INSERT INTO outbox.queue (id, run_at, priority, channel) VALUES (outbox.uuid7(), now(), 0, 'email')",
+    "INSERT INTO outbox.schedules (name, cron, next_at, query, columns) VALUES ('a', '@daily', now(), '', '{}')",
+    "UPDATE outbox.schedules SET query = 'SELECT 1'",
+    "UPDATE outbox.schedules SET search_path = 'evil'",
+    "DELETE FROM outbox.schedules",
+    "SELECT outbox.check_schedule('SELECT 1', '{}', 'UTC', '{}')",
     "TRUNCATE outbox.queue",
     "SELECT outbox.cancel(group_key => 'g')",
     "SELECT outbox.erase('ada@example.org')",
@@ -448,6 +522,7 @@ def test_an_auditor_sees_how_things_stand_and_not_what_messages_say(roles: Roles
         ["explain", identity],
         ["dead-letters", "list"],
         ["status", "--json"],
+        ["schedule", "list"],
         ["migrate", "--check"],
     ):
         result = run(url, *command)
@@ -460,6 +535,8 @@ BEYOND_AN_AUDITOR = (
     "SELECT payload FROM outbox.notifications",
     "SELECT headers FROM outbox.dead_letters",
     "SELECT title FROM outbox.inbox",
+    "SELECT query FROM outbox.schedules",
+    "SELECT defaults FROM outbox.schedules",
     "SELECT * FROM outbox.erased_keys",
     "UPDATE outbox.queue SET run_at = now()",
     "DELETE FROM outbox.queue",

@@ -33,19 +33,24 @@ GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbo
 GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
     TO outbox_enqueuer;
 
--- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older.
+-- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
+-- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,
+-- and may read what they read.
 GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
 GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores, outbox.topics
     TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits TO outbox_worker;
+GRANT SELECT, UPDATE (next_at, retry_at, failures, problem) ON outbox.schedules TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.schedule_runs TO outbox_worker;
+GRANT EXECUTE ON FUNCTION outbox.run_schedule, outbox.schedule_statement TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
                           outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests TO outbox_worker;
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.topics, outbox.limits,
-                outbox.pauses, outbox.erasures, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+                outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$
@@ -56,9 +61,9 @@ BEGIN
         SELECT a.attrelid::regclass AS object, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
         FROM pg_attribute a
         WHERE a.attrelid IN ('outbox.notifications'::regclass, 'outbox.dead_letters'::regclass, 'outbox.inbox'::regclass,
-                             'outbox.idempotency_keys'::regclass)
+                             'outbox.idempotency_keys'::regclass, 'outbox.schedules'::regclass)
           AND a.attnum > 0 AND NOT a.attisdropped
-          AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'url', 'digest'])
+          AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'url', 'digest', 'query', 'defaults'])
         GROUP BY a.attrelid
     LOOP
         EXECUTE format('GRANT SELECT (%s) ON %s TO outbox_auditor', told.columns, told.object);

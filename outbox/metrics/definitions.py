@@ -1,7 +1,7 @@
 """What is measured: every metric by its name, with its labels. Each label takes its values from a closed set.
 
 The sets are what the configuration names (channels, providers) and what the code does (outcomes, classes of error,
-reasons, purposes, chores), so that the number of series is bounded, whatever is sent to whom.
+reasons, purposes, chores), and what operators name (schedules), so that the number of series is bounded, whatever is sent to whom.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Definitions:
         )
         self.horizon_held = self._counter("horizon_held", "Times that a long transaction was found and named.")
         self.chore_failures = self._counter("chore_failures", "Chores that could not be done.", "chore")
+        self.runs = self._counter("schedule_runs", "Occurrences of schedules that were run.", "schedule")
+        self.failed_runs = self._counter("schedule_failures", "Runs of schedules that failed.", "schedule")
+        self.refusals = self._counter("templates_refused", "Changes of templates that were not taken.")
         self.deaths = self._counter("process_deaths", "Worker processes that ended, and should not have.")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:

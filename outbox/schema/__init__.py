@@ -18,6 +18,7 @@ from outbox.schema.columns import key as _key
 from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
 from outbox.schema.digesting import digest_items, digests
+from outbox.schema.scheduling import schedule_runs, schedules
 
 __all__ = [
     "SCHEMA",
@@ -35,6 +36,8 @@ __all__ = [
     "notifications",
     "pauses",
     "queue",
+    "schedule_runs",
+    "schedules",
     "suppressions",
     "topics",
     "workers",

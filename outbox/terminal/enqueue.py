@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outbox.config.problems import nearest
 from outbox.durations import parse
 from outbox.errors import ConfigError, InvalidNotification
 from outbox.queue.enqueue import enqueue
+from outbox.terminal.given import read_json
 from outbox.terminal.moments import read_moment
 from outbox.terminal.output import note, print_json, say, warn_aside
 from outbox.terminal.session import writing
@@ -72,8 +70,8 @@ def _arguments(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
         except ValueError as error:
             problems.append(f"{written[name]}: {error}")
 
-    put("payload", "payload", _json)
-    put("headers", "headers", _json)
+    put("payload", "payload", read_json)
+    put("headers", "headers", read_json)
     put("priority", "priority", lambda text: int(text) if text.isdecimal() else text)
     put("run_at", "run_at", read_moment)
     put("run_at", "delay", _from_now)
@@ -82,24 +80,6 @@ def _arguments(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     if problems:
         raise ConfigError(problems)
     return given, written
-
-
-def _json(text: str) -> Any:
-    """Read JSON: the text itself, the file after an @, or standard input for a dash."""
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8: byte {error.start} cannot be read") from None
-    except OSError as error:
-        raise ValueError(f"{text[1:]} cannot be read: {error.strerror}") from None
 
 
 def _from_now(text: str) -> timedelta:

@@ -137,6 +137,34 @@ Supersedes = Annotated[
 Locale = Annotated[str | None, typer.Option(help="Language to render in, such as pt-BR.")]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 
+# Of `schedule`.
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+Cron = Annotated[
+    str,
+    typer.Argument(
+        metavar="CRON",
+        help="Minute, hour, day of month, month, day of week; or @daily and its like.",
+        show_default=False,
+    ),
+]
+Query = Annotated[
+    str,
+    typer.Option(
+        "--sql",
+        metavar="SELECT",
+        help="Each row is a notification, its columns the fields: recipient at least. @file.sql, or - to read it.",
+        show_default=False,
+    ),
+]
+TimeZone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="By whose clocks, such as Europe/Berlin.")]
+Missed = Annotated[str, typer.Option(help="Of occurrences that were missed, run: skip (none), once (the latest), all.")]
+RunTimeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="A run that takes longer is undone.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Put it in the place of the one that has this name, if any.")]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, max=1_000, help="How many.")]
+EachChannel = Annotated[
+    str | None, typer.Option("--channel", help="The channel, unless the query returns it. So with the fields below.")
+]
+
 
 def _print_version(*, asked: bool) -> None:
     if asked:

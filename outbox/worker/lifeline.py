@@ -24,7 +24,7 @@ from outbox.silence import cut
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
     from outbox.events import Event, Listener
@@ -53,8 +53,12 @@ class Lifeline:
         loop: asyncio.AbstractEventLoop,
         listener: Listener,
         longest_attempt: float,
+        hints: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
-        """`longest_attempt` is how many seconds any delivery may take: a loop that stands still for longer is stuck."""
+        """`longest_attempt` is how many seconds any delivery may take: a loop that stands still for longer is stuck.
+
+        `hints` are called when their word is heard, which is no channel's name, and whenever it may have been missed.
+        """
         self._url = url
         self._worker = worker
         self._leases = leases
@@ -62,6 +66,7 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._longest_attempt = longest_attempt
+        self._hints = {channel: wakeup.hint for channel, wakeup in wakeups.items()} | dict(hints or {})
         self._stopping = threading.Event()
         self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
         self._stood = self._looked_at = 0.0  # for how long it has not, and when that was last looked at
@@ -228,18 +233,19 @@ class Lifeline:
         if seconds > _BLOCKED:
             self._listener(LoopBlocked(seconds))
 
-    def _hint(self, heard: str) -> None:
-        """Heed what was heard: a channel that has something new, or a notification that was taken back."""
-        wakeup = self._wakeups.get(heard)
-        if wakeup is not None:
-            wakeup.hint()
-        elif heard.startswith(_GONE):
-            self._leases.revoke(heard.removeprefix(_GONE))
+    def _hint(self, word: str) -> None:
+        """Heed what was heard: that there is something new, or that a notification was taken back."""
+        hint = self._hints.get(word)
+        if hint is not None:
+            hint()
+        elif word.startswith(_GONE):
+            self._leases.revoke(word.removeprefix(_GONE))
 
     def _set_hearing(self, *, able: bool) -> None:
-        for channel, wakeup in self._wakeups.items():
+        for wakeup in self._wakeups.values():
             wakeup.can_hear = able
-            self._call(self._hint, channel)
+        for word in self._hints:
+            self._call(self._hint, word)
 
     def _tell(self, event: Event) -> None:
         self._call(self._listener, event)

@@ -14,6 +14,7 @@ from outbox.worker.chores import chores_with, run_chores
 from outbox.worker.feeder import Feeder
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
+from outbox.worker.scheduling import CHANGED, Scheduling
 from outbox.worker.settler import Settler
 from outbox.worker.slots import CUT_OFF, Slots
 from outbox.worker.wakeup import Wakeup
@@ -71,6 +72,7 @@ class Shift:
             link=settles, leases=self._leases, worker=worker, linger=settings.settle_linger, listener=listener
         )
         self._wakeups = {route.channel: Wakeup(route.channel, worker, claims, settings) for route in routes}
+        self._scheduling = Scheduling(url, claims, listener)
         self._lifeline = Lifeline(
             url=url,
             worker=worker,
@@ -79,6 +81,7 @@ class Shift:
             loop=asyncio.get_running_loop(),
             listener=listener,
             longest_attempt=max(route.policy.timeout for route in routes),
+            hints={CHANGED: self._scheduling.hint},
         )
 
     async def run(self, stop: asyncio.Future[str]) -> int:
@@ -131,6 +134,7 @@ class Shift:
         """Return when it is time to stop; raise what any part died of."""
         self._settling = self._start(self._settler.run())
         self._start(run_chores(self._url, self._listener, chores_with(self._retention, self._listener)))
+        self._start(self._scheduling.run())
         stopping = self._start(_done(stop))
         feeding = {lane.feeding for lane in lanes}
         while feeding and not stopping.done():

@@ -1,4 +1,4 @@
--- What \d+ shows. The words about tables stand in outbox/schema.py too; a test holds the two equal.
+-- What \d+ shows. The words about tables stand in outbox/schema/ too; a test holds the two equal.
 
 COMMENT ON SCHEMA outbox IS 'Notifications: enqueued by applications in their own transactions, delivered by outbox workers';
 

@@ -1,4 +1,4 @@
--- What \d+ shows. The words about tables stand in outbox/schema.py too; a test holds the two equal.
+-- What \d+ shows. The words about tables stand in outbox/schema/ too; a test holds the two equal.
 
 COMMENT ON VIEW outbox.partitions IS 'The day partitions of notifications and attempts, and what retention has detached and not dropped yet';
 COMMENT ON COLUMN outbox.partitions.parent IS 'notifications or attempts';

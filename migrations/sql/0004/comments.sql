@@ -1,4 +1,4 @@
--- What \d+ shows. The words about tables stand in outbox/schema.py too; a test holds the two equal.
+-- What \d+ shows. The words about tables stand in outbox/schema/ too; a test holds the two equal.
 
 COMMENT ON COLUMN outbox.notifications.ordering_key IS 'Not claimed before the one enqueued before it with this key, on this channel, has ended';
 COMMENT ON COLUMN outbox.queue.run_at IS 'When it is next due; while leased, when the lease ends; infinity while it is blocked by one ahead of it in its line';
