@@ -1,7 +1,8 @@
 """What is measured: every metric by its name, with its labels. Each label takes its values from a closed set.
 
 The sets are what the configuration names (channels, providers) and what the code does (outcomes, classes of error,
-reasons, purposes, chores), and what operators name (schedules), so that the number of series is bounded, whatever is sent to whom.
+reasons, purposes, chores), and the schedules that operators name, so that the number of series is bounded, whatever is
+sent to whom.
 """
 
 from __future__ import annotations
