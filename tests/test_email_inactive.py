@@ -89,4 +89,4 @@ async def test_who_is_left_out_of_an_acceptance_is_suppressed_from_then_on(datab
         await drain(database_url, to)
     assert rows(database_url, "SELECT outcome, error_code FROM outbox.attempts") == [("dead", "200 406")]
     suppressed = rows(database_url, "SELECT recipient, reason FROM outbox.suppressions")
-    assert suppressed == [("grace@example.org", "unreachable")]
+    assert suppressed == [("grace@example.org", "hard_bounce")]

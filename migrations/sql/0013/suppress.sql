@@ -123,10 +123,16 @@ CREATE FUNCTION outbox.suppress(
 AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
-    kept   outbox.suppressions;
+    lapsed boolean;
+    kept   record;
     theirs uuid[];
 BEGIN
     PERFORM outbox.refuse_suppression(channel, recipient, reason, coalesce(topic, ''), coalesce(sender, ''), source, until);
+    lapsed := EXISTS (
+        SELECT FROM outbox.suppressions s
+        WHERE s.channel = suppress.channel AND s.topic = coalesce(suppress.topic, '') AND s.sender = coalesce(suppress.sender, '')
+          AND s.recipient = CASE WHEN suppress.channel = 'email' THEN lower(suppress.recipient) ELSE suppress.recipient END
+          AND s.until <= moment);
     INSERT INTO outbox.suppressions AS s (created_at, until, channel, recipient, topic, sender, reason, source)
     VALUES (moment, suppress.until, suppress.channel,
             CASE WHEN suppress.channel = 'email' THEN lower(suppress.recipient) ELSE suppress.recipient END,
@@ -135,8 +141,9 @@ BEGIN
     SET (created_at, until, reason, source) = (
         SELECT k.created_at, k.until, k.reason, k.source
         FROM outbox.kept_suppression(s, excluded, moment) k)
-    RETURNING s.* INTO kept;
-    created := kept.created_at = moment;
+    RETURNING s.*, s.xmax = 0 AS inserted INTO kept;
+    -- Not by the moment alone: two that come at once may come in the same microsecond.
+    created := kept.inserted OR (lapsed AND kept.created_at = moment);
     stands := kept.reason;
 
     -- One of our senders may be refused where another is not: which it will be, the claim knows.

@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import outbox
-from outbox import Receipt, silence
+from outbox import Receipt, silence, suppressions
 from outbox.errors import Rejected
 from outbox.messages import InApp
 from outbox.queue.discard import discard
@@ -120,6 +120,16 @@ class Life:
         ahead, _ = self._tell(self._sync(lambda conn: outbox.enqueue_many(conn, line)))
         self._sync(lambda conn: outbox.cancel(conn, id=ahead))
         await self._async(unblock)
+        await self._opt_out_and_in()
+
+    async def _opt_out_and_in(self) -> None:
+        """By somebody whom nobody writes to: what is enqueued here is to arrive."""
+        whom: dict[str, Any] = {"channel": "http", "recipient": "nobody"}
+        for strong in (False, True):
+            self._sync(lambda conn: suppressions.add(conn, **whom, reason="unsubscribed"))
+            self._sync(lambda conn, strong=strong: suppressions.remove(conn, **whom, strong=strong))
+            await self._async(lambda conn: suppressions.aadd(conn, **whom, reason="unsubscribed"))
+            await self._async(lambda conn, strong=strong: suppressions.aremove(conn, **whom, strong=strong))
 
     async def _enqueue_by_copy(self) -> None:
         """Take all but a few of them back again: the life would become long."""
@@ -183,7 +193,15 @@ class Life:
         }
         way = route(self._provider, channel="http", **policy)
         employed = worker(
-            self._url, way, lease=1.0, concurrency=2, prefetch=4, idle_after=0.05, idle_poll=0.2, grace=2.0
+            self._url,
+            way,
+            topics={"receipts": True},
+            lease=1.0,
+            concurrency=2,
+            prefetch=4,
+            idle_after=0.05,
+            idle_poll=0.2,
+            grace=2.0,
         )
         working = asyncio.create_task(employed.run(stop))
         try:
