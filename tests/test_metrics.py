@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from outbox import errors, events, metrics
+from outbox import errors, events, metrics, schedule_events
 from outbox.errors import ConfigError
 from outbox.outcomes import Dead, Failure, Sent
 from tests.command_line import run_process
@@ -40,6 +40,7 @@ NOT_COUNTED = {
     events.DatabaseBack,
     events.LoopStuck,
     events.Retained,
+    schedule_events.ScheduleSkipped,
 }
 
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Info, ProcessCollector, disable
 
 from outbox import events
 from outbox.metrics.definitions import Definitions
+from outbox.schedule_events import ScheduleFailed, ScheduleRan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,6 +47,8 @@ class Counts:
             events.ListenUnheard: lambda _: self._all.listen_unheard.inc(),
             events.HorizonHeld: lambda _: self._all.horizon_held.inc(),
             events.ChoreFailed: lambda event: self._all.chore_failures.labels(event.chore).inc(),
+            ScheduleRan: lambda event: self._all.schedule_runs.labels(event.schedule).inc(),
+            ScheduleFailed: lambda event: self._all.schedule_failures.labels(event.schedule).inc(),
             events.ProcessDied: lambda _: self._all.deaths.inc(),
         }
         for channel, providers in served.items():

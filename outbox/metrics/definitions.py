@@ -72,6 +72,8 @@ class Definitions:
         )
         self.horizon_held = self._counter("horizon_held", "Times that a long transaction was found and named.")
         self.chore_failures = self._counter("chore_failures", "Chores that could not be done.", "chore")
+        self.schedule_runs = self._counter("schedule_runs", "Occurrences that were run.", "schedule")
+        self.schedule_failures = self._counter("schedule_failures", "Runs that failed, and were undone.", "schedule")
         self.deaths = self._counter("process_deaths", "Worker processes that ended, and should not have.")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
