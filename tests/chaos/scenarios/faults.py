@@ -125,11 +125,12 @@ class Life:
     async def _opt_out_and_in(self) -> None:
         """By somebody whom nobody writes to: what is enqueued here is to arrive."""
         whom: dict[str, Any] = {"channel": "http", "recipient": "nobody"}
-        for strong in (False, True):
-            self._sync(lambda conn: suppressions.add(conn, **whom, reason="unsubscribed"))
-            self._sync(lambda conn, strong=strong: suppressions.remove(conn, **whom, strong=strong))
-            await self._async(lambda conn: suppressions.aadd(conn, **whom, reason="unsubscribed"))
-            await self._async(lambda conn, strong=strong: suppressions.aremove(conn, **whom, strong=strong))
+        self._sync(lambda conn: suppressions.add(conn, **whom, reason="unsubscribed"))
+        self._sync(lambda conn: suppressions.remove(conn, **whom))
+        await self._async(lambda conn: suppressions.aadd(conn, **whom, reason="stop"))
+        await self._async(lambda conn: suppressions.aremove(conn, **whom, strong=True))
+        await self._async(lambda conn: suppressions.aremove(conn, **whom))
+        self._sync(lambda conn: suppressions.remove(conn, **whom, strong=True))
 
     async def _enqueue_by_copy(self) -> None:
         """Take all but a few of them back again: the life would become long."""
