@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -42,5 +43,7 @@ async def _called(condition: Callable[[], T | Awaitable[T]]) -> T:
 
 def _late(condition: Callable[[], object], value: object, timeout: float) -> str:
     code = getattr(condition, "__code__", None)
-    where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+    where = (
+        f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    )  # results are kept: no place of ours
     return f"still {value!r} after {timeout:g} s: {getattr(condition, '__qualname__', condition)}{where}"
