@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from outbox.errors import InvalidNotification, InvalidSchedule
 from outbox.occurrences import Occurrences, zone
-from outbox.queue.draft import FIELDS, Draft
+from outbox.queue.draft import FIELDS, Draft, no_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ _ENDS = " \t\r\n;"
 # Not a statement that returns rows, not one alone, or one that writes.
 _NOT_ONE_SELECT = {"42P11", "42601", "0A000"}
 _NOBODY = "nobody@example.org"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,7 @@ def refuse_query(columns: Sequence[str] | None, defaults: str, problem: str | No
     names = list(columns or ())
     for name in names:
         if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(FIELDS)}"
-            raise InvalidSchedule("query", f"returns {name!r}, which is not a field of a notification; {hint}")
+            raise InvalidSchedule("query", f"returns {name!r}, which is {no_field(name)}")
         if names.count(name) > 1:
             raise InvalidSchedule("query", f"returns {name!r} twice")
     if columns is None and problem is not None:
@@ -124,3 +123,8 @@ def _checked_defaults(given: Mapping[str, Any]) -> str:
         raise InvalidSchedule(error.field, error.problem) from None
     checked = draft._asdict()
     return json.dumps({name: json.loads(checked[name]) if name in _NO_TEXTS else checked[name] for name in values})
+
+
+def read_moment(microseconds: str) -> datetime:
+    """Return the moment that a statement gave as microseconds since 1970, in UTC."""
+    return _EPOCH + timedelta(microseconds=int(microseconds))

@@ -118,9 +118,14 @@ def _checked(given: Mapping[str, Any]) -> Draft:
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in _FIELDS:
-            near = difflib.get_close_matches(str(name), FIELDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(FIELDS)}"
-            raise InvalidNotification(str(name), f"is not a field of a notification; {hint}")
+            raise InvalidNotification(str(name), f"is {no_field(str(name))}")
+
+
+def no_field(name: str) -> str:
+    """Return the end of a sentence about a name that is no field: which one it resembles, or all of them."""
+    near = difflib.get_close_matches(name, FIELDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(FIELDS)}"
+    return f"not a field of a notification; {hint}"
 
 
 def check_channel(value: Any) -> str:

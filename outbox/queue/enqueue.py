@@ -107,9 +107,7 @@ def enqueue(
         NotInTransaction: the connection commits by itself, so this would not be transactional.
         NotMigrated: the database has no outbox schema.
     """
-    given = dict(locals())
-    draft, window = Draft.of(_given(given)), Window.of(given)
-    statement = _statement(draft, window, supersedes=supersedes)
+    draft, statement = _prepared(locals())
     rows = connections.run(conn, *statement, allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
@@ -138,15 +136,15 @@ async def aenqueue(
     allow_autocommit: bool = False,
 ) -> Enqueued:
     """Do as `enqueue` does, on a psycopg, SQLAlchemy or asyncpg connection that is asynchronous."""
-    given = dict(locals())
-    draft, window = Draft.of(_given(given)), Window.of(given)
-    statement = _statement(draft, window, supersedes=supersedes)
+    draft, statement = _prepared(locals())
     rows = await connections.arun(conn, *statement, allow_autocommit=allow_autocommit)
     return enqueued(draft, rows[0])
 
 
-def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments[name] for name in FIELDS}
+def _prepared(arguments: Mapping[str, Any]) -> tuple[Draft, tuple[str, Parameters]]:
+    """Check the arguments of an enqueue; return the draft, and the statement with its parameters."""
+    draft, window = Draft.of({name: arguments[name] for name in FIELDS}), Window.of(arguments)
+    return draft, _statement(draft, window, supersedes=arguments["supersedes"])
 
 
 def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tuple[str, Parameters]:

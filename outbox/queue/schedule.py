@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidSchedule
-from outbox.queue.definition import refuse_query
+from outbox.queue.definition import read_moment, refuse_query
 
 if TYPE_CHECKING:
     from outbox.queue.definition import Definition
@@ -37,8 +36,6 @@ WHERE CAST(CAST(:replace AS text) AS boolean)
 RETURNING s.name
 """
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     """Add a schedule, whose first occurrence is the next one by the database's clock; or put it in another's place.
@@ -50,7 +47,7 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     ((columns, search_path, problem, code, now),) = yield CHECK, written
     found = None if columns is None else json.loads(columns)
     refuse_query(found, definition.defaults, problem, code)
-    next_at = definition.occurrences.first_after(_EPOCH + timedelta(microseconds=int(now)))
+    next_at = definition.occurrences.first_after(read_moment(now))
     added = yield (
         ADD,
         written

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from outbox.queue.definition import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from outbox.steps import Steps
 
@@ -44,8 +46,6 @@ CROSS JOIN LATERAL (
 WHERE CAST(:name AS text) IS NULL OR s.name = CAST(:name AS text)
 ORDER BY r.schedule, r.occurrence DESC
 """
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def list_schedules(name: str | None = None) -> Steps[list[Schedule]]:
 
 def _schedule(*row: Any) -> Schedule:
     *definition, created_at, next_at, retry_at, paused_at, failures, problem, now = row
-    moments = (_moment(created_at), _moment(next_at), _may(retry_at), _may(paused_at))
-    return Schedule(*(*definition, *moments, failures, problem, _moment(now)))
+    moments = (read_moment(created_at), read_moment(next_at), _may(retry_at), _may(paused_at))
+    return Schedule(*(*definition, *moments, failures, problem, read_moment(now)))
 
 
 def show_contents(name: str) -> Steps[Contents | None]:
@@ -118,12 +118,8 @@ def show_contents(name: str) -> Steps[Contents | None]:
 def list_runs(name: str | None = None, *, limit: int) -> Steps[list[Run]]:
     """Return the last occurrences of each schedule, or of one, the latest first."""
     rows = yield RUNS, {"name": name, "limit": str(limit)}
-    return [Run(row[0], _moment(row[1]), _moment(row[2]), *row[3:]) for row in rows]
-
-
-def _moment(microseconds: str) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(microseconds))
+    return [Run(row[0], read_moment(row[1]), read_moment(row[2]), *row[3:]) for row in rows]
 
 
 def _may(microseconds: str | None) -> datetime | None:
-    return None if microseconds is None else _moment(microseconds)
+    return None if microseconds is None else read_moment(microseconds)

@@ -66,14 +66,16 @@ async def aremove(
     key = Key.of(channel, recipient, topic, sender)
     if not strong:
         return _removed(await connections.arun(conn, UNSUPPRESS, key.parameters(), allow_autocommit=allow_autocommit))
-    parameters = {**key.parameters(), "spared": []}
-    return _removed(await connections.arun(conn, LIFT, parameters, allow_autocommit=allow_autocommit))
+    return _removed(await connections.arun(conn, LIFT, _lifting(key), allow_autocommit=allow_autocommit))
 
 
 def lift(conn: Any, key: Key, *, spared: Sequence[str] = (), allow_autocommit: bool = False) -> Removed:
     """Remove a suppression whatever its reason is, but for those that are spared; raises as `remove`."""
-    parameters: Named = {**key.parameters(), "spared": list(spared)}
-    return _removed(connections.run(conn, LIFT, parameters, allow_autocommit=allow_autocommit))
+    return _removed(connections.run(conn, LIFT, _lifting(key, spared), allow_autocommit=allow_autocommit))
+
+
+def _lifting(key: Key, spared: Sequence[str] = ()) -> Named:
+    return {**key.parameters(), "spared": list(spared)}
 
 
 def _removed(rows: Sequence[Row]) -> Removed:
