@@ -13,7 +13,7 @@ from outbox.errors import InvalidNotification
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags", "attachments"))
+FIELDS = frozenset(("from", "reply_to", "cc", "bcc", "tags", "attachments"))
 """The keys of a payload that are read here, with a template too."""
 RECIPIENT_LIMIT = 50
 """The recipient, and all who get a copy: as many as every provider takes."""
@@ -44,7 +44,7 @@ def read(payload: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -
         InvalidNotification: of the payload: a field is not as it should be; says which, why, and what would be right,
             and repeats nothing of it.
     """
-    if _FIELDS.isdisjoint(payload.keys()):
+    if FIELDS.isdisjoint(payload.keys()):
         return _NOTHING
     reply_to = _mailbox(payload, "reply_to")
     if reply_to is not None and any(str(name).lower() == "reply-to" for name in headers or ()):
