@@ -50,8 +50,11 @@ class Links:
         if topic is None or topic not in self._topics:
             return None
         made = (notification.id.int >> 80) / 1_000  # a UUIDv7 begins with the milliseconds since 1970
-        day = last_day(self._lifetime, made, time.time())
-        return seal(OptOut(notification.channel, notification.recipient, topic, day), self._keys)
+        return self.token_for(notification.channel, notification.recipient, topic, made)
+
+    def token_for(self, channel: str, recipient: str, topic: str, made: float) -> str:
+        """Return the token for one person and topic, for what was `made` then, in seconds since 1970."""
+        return seal(OptOut(channel, recipient, topic, last_day(self._lifetime, made, time.time())), self._keys)
 
     def url(self, token: str) -> str:
         """Return where a token leads."""
