@@ -41,6 +41,8 @@ class AsgiServer:
         self._tasks.add(task)
         try:
             await self._speak(reader, writer)
+        except asyncio.CancelledError:  # a browser keeps connections open ahead of need
+            pass
         finally:
             self._tasks.discard(task)
             writer.close()
