@@ -194,6 +194,8 @@ def enqueue(
     group_key: options.GroupKey = None,
     ordering_key: options.OrderingKey = None,
     supersedes: options.Supersedes = False,
+    time_zone: options.RecipientZone = None,
+    unless_read: options.UnlessRead = None,
     locale: options.Locale = None,
     headers: options.Headers = None,
     json: options.AsJson = False,

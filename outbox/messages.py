@@ -111,6 +111,8 @@ class Notification(NamedTuple):
     created_at: datetime | None = None
     expires_in: float | None = None
     """Seconds that were left when it was claimed, if it expires."""
+    time_zone: str | None = None
+    """Where the recipient lives, such as `Europe/Berlin`, if that was said."""
 
     def __repr__(self) -> str:
         """Show all but what it says."""

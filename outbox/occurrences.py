@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import zoneinfo
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from cronsim import CronSim, CronSimError
 
+from outbox.zones import zone
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import tzinfo
 
 NAMES = {
     "@yearly": "0 0 1 1 *",
@@ -99,23 +98,6 @@ class Occurrences:
                 break
             latest = occurrence
         return latest
-
-
-def zone(name: str) -> tzinfo:
-    """Return a time zone by its IANA name.
-
-    Raises:
-        ValueError: there is none of that name; says which one resembles it.
-    """
-    if name.upper() == "UTC":
-        return UTC  # the one object that cronsim knows not to be changed by anybody
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        known = zoneinfo.available_timezones()
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "it is a name such as Europe/Berlin or UTC"
-        raise ValueError(f"{name!r} is no time zone; {hint}") from None
 
 
 def _checked(cron: str) -> str:

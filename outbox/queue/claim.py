@@ -68,7 +68,7 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.
        CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,  -- looked up for no first claim
        CASE WHEN c.claim > 1 THEN outbox.in_doubt(c.id, d.resolved_at) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
-       n.created_at
+       n.created_at, n.time_zone
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -131,6 +131,7 @@ class Claimed(NamedTuple):
     group_key: str | None = None
     headers: str | None = None
     created_at: datetime | None = None
+    time_zone: str | None = None
 
     def notification(self, channel: str) -> Notification:
         """Return what is to be delivered. Raises `Rejected` when nobody can read it."""
@@ -153,6 +154,7 @@ class Claimed(NamedTuple):
             headers or None,
             self.created_at,
             self.expires_in,
+            self.time_zone,
         )
 
     def wants_token(self) -> bool:

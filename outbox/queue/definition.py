@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from outbox.errors import InvalidNotification, InvalidSchedule
-from outbox.occurrences import Occurrences, zone
+from outbox.occurrences import Occurrences
 from outbox.queue.draft import FIELDS, Draft, no_field
+from outbox.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

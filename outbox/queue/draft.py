@@ -15,6 +15,7 @@ from outbox.addresses import check_email
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import PRIORITIES, Enqueued
 from outbox.payloads import as_json
+from outbox.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ FIELDS = (
     "locale",
     "headers",
     "ordering_key",
+    "time_zone",
+    "unless_read",
 )
 _FIELDS = frozenset(FIELDS)
 PAYLOAD_LIMIT = 262_144
@@ -67,6 +70,8 @@ class Draft(NamedTuple):
     delay: str | None
     expires_in: str | None
     ordering_key: str | None
+    time_zone: str | None
+    unless_read: str | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], position: int | None = None) -> Draft:
@@ -104,10 +109,10 @@ def _checked(given: Mapping[str, Any]) -> Draft:
             row[_PLACES[name]] = _text(name, value)
         elif name == "payload":
             row[_PLACES[name]] = _payload(channel, value, given.get("headers"))
-        elif name == "headers":
-            row[_PLACES[name]] = as_json(name, value, HEADERS_LIMIT)
         elif name in _INTERVALS:
             row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = check_moment(name, value)
+        elif name in _OTHERS:
+            row[_PLACES[name]] = _OTHERS[name](value)
     if "priority" in given:
         row[_PLACES["priority"]] = _priority(given["priority"])
     if given.get("expires_at") is not None:
@@ -188,6 +193,32 @@ def _text(field: str, value: Any) -> str | None:
     if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification(field, "contains a control character or half a surrogate pair")
     return value
+
+
+def _time_zone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidNotification("time_zone", f"must be a name such as Europe/Berlin, not {type(value).__name__}")
+    try:
+        zone(value)
+    except ValueError as error:
+        raise InvalidNotification("time_zone", str(error)) from None
+    return value
+
+
+def _unless_read(value: Any) -> str:
+    try:
+        return str(value if isinstance(value, UUID) else UUID(value))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidNotification(
+            "unless_read", f"{shown(value)} is not the id of an in-app notification, as enqueue() returns it"
+        ) from None
+
+
+def _headers(value: Any) -> str:
+    return as_json("headers", value, HEADERS_LIMIT)
+
+
+_OTHERS = {"headers": _headers, "time_zone": _time_zone, "unless_read": _unless_read}
 
 
 def _priority(value: Any) -> str:

@@ -13,6 +13,7 @@ from outbox.queue.window import Window
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
+    from uuid import UUID
 
     from outbox.connections import Parameters
     from outbox.messages import Enqueued
@@ -25,7 +26,8 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue(
     CAST(CAST(:priority AS text) AS integer), CAST(CAST(:run_at AS text) AS timestamptz),
     CAST(CAST(:expires_at AS text) AS timestamptz), CAST(:idempotency_key AS text), CAST(:topic AS text),
     CAST(:group_key AS text), CAST(:locale AS text), CAST(CAST(:headers AS text) AS jsonb),
-    CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text))
+    CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text),
+    CAST(:time_zone AS text), CAST(CAST(:unless_read AS text) AS uuid))
 """
 # What was there already, by its idempotency key, takes nothing's place.
 SUPERSEDE = f"""
@@ -38,7 +40,8 @@ SELECT id, created, false, NULL::uuid FROM outbox.enqueue_digest(
     CAST(CAST(:digest_window AS text) AS interval), CAST(CAST(:payload AS text) AS jsonb), CAST(:template AS text),
     CAST(CAST(:priority AS text) AS integer), CAST(:topic AS text), CAST(:group_key AS text), CAST(:locale AS text),
     CAST(CAST(:headers AS text) AS jsonb), CAST(:ordering_key AS text),
-    CAST(CAST(:digest_max_items AS text) AS bigint), CAST(CAST(:digest_max_wait AS text) AS interval))
+    CAST(CAST(:digest_max_items AS text) AS bigint), CAST(CAST(:digest_max_wait AS text) AS interval),
+    CAST(:time_zone AS text))
 """
 # What is no text, and so is given as its text.
 _TYPES = {
@@ -47,6 +50,7 @@ _TYPES = {
     "priority": "smallint",
     "run_at": "timestamptz",
     "expires_at": "timestamptz",
+    "unless_read": "uuid",
 }
 
 
@@ -66,6 +70,8 @@ def enqueue(
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
+    time_zone: str | None = None,
+    unless_read: UUID | str | None = None,
     supersedes: bool = False,
     digest_key: str | None = None,
     digest_window: timedelta | None = None,
@@ -91,6 +97,8 @@ def enqueue(
         group_key: what it belongs to, for cancelling together.
         locale: the language to render in, such as `pt-BR`.
         headers: headers of the message, trace context; a JSON object, at most 16 KiB.
+        time_zone: where the recipient lives, such as `Europe/Berlin`: quiet hours are by the clocks there.
+        unless_read: the id of an in-app notification: it is not sent once that was read.
         ordering_key: of those with the same key, on one channel, the next is not begun before the one before it ended.
         supersedes: it takes the place of whatever else has its `group_key` on its channel and was not sent, which is
             taken back in the same transaction: the old code does not arrive after the new one.
@@ -128,6 +136,8 @@ async def aenqueue(
     locale: str | None = None,
     headers: Mapping[str, Any] | None = None,
     ordering_key: str | None = None,
+    time_zone: str | None = None,
+    unless_read: UUID | str | None = None,
     supersedes: bool = False,
     digest_key: str | None = None,
     digest_window: timedelta | None = None,

@@ -100,9 +100,10 @@ WITH copied AS MATERIALIZED (
 ), made AS (
     INSERT INTO outbox.notifications
         (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
-         idempotency_key, ordering_key)
+         idempotency_key, ordering_key, time_zone)
     SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient,
-           c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key, c.ordering_key
+           c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key, c.ordering_key,
+           c.time_zone
     FROM copied c
     ORDER BY c.idempotency_key COLLATE "C", c.channel COLLATE "C", c.new_id
     RETURNING id

@@ -19,7 +19,7 @@ STORY = """
 SELECT statement_timestamp(),
        n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.ordering_key, n.idempotency_key,
        n.priority,
-       n.created_at, n.run_at, n.expires_at,
+       n.created_at, n.run_at, n.expires_at, n.time_zone, n.unless_read,
        s.state, s.attempts, nullif(greatest(q.run_at, q.leased_until), 'infinity'), q.lost, q.worker, w.host, w.pid,
        (SELECT count(*) FROM outbox.workers live
         WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
@@ -82,6 +82,8 @@ class Facts:
     created_at: datetime
     run_at: datetime
     expires_at: datetime | None
+    time_zone: str | None
+    unless_read: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,10 @@ def tell(
     row = rows[0]
     return Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:14]),
-        place=Place(*row[14:24]),
-        suppression=row[24],
-        death=Death(*row[25:30]) if row[25] is not None else None,
+        facts=Facts(UUID(str(row[1])), *row[2:16]),
+        place=Place(*row[16:26]),
+        suppression=row[26],
+        death=Death(*row[27:32]) if row[27] is not None else None,
         attempts=list_attempts(conn, id),
     )
 

@@ -68,6 +68,8 @@ notifications = Table(
     _may(
         "ordering_key", Text, "Not claimed before the one enqueued before it with this key, on this channel, has ended"
     ),
+    _may("time_zone", Text, "Where the recipient lives, such as Europe/Berlin: by whose clocks it may be sent"),
+    _may("unless_read", UUID, "Not to be sent once the in-app notification of this id was read"),
     Index("notifications_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
     comment="The outbox: what should be sent, one immutable row a notification. Any INSERT enqueues",
@@ -178,6 +180,7 @@ dead_letters = Table(
     _may("error", Text, "The last error's words"),
     _may("resolution", Text, "replayed or discarded; empty while it is open"),
     _may("ordering_key", Text, "As enqueued"),
+    _may("time_zone", Text, "As enqueued"),
     Index("dead_letters_open", "channel", "died_at", postgresql_where=text("resolution IS NULL")),
     Index("dead_letters_resolved", "resolved_at", postgresql_where=text("resolution IS NOT NULL")),
     comment="What could not be delivered, as self-contained copies, for a person to look at and to replay",

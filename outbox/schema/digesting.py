@@ -25,8 +25,10 @@ digests = Table(
     may("group_key", Text, "What it belongs to"),
     may("ordering_key", Text, "Which line it will stand in"),
     may("headers", JSONB, "Headers of the message"),
+    may("time_zone", Text, "Where the recipient lives"),
     UniqueConstraint("channel", "recipient", "key", name="digests_one_window_a_key"),
     Index("digests_closing", "closes_at"),
+    Index("digests_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     comment="Windows that are open: each becomes one notification when it closes",
 )
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from outbox.config import Config
 
-_TEXTS = ("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "ordering_key", "locale")
+_TEXTS = (
+    *("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "ordering_key", "locale"),
+    *("time_zone", "unless_read"),
+)
 
 
 def run(settings: Config, options: Mapping[str, Any], *, as_json: bool) -> int:

@@ -135,6 +135,12 @@ Supersedes = Annotated[
     bool, typer.Option("--supersedes", help="Take back what else has its group key, on its channel, and was not sent.")
 ]
 Locale = Annotated[str | None, typer.Option(help="Language to render in, such as pt-BR.")]
+RecipientZone = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where the recipient lives, such as Europe/Berlin: for quiet hours.")
+]
+UnlessRead = Annotated[
+    str | None, typer.Option(metavar="ID", help="Not to be sent once the in-app notification of this id was read.")
+]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 
 # Of `schedule`.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outbox import schedules
 from outbox.durations import describe
 from outbox.errors import clean
-from outbox.occurrences import Occurrences, zone
+from outbox.occurrences import Occurrences
 from outbox.terminal.output import (
     Column,
     age,
@@ -23,6 +23,7 @@ from outbox.terminal.output import (
     warn,
 )
 from outbox.terminal.session import reading
+from outbox.zones import zone
 
 if TYPE_CHECKING:
     from datetime import datetime
