@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
-from outbox.addresses import check_plain_email
 from outbox.config.base import Seconds, Section, listed
 
 _DAY = 86_400.0
 _SHORTEST_SECRET = 32
 _LONGEST_URL = 200
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,185}")
 _ONE_MADE = "`outbox unsubscribe secret` makes one"
 
 
@@ -53,8 +53,8 @@ class UnsubscribeConfig(Section):
     @field_validator("mailto")
     @classmethod
     def _takes_mail(cls, mailto: str | None) -> str | None:
-        if mailto is not None:
-            check_plain_email(mailto)
+        if mailto is not None and _ADDRESS.fullmatch(mailto) is None:
+            raise ValueError("it must be an address such as unsubscribe@example.org, and nothing beside it")
         return mailto
 
 
