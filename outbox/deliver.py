@@ -57,6 +57,8 @@ class Route:
     """Those that providers have of their own."""
     transactional: tuple[str, ...] = ()
     """The topics that people get who have unsubscribed."""
+    policies: Mapping[str, ChannelConfig] = field(default_factory=dict)
+    """Those under topics that say themselves what is done in doubt."""
     chance: random.Random = field(default_factory=random.Random)
     tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)
@@ -74,8 +76,7 @@ class Route:
             None if rate is None else Bucket("channel", self.channel, rate),
             {name: Bucket("provider", name, of_it) for name, of_it in self.rates.items()},
         )
-        senders = (getattr(provider, "sender", "") for provider in self.providers.values())
-        self.senders = tuple(sender for sender in senders if sender)
+        self.senders = tuple(filter(None, (getattr(each, "sender", "") for each in self.providers.values())))
 
     def order(self, key: str) -> Iterable[tuple[str, Provider]]:
         """Return the providers in the order to try them: as configured, or by their weights.
@@ -87,6 +88,10 @@ class Route:
             return self.providers.items()
         shares = dict(zip(self.providers, self.policy.weights, strict=True))
         return sorted(self.providers.items(), key=lambda each: _drawn(f"{key} {each[0]}", shares[each[0]]))
+
+    def policy_of(self, topic: str | None) -> ChannelConfig:
+        """Return the policy for what is about a topic: the channel's, unless the topic has one of its own."""
+        return self.policies.get(topic or "", self.policy)
 
     def remembers(self, name: str) -> float:
         """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
@@ -139,7 +144,7 @@ def _as_of_now(notification: Notification, in_hand: float) -> Notification:
 def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
     """Return the end of what may have been accepted before, where another copy is worse than none, and one could be."""
     name = claimed.in_doubt
-    if name is None or route.policy.on_ambiguous == "retry" or age < route.remembers(name):
+    if name is None or route.policy_of(claimed.topic).on_ambiguous == "retry" or age < route.remembers(name):
         return None
     words = f"{name} may have accepted it, and would not know it again by now"
     return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
@@ -223,7 +228,7 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
 
 def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, route: Route) -> Outcome:
     """Judge the last refusal, if it is one of the message: while every provider is held, nothing else is known."""
-    holds, policy, chance = route.holds, route.policy, route.chance
+    holds, policy, chance = route.holds, route.policy_of(claimed.topic), route.chance
     seconds = holds.closed_for()
     if refused is None:
         if (only := _only(claimed, route)) is not None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from outbox.config import ChannelConfig, WorkerConfig
+from outbox.config.consent import policies
 from outbox.deliver import Route
 from outbox.messages import Notification, Receipt
 from outbox.worker.worker import Worker
@@ -13,6 +14,7 @@ from outbox.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from outbox.config import TopicConfig
     from outbox.durations import Rate
     from outbox.events import Event
 
@@ -47,6 +49,7 @@ def route(
     events: list[Event] | None = None,
     rates: Mapping[str, Rate] | None = None,
     transactional: tuple[str, ...] = (),
+    topics: Mapping[str, TopicConfig] | None = None,
     **policy: Any,
 ) -> Route:
     """A route to recorders, which are given the notification itself as the message."""
@@ -58,12 +61,13 @@ def route(
         providers=dict(zip(names, providers, strict=True)),
         rates=rates or {},
         transactional=transactional,
+        policies=policies(ChannelConfig(providers=names, **policy), topics or {}),
         listener=events.append if events is not None else lambda _: None,
     )
 
 
 def worker(
-    url: str, *routes: Route, drain: bool = False, topics: Mapping[str, bool] | None = None, **settings: Any
+    url: str, *routes: Route, drain: bool = False, topics: Mapping[str, TopicConfig] | None = None, **settings: Any
 ) -> Worker:
     """A worker of these routes."""
     listener = routes[0].listener

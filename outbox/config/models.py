@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationIn
 from outbox import durations
 from outbox.config.base import Seconds, Section
 from outbox.config.base import listed as _listed
+from outbox.config.consent import ConsentKeys
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
 from outbox.config.provider_section import ProviderSection, kept_raw
@@ -107,7 +108,7 @@ class ChannelConfig(Section):
         return weights
 
 
-class TopicConfig(Section):
+class TopicConfig(ConsentKeys, Section):
     """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
 
     transactional: bool = Field(default=False, description="true or false")

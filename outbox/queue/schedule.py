@@ -6,9 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidSchedule
+from outbox.queue.declared import DECLARED, problem_with, read
 from outbox.queue.definition import read_moment, refuse_query
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from outbox.queue.definition import Definition
     from outbox.steps import Steps
 
@@ -47,6 +50,7 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     ((columns, search_path, problem, code, now),) = yield CHECK, written
     found = None if columns is None else json.loads(columns)
     refuse_query(found, definition.defaults, problem, code)
+    yield from _check_topic(json.loads(definition.defaults), found or ())
     next_at = definition.occurrences.first_after(read_moment(now))
     added = yield (
         ADD,
@@ -64,3 +68,14 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     )
     if not added:
         raise InvalidSchedule("name", f"there is a schedule {definition.name!r} already: remove it, or replace it")
+
+
+def _check_topic(defaults: Mapping[str, str], columns: Sequence[str]) -> Steps[None]:
+    """Refuse a topic that is the same for all and not declared; of what the query returns, its runs find out."""
+    topic = defaults.get("topic")
+    if topic is None or "topic" in columns:
+        return
+    channel = None if "channel" in columns else defaults.get("channel")
+    problem = problem_with(topic, channel, read((yield DECLARED, {})))
+    if problem is not None:
+        raise InvalidSchedule("topic", problem)

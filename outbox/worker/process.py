@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from outbox import channels
+from outbox.config.consent import policies
 from outbox.config.problems import nearest
 from outbox.deliver import Route
 from outbox.errors import ConfigError
@@ -69,6 +70,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
                     listener=listener,
                     rates=rates,
                     transactional=config.transactional,
+                    policies=policies(policy, config.topics),
                 )
             )
     if problems:
@@ -139,7 +141,7 @@ async def _run(
         levels=levels,
         drain=drain,
         retention=config.retention,
-        topics={name: topic.transactional for name, topic in config.topics.items()},
+        topics=config.topics,
     )
     await load_templates(templates, stop, listener)
     reloading = asyncio.create_task(reload_templates(templates, config.templates.reload, listener))
