@@ -57,8 +57,7 @@ class Route:
     """Those that providers have of their own."""
     transactional: tuple[str, ...] = ()
     """The topics that people get who have unsubscribed."""
-    policies: Mapping[str, ChannelConfig] = field(default_factory=dict)
-    """Those under topics that say themselves what is done in doubt."""
+    policies: Mapping[str, ChannelConfig] = field(default_factory=dict)  # under topics that have one of their own
     chance: random.Random = field(default_factory=random.Random)
     tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)
@@ -117,8 +116,7 @@ async def deliver(claimed: Claimed, claimed_at: float, route: Route, over_rate: 
     Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds.
     """
     in_hand = time.monotonic() - claimed_at
-    refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
-    if refused is not None:
+    if refused := refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand):
         return refused
     if over_rate:
         return wait_for_turn(over_rate, route.policy)
@@ -158,8 +156,7 @@ def _only(claimed: Claimed, route: Route) -> str | None:
 
 def _may_try_any(claimed: Claimed, route: Route) -> bool:
     """Tell whether some provider may be tried now. To look takes no token, and makes nobody the probe."""
-    only = _only(claimed, route)
-    names = route.providers if only is None else (only,)
+    names = route.providers if (only := _only(claimed, route)) is None else (only,)
     return any(route.tokens.may_send(name) and not route.holds.held_for(name) for name in names)
 
 

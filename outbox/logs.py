@@ -97,7 +97,7 @@ def _sentence(event: Event) -> str:
             which = ", ".join(dict.fromkeys(codes))
             return f"{channel} {identity}: {provider} took it, but refused {len(codes)} of its copies: {which}"
         case events.TopicsChanged(topics):
-            return f"topics are declared otherwise than before, and hold so until somebody else starts: {', '.join(topics)}"
+            return f"topics are declared otherwise than before, until somebody else starts: {', '.join(topics)}"
         case events.ProviderHeld(channel, provider, seconds, error):
             return f"{channel}: {provider} refuses us or is down, held for {seconds:.3g} s, then probed: {error}"
         case _:

@@ -38,7 +38,7 @@ FLOORS = (
     },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "unsubscribe", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    {"inbox", "suppressions", "preferences", "unsubscribe", "schedules", "metrics", "logs", "check", "web"}  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
@@ -69,6 +69,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.settlement",
     "outbox.queue.entry",
     "outbox.queue.definition",
+    "outbox.queue.declared",
+    "outbox.queue.choice",
 }
 
 LONGEST_FILE = 300

@@ -1,0 +1,51 @@
+"""set_preference: somebody wants a topic on a channel, or does not; what waits of what they do not want ends."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from outbox.errors import InvalidPreference
+from outbox.messages import PreferenceSet
+from outbox.queue.choice import refuse_undeclared
+from outbox.queue.declared import DECLARED, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from outbox.queue.choice import Choice
+    from outbox.steps import Steps
+
+SET = """
+SELECT changed, ended, in_hand, lifted, CAST(array_to_json(kept) AS text)
+FROM outbox.set_preferences(
+    CAST(:channels AS text[]), CAST(:recipients AS text[]), CAST(:topics AS text[]),
+    CAST(CAST(:wanteds AS text[]) AS boolean[]), CAST(:sources AS text[]))
+"""
+
+
+def set_preferences(choices: Sequence[Choice], source: str, *, numbered: bool) -> Steps[list[PreferenceSet]]:
+    """Write down what people want, all of it or nothing; an error names the one of many where they are `numbered`.
+
+    Raises:
+        InvalidPreference: nobody can choose so; nothing was written.
+    """
+    declared = read((yield DECLARED, {}))
+    seen: set[tuple[str, str, str]] = set()
+    for position, choice in enumerate(choices):
+        refuse_undeclared(choice, declared, position if numbered else None)
+        recipient = choice.recipient.lower() if choice.channel == "email" else choice.recipient
+        if (choice.channel, recipient, choice.topic) in seen:
+            raise InvalidPreference(f"[{position}]", "is about the same as one before it")
+        seen.add((choice.channel, recipient, choice.topic))
+    rows = yield (
+        SET,
+        {
+            "channels": [choice.channel for choice in choices],
+            "recipients": [choice.recipient for choice in choices],
+            "topics": [choice.topic for choice in choices],
+            "wanteds": [str(choice.wanted).lower() for choice in choices],
+            "sources": [source] * len(choices),
+        },
+    )
+    return [PreferenceSet(*row[:4], kept=tuple(json.loads(row[4]))) for row in rows]
