@@ -51,11 +51,23 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
-        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"},
+        "topics": READS,
+        "EXECUTE": {
+            "enqueue",
+            "enqueue_digest",
+            "enqueue_many",
+            "suppress",
+            "unsuppress",
+            "set_preference",
+            "set_preferences",
+            "clear_preference",
+            "preferences_of",
+        },
     },
     "worker": {
         "notifications": READS,
         "suppressions": WRITES,
+        "preferences": READS,
         "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,
@@ -99,6 +111,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "workers": READS,
         "chores": READS,
         "suppressions": READS,
+        "preferences": READS,
         "topics": READS,
         "limits": READS,
         "pauses": READS,
@@ -111,7 +124,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
-EVERYBODYS |= {"reason_strength", "kept_suppression"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic"}
 
 
 class Roles:

@@ -48,4 +48,7 @@ def set_preferences(choices: Sequence[Choice], source: str, *, numbered: bool) -
             "sources": [source] * len(choices),
         },
     )
-    return [PreferenceSet(*row[:4], kept=tuple(json.loads(row[4]))) for row in rows]
+    return [
+        PreferenceSet(changed, ended, in_hand, lifted, tuple(json.loads(kept)))
+        for changed, ended, in_hand, lifted, kept in rows
+    ]
