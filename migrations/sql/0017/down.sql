@@ -11,7 +11,7 @@ FROM outbox.preferences p WHERE NOT p.wanted
 ORDER BY p.channel, p.recipient, p.topic
 ON CONFLICT DO NOTHING;
 
-DROP FUNCTION outbox.preferences_of, outbox.clear_preference, outbox.set_preference, outbox.set_preferences,
+DROP FUNCTION outbox.unwanted, outbox.anybody_chooses, outbox.preferences_of, outbox.clear_preference, outbox.set_preference, outbox.set_preferences,
               outbox.end_unwanted, outbox.refuse_preference, outbox.refuse_topic, outbox.takes_topic;
 DROP TABLE outbox.preferences;
 ALTER TABLE outbox.topics

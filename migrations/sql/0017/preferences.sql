@@ -215,3 +215,40 @@ AS $$
     ORDER BY e.name
 $$;
 COMMENT ON FUNCTION outbox.preferences_of IS 'What holds for somebody on a channel, topic by topic, and why';
+
+-- What a claim asks: once, whether anything can be unwanted on its channel at all; then of each that has a topic which
+-- everybody does not get.
+CREATE FUNCTION outbox.anybody_chooses(channel text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM outbox.preferences p WHERE p.channel = anybody_chooses.channel)
+        OR EXISTS (SELECT FROM outbox.topics t WHERE t.opt_in);
+END
+$$;
+COMMENT ON FUNCTION outbox.anybody_chooses IS 'Whether somebody said what they want on a channel, or there is a topic that people opt in to';
+
+CREATE FUNCTION outbox.unwanted(channel text, recipient text, topic text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    looked_up text := CASE channel WHEN 'email' THEN lower(recipient) ELSE recipient END;
+    said      boolean;
+    said_at   timestamptz;
+BEGIN
+    SELECT p.wanted, p.updated_at INTO said, said_at
+    FROM outbox.preferences p
+    WHERE p.channel = unwanted.channel AND p.recipient = looked_up AND p.topic = unwanted.topic;
+    IF said THEN
+        RETURN NULL;
+    ELSIF NOT said THEN
+        RETURN 'opted out, topic ' || topic || ', since ' || said_at::date;
+    ELSIF EXISTS (SELECT FROM outbox.topics t WHERE t.name = unwanted.topic AND t.opt_in) THEN
+        RETURN 'did not opt in, topic ' || topic;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION outbox.unwanted IS 'Why somebody is not sent a topic on a channel, by what they said, or else its default; NULL if they are';
