@@ -16,8 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox
-from outbox import migrate, schedules, schema, suppressions
-from outbox.config import RetentionConfig
+from outbox import migrate, preferences, schedules, schema, suppressions
+from outbox.config import RetentionConfig, TopicConfig
 from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
 from outbox.messages import Removed
@@ -34,6 +34,7 @@ from tests.recorder import Recorder, drain, route
 from tests.test_retention import run_until
 from tests.test_worker import running
 from tests.unsubscribing import configured, token
+from tests.topical import choose, say
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         },
         "schedule_runs": READS,
         "notifications_default": {"SELECT id"},
+        "digests": {"SELECT topic"},
         "attempts_default": {"SELECT notification_id"},
         "queue": READS,
         "attempts": READS,
@@ -347,6 +349,10 @@ BEYOND_AN_ENQUEUER = (
     "SELECT outbox.lift_suppression('email', 'ada@example.org')",
     "SELECT outbox.end_suppressed(ARRAY[outbox.uuid7()], ARRAY['stop'])",
     "SELECT outbox.waiting_for('email', 'ada@example.org')",
+    "SELECT * FROM outbox.preferences",
+    "INSERT INTO outbox.preferences (wanted, channel, recipient, topic) VALUES (true, 'sms', '1', 'news')",
+    "UPDATE outbox.topics SET transactional = true",
+    "SELECT outbox.end_unwanted('email', 'ada@example.org', ARRAY['news'], '')",
     "SELECT outbox.erase('ada@example.org')",
     "SELECT outbox.erase_notifications('ada@example.org')",
     "SELECT outbox.ensure_partitions()",
@@ -386,6 +392,31 @@ async def test_the_application_behind_links_to_unsubscribe_needs_no_more_than_th
         (permit,) = re.findall(r'name="undo" value="([^"]+)"', done.text)
         undone = await client.post(f"/{token()}", data={"undo": permit})
     assert (done.status_code, undone.status_code) == (200, 200)
+
+
+def test_an_enqueuer_writes_down_what_people_want_and_shows_it_to_them(roles: Roles) -> None:
+    say(roles.url, news={}, offers={"default": "opt_in"})
+    put(roles.login("enqueuer"), 2, recipient="ada@example.org", topic="news")
+    given: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
+    with psycopg.connect(roles.login("enqueuer")) as conn:
+        assert preferences.set(conn, **given, topic="news", wanted=False).ended == 2
+        assert [(one.topic, one.wanted) for one in preferences.find(conn, **given)] == [
+            ("news", False),
+            ("offers", False),
+        ]
+        assert preferences.clear(conn, **given, topic="news").cleared
+        with pytest.raises(outbox.InvalidNotification, match="did you mean news"):
+            outbox.enqueue(conn, **given, topic="newz")
+
+
+async def test_a_worker_heeds_what_people_want(roles: Roles) -> None:
+    say(roles.url, news={}, offers={"default": "opt_in"})
+    choose(roles.url, "news", wanted=False)
+    for topic in ("news", "offers"):
+        put(roles.url, recipient="ada@example.org", topic=topic)
+    topics = {"news": TopicConfig(), "offers": TopicConfig(default="opt_in")}
+    assert await drain(roles.login("worker"), route(Recorder()), topics=topics) == 0
+    assert rows(roles.url, "SELECT DISTINCT state FROM outbox.status") == [("suppressed",)]
 
 
 def test_one_grant_lets_an_application_cancel(roles: Roles) -> None:

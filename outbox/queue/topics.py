@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from psycopg import AsyncConnection, Connection
 
@@ -55,6 +59,32 @@ GROUP BY w.topic
 """
 
 
+LIST = """
+SELECT t.name, t.transactional, t.opt_in, t.channels, t.delivery, date_part('epoch', t.expires), t.said_at,
+       coalesce(p.yes, 0), coalesce(p.no, 0)
+FROM outbox.topics t
+LEFT JOIN (SELECT topic, count(*) FILTER (WHERE wanted) AS yes, count(*) FILTER (WHERE NOT wanted) AS no
+           FROM outbox.preferences GROUP BY topic) p ON p.topic = t.name
+ORDER BY t.name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that is declared: the keys of its configuration, when that was last said, and how many chose what."""
+
+    name: str
+    transactional: bool
+    opt_in: bool
+    channels: Sequence[str] | None
+    delivery: str | None
+    expires: float | None
+    """In seconds."""
+    said_at: datetime
+    opted_in: int
+    opted_out: int
+
+
 async def declare(conn: AsyncConnection[Any], topics: Mapping[str, TopicConfig]) -> Sequence[str]:
     """Say of each topic what the configuration says; returns the names of those of which something else was said."""
     if not topics:
@@ -96,3 +126,9 @@ def _said(topics: Mapping[str, TopicConfig]) -> dict[str, str]:
             ]
         )
     }
+
+
+def list_topics(conn: Connection[Any]) -> list[Topic]:
+    """Return the topics that are declared, by name."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return [Topic(*row) for row in cursor.execute(LIST).fetchall()]

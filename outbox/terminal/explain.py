@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from outbox.queue.story import Story
 
 _LONGEST = 4_096
+_DEFAULTS = {
+    "opt_in": ", for those who want it",
+    "opt_out": ", for all who did not say no",
+    "transactional": ", for everybody",
+}
 
 
 def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noqa: A002 - the name of the column
@@ -63,7 +69,8 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("notification", str(facts.id)),
         ("to", f"{facts.recipient}, by {facts.channel}"),
         ("template", facts.template and facts.template + (f", in {facts.locale}" if facts.locale else "")),
-        ("topic", facts.topic),
+        ("topic", facts.topic and facts.topic + _DEFAULTS.get(story.consent.default or "", "")),
+        ("preference", _preference(story)),
         ("group key", facts.group_key),
         ("ordering key", facts.ordering_key),
         ("idempotency key", facts.idempotency_key),
@@ -77,6 +84,14 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
+
+
+def _preference(story: Story) -> str | None:
+    consent = story.consent
+    if consent.wanted is None or consent.updated_at is None:
+        return None
+    said = "wanted" if consent.wanted else "not wanted"
+    return f"{said}, by {consent.source}, since {moment(consent.updated_at, story.now)}"
 
 
 def _of_the_last(story: Story, digest: str) -> str | None:
@@ -110,6 +125,8 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
+        "topic_default": story.consent.default,
+        "preference": None if story.consent.wanted is None else asdict(story.consent),
         "dead_letter": death
         and {
             "reason": death.reason,
