@@ -63,8 +63,8 @@ WITH due AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
-       -- What they said of the topic, or its default. By functions: a join would cost each row a microsecond, and a table
-       -- that is named here is opened by every claim. The first is asked once, not once a row.
+       -- What they said of the topic, or its default. By functions: a join would cost each row a microsecond, and every
+       -- claim opens the tables that are named here. The first is asked once, not once a row.
        coalesce(s.reason, CASE
            WHEN (SELECT outbox.anybody_chooses(%(channel)s))
                 AND n.topic IS NOT NULL AND (n.topic = ANY (%(transactional)s::text[])) IS NOT TRUE
