@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import outbox
-from outbox import InvalidPreference, NotInTransaction, preferences, reasons, suppressions
+from outbox import InvalidNotification, InvalidPreference, NotInTransaction, migrate, preferences, reasons, suppressions
 from outbox.config import TopicConfig
 from outbox.messages import PreferenceCleared, PreferenceSet
 from outbox.outcomes import Sent
@@ -338,3 +338,21 @@ def test_of_an_erased_person_the_yeses_go_and_the_noes_stay_unless_asked(databas
         assert outbox.erase(conn, recipient=NUMBER, channel="sms", suppressions=True).suppressions == 1
     assert rows(database_url, left) == []
     assert rows(database_url, "SELECT count(*) FROM outbox.preferences") == [(2,)]
+
+
+# Migrations
+
+
+def test_a_no_outlives_a_step_down_as_a_suppression_of_its_topic(cloned_url: str) -> None:
+    say(cloned_url, news={}, offers={"default": "opt_in", "channels": ["email"], "expires": "1h"})
+    choose(cloned_url, "news", wanted=False, source="the form")
+    choose(cloned_url, "offers", wanted=True)
+    enqueue(cloned_url, topic="news")
+    migrate.downgrade(cloned_url, "0016")
+    enqueue(cloned_url, topic="anything")
+    kept = "SELECT recipient, topic, reason, source FROM outbox.suppressions"
+    assert rows(cloned_url, kept) == [(ADA, "news", "unsubscribed", "the form")]
+    migrate.upgrade(cloned_url)
+    assert rows(cloned_url, "SELECT name, opt_in FROM outbox.topics ORDER BY 1") == [("news", False), ("offers", False)]
+    with pytest.raises(InvalidNotification, match="'anything' is not declared"):
+        enqueue(cloned_url, topic="anything")

@@ -21,8 +21,7 @@ _TOGETHER = """\
 _TOPIC = """\
     IF NEW.topic IS NOT NULL THEN
         IF current_setting('outbox.topic', true) IS DISTINCT FROM NEW.topic || ' ' || NEW.channel THEN
-            PERFORM outbox.takes_topic(NEW.topic, NEW.channel);
-            IF NOT FOUND THEN
+            IF NOT outbox.heed_topic(NEW.topic, NEW.channel) THEN
                 PERFORM outbox.refuse_topic(NEW.topic, NEW.channel);
             END IF;
         END IF;
@@ -65,8 +64,7 @@ _CHANGES = {
             _OPENING,
             """\
     IF enqueue_digest.topic IS NOT NULL THEN
-        PERFORM outbox.takes_topic(enqueue_digest.topic, enqueue_digest.channel);
-        IF NOT FOUND THEN
+        IF NOT outbox.heed_topic(enqueue_digest.topic, enqueue_digest.channel) THEN
             PERFORM outbox.refuse_topic(enqueue_digest.topic, enqueue_digest.channel);
         END IF;
     END IF;

@@ -12,7 +12,7 @@ ORDER BY p.channel, p.recipient, p.topic
 ON CONFLICT DO NOTHING;
 
 DROP FUNCTION outbox.unwanted, outbox.anybody_chooses, outbox.preferences_of, outbox.clear_preference, outbox.set_preference, outbox.set_preferences,
-              outbox.end_unwanted, outbox.refuse_preference, outbox.refuse_topic, outbox.takes_topic;
+              outbox.end_unwanted, outbox.refuse_preference, outbox.refuse_topic, outbox.takes_topic, outbox.heed_topic;
 DROP TABLE outbox.preferences;
 ALTER TABLE outbox.topics
     DROP CONSTRAINT topics_everybody_or_those_who_want_it, DROP CONSTRAINT topics_have_a_channel,

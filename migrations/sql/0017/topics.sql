@@ -14,29 +14,40 @@ COMMENT ON COLUMN outbox.topics.channels IS 'The channels that it may be sent by
 COMMENT ON COLUMN outbox.topics.delivery IS 'at_least_once or at_most_once, where nobody can know whether it arrived; empty means as its channel';
 COMMENT ON COLUMN outbox.topics.expires IS 'How long after it is due it is worth sending, where an enqueue does not say';
 
--- Returns the channel if notifications about the topic may be enqueued for it, else no row: an enqueue that draws its channel
--- from here reports what is wrong, and raises nothing. Where no topic is declared, they are free words. What was found is
--- remembered until the transaction ends, so that of many rows about one thing the first alone looks it up.
-CREATE FUNCTION outbox.takes_topic(topic text, channel text) RETURNS SETOF text
-    LANGUAGE plpgsql ROWS 1
+-- Whether notifications about the topic may be enqueued for the channel. Where no topic is declared, they are free words.
+-- What was found is remembered until the transaction ends, so that of many rows about one thing the first alone looks it
+-- up. (By assignments: PERFORM would run a query for each.)
+CREATE FUNCTION outbox.heed_topic(topic text, channel text) RETURNS boolean
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     lasting text;
 BEGIN
-    IF current_setting('outbox.topic', true) IS DISTINCT FROM topic || ' ' || channel THEN
-        SELECT date_part('epoch', t.expires)::text INTO lasting
-        FROM outbox.topics t
-        WHERE t.name = topic AND (t.channels IS NULL OR channel = ANY (t.channels));
-        IF NOT FOUND THEN
-            IF EXISTS (SELECT FROM outbox.topics) THEN
-                RETURN;
-            END IF;
+    SELECT date_part('epoch', t.expires)::text INTO lasting
+    FROM outbox.topics t
+    WHERE t.name = topic AND (t.channels IS NULL OR channel = ANY (t.channels));
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM outbox.topics) THEN
+            RETURN false;
         END IF;
-        PERFORM set_config('outbox.topic', topic || ' ' || channel, true),
-                set_config('outbox.topic_expires', coalesce(lasting, ''), true);
     END IF;
-    RETURN NEXT channel;
+    lasting := set_config('outbox.topic_expires', coalesce(lasting, ''), true);
+    lasting := set_config('outbox.topic', topic || ' ' || channel, true);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION outbox.heed_topic IS 'Whether notifications about this topic may be enqueued for this channel';
+
+-- The channel if so, else no row: an enqueue that draws its channel from here reports what is wrong, and raises nothing.
+CREATE FUNCTION outbox.takes_topic(topic text, channel text) RETURNS SETOF text
+    LANGUAGE plpgsql ROWS 1
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF outbox.heed_topic(topic, channel) THEN
+        RETURN NEXT channel;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION outbox.takes_topic IS 'The channel, if notifications about this topic may be enqueued for it; else no row';
