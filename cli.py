@@ -15,8 +15,8 @@ from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
-from outbox.terminal.unsubscribe_commands import unsubscribe
 from outbox.terminal.topic_commands import topic
+from outbox.terminal.unsubscribe_commands import unsubscribe
 
 app = typer.Typer(
     name="outbox",

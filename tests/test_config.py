@@ -285,8 +285,8 @@ def test_a_mistake_in_a_topic_says_what_would_be_right(tmp_path: Path, text: str
 def test_a_topic_says_who_gets_it_by_what_how_often_and_until_when(tmp_path: Path) -> None:
     path = tmp_path / "outbox.toml"
     path.write_text(
-        '[topics.offers]\ndefault = "opt_in"\nchannels = ["email", "push"]\ndelivery = "at_most_once"\nexpires = "10m"\n'
-        "[topics.news]\n"
+        '[topics.offers]\ndefault = "opt_in"\nchannels = ["email", "push"]\ndelivery = "at_most_once"\n'
+        'expires = "10m"\n[topics.news]\n'
     )
     variables = {"OUTBOX_TOPICS_NEWS_CHANNELS": "sms, push", "OUTBOX_TOPICS_NEWS_DEFAULT": "opt_in"}
     topics = load(path, environ=variables).topics

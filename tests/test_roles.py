@@ -33,8 +33,8 @@ from tests.kinds import with_driver
 from tests.recorder import Recorder, drain, route
 from tests.test_retention import run_until
 from tests.test_worker import running
-from tests.unsubscribing import configured, token
 from tests.topical import choose, say
+from tests.unsubscribing import configured, token
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
@@ -106,7 +106,6 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         },
         "schedule_runs": READS,
         "notifications_default": {"SELECT id"},
-        "digests": {"SELECT topic"},
         "attempts_default": {"SELECT notification_id"},
         "queue": READS,
         "attempts": READS,

@@ -55,7 +55,6 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
                 outbox.limits, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
-GRANT SELECT (topic) ON outbox.digests TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$
 DECLARE

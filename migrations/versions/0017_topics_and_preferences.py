@@ -93,14 +93,14 @@ def upgrade() -> None:
         op.execute(_read(f"0017/{part}"))
     op.execute("COMMENT ON FUNCTION outbox.erase_suppressions IS"
                " 'Removes a person''s suppressions and preferences: they may be contacted again'")  # fmt: skip
-    op.execute(_read("0016/amend"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
     op.execute("DROP FUNCTION pg_temp.amend")
 
 
 def downgrade() -> None:
-    op.execute(_read("0016/amend"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in pairs))
     op.execute("DROP FUNCTION pg_temp.amend")

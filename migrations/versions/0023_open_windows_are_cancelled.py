@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0023"
-down_revision = "0016"
+down_revision = "0017"
 
 _SQL = Path(__file__).parent.parent / "sql"
 _DROPPED = """
