@@ -92,31 +92,6 @@ class OptOut:
         return f"OptOut({self.channel!r}, …, topic={self.topic!r}, last_day={self.last_day.isoformat()})"
 
 
-@dataclass(frozen=True, slots=True)
-class PreferenceSet:
-    """What writing down a preference did. `changed` is False where they had said the same before.
-
-    After a no, `ended` notifications waited, and will not be sent; `in_hand` are in a worker's hands this moment, or
-    locked by somebody. After a yes, `lifted` is the reason of the suppression of this very topic that is gone, None
-    where none is. `kept` are the reasons for which the recipient still is not contacted about it.
-    """
-
-    changed: bool
-    ended: int
-    in_hand: int
-    lifted: str | None
-    kept: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PreferenceCleared:
-    """What forgetting a preference did: `cleared` is False where there was none; the rest as of `PreferenceSet`."""
-
-    cleared: bool
-    ended: int
-    in_hand: int
-
-
 _NOTHING: Mapping[str, Any] = {}
 
 

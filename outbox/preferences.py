@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import steps
 from outbox.errors import InvalidPreference
-from outbox.messages import PreferenceCleared, PreferenceSet
 from outbox.queue.choice import Choice, check_source, named
-from outbox.queue.clear_preference import clear_preference
+from outbox.queue.clear_preference import PreferenceCleared, clear_preference
 from outbox.queue.declared import DECLARED, problem_with, read
-from outbox.queue.set_preference import set_preferences
+from outbox.queue.set_preference import PreferenceSet, set_preferences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

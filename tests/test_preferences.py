@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import outbox
 from outbox import InvalidNotification, InvalidPreference, NotInTransaction, migrate, preferences, reasons, suppressions
 from outbox.config import TopicConfig
-from outbox.messages import PreferenceCleared, PreferenceSet
 from outbox.outcomes import Sent
+from outbox.preferences import PreferenceCleared, PreferenceSet
 from outbox.queue.topics import remove
 from tests.hands import claim, enqueue, rows, settle
 from tests.kinds import KINDS, Async, opened
@@ -349,7 +349,9 @@ def test_a_no_outlives_a_step_down_as_a_suppression_of_its_topic(cloned_url: str
     choose(cloned_url, "offers", wanted=True)
     enqueue(cloned_url, topic="news")
     migrate.downgrade(cloned_url, "0016")
-    enqueue(cloned_url, topic="anything")
+    rows(
+        cloned_url, "INSERT INTO outbox.notifications (channel, recipient, topic) VALUES ('email', 'a@b.c', 'anything')"
+    )
     kept = "SELECT recipient, topic, reason, source FROM outbox.suppressions"
     assert rows(cloned_url, kept) == [(ADA, "news", "unsubscribed", "the form")]
     migrate.upgrade(cloned_url)

@@ -26,7 +26,7 @@ from tests.topical import ADA, choose, say
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from outbox.messages import PreferenceSet
+    from outbox.preferences import PreferenceSet
 
 EVE = "eve@example.org"
 

@@ -11,7 +11,7 @@ from outbox.config import TopicConfig
 from outbox.queue.topics import declare_now
 
 if TYPE_CHECKING:
-    from outbox.messages import PreferenceSet
+    from outbox.preferences import PreferenceSet
 
 ADA = "ada@example.org"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from outbox.messages import PreferenceCleared
 
 if TYPE_CHECKING:
     from outbox.queue.entry import Key
@@ -14,6 +13,15 @@ CLEAR = """
 SELECT cleared, ended, in_hand
 FROM outbox.clear_preference(CAST(:channel AS text), CAST(:recipient AS text), CAST(:topic AS text))
 """
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceCleared:
+    """What forgetting a preference did: `cleared` is False where there was none; the rest as of `PreferenceSet`."""
+
+    cleared: bool
+    ended: int
+    in_hand: int
 
 
 def clear_preference(key: Key) -> Steps[PreferenceCleared]:

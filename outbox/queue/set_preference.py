@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidPreference
-from outbox.messages import PreferenceSet
 from outbox.queue.choice import refuse_undeclared
 from outbox.queue.declared import DECLARED, read
 
@@ -22,6 +22,22 @@ FROM outbox.set_preferences(
     CAST(:channels AS text[]), CAST(:recipients AS text[]), CAST(:topics AS text[]),
     CAST(CAST(:wanteds AS text[]) AS boolean[]), CAST(:sources AS text[]))
 """
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceSet:
+    """What writing down a preference did. `changed` is False where they had said the same before.
+
+    After a no, `ended` notifications waited, and will not be sent; `in_hand` are in a worker's hands this moment, or
+    locked by somebody. After a yes, `lifted` is the reason of the suppression of this very topic that is gone, None
+    where none is. `kept` are the reasons for which the recipient still is not contacted about it.
+    """
+
+    changed: bool
+    ended: int
+    in_hand: int
+    lifted: str | None
+    kept: tuple[str, ...]
 
 
 def set_preferences(choices: Sequence[Choice], source: str, *, numbered: bool) -> Steps[list[PreferenceSet]]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import preferences
 from outbox.errors import ConfigError, InvalidPreference
-from outbox.messages import PreferenceSet
+from outbox.preferences import PreferenceSet
 from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.messages import PreferenceCleared
+    from outbox.preferences import PreferenceCleared
 
 _COLUMNS = (
     Column("topic", "whole"),
