@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from outbox import durations
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
+from outbox.config.steps import InTurns
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
@@ -49,6 +50,7 @@ _KEY_DAYS = 30
 Name = Annotated[str, Field(min_length=1)]
 Weight = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[durations.Rate, BeforeValidator(durations.parse_rate)]
+Steps = Annotated[tuple[str, ...], BeforeValidator(_listed), InTurns]
 
 
 class Section(BaseModel):
@@ -125,6 +127,7 @@ class TopicConfig(Section):
     """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
 
     transactional: bool = Field(default=False, description="true or false")
+    escalation: Steps = Field(default=(), description='a list such as ["inapp", "wait 5m unless read", "email"]')
 
 
 class WorkerConfig(Section):
