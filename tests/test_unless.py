@@ -111,9 +111,9 @@ async def test_what_comes_after_the_reading_is_ended_by_its_claim(database_url: 
     ended, error_class, words = state(database_url, email)
     assert (ended, error_class) == ("cancelled", "needless")
     assert words.startswith(f"{read} was read at 20")
-    assert rows(database_url, "SELECT worker IS NOT NULL, attempt FROM outbox.attempts WHERE outcome = 'cancelled'") == [
-        (True, 0)
-    ]
+    assert rows(
+        database_url, "SELECT worker IS NOT NULL, attempt FROM outbox.attempts WHERE outcome = 'cancelled'"
+    ) == [(True, 0)]
 
 
 async def test_to_have_only_seen_it_or_to_mark_it_unread_ends_nothing(database_url: str, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ DECLARE
     reads  boolean := false;
 BEGIN
     after := '0';
-    FOR place IN 1 .. cardinality(steps) LOOP
+    FOR place IN 1 .. coalesce(cardinality(steps), 0) LOOP
         IF place % 2 = 0 THEN
             wait := regexp_match(steps[place], '^wait (.+) unless (read|sent)$');
             IF wait IS NULL OR place = cardinality(steps) THEN
