@@ -20,6 +20,7 @@ from tests.recorder import Recorder, drain, route
 from tests.test_docs import blocks
 from tests.test_inapp import ADA
 from tests.test_inapp import route as inbox_route
+from tests.test_roles import made
 from tests.test_worker import running
 from tests.waiting import await_until
 
@@ -32,7 +33,7 @@ TO = {"inapp": ADA, "email": "ada@example.org", "sms": "+447700900001"}
 MESSAGE = {"title": "Full", "subject": "Full", "text": "The disk is full"}
 
 
-def escalate(url: str, steps: Sequence[str] = STEPS, **given: Any) -> outbox.Escalated:
+def escalate(url: str, steps: Sequence[str] | None = STEPS, **given: Any) -> outbox.Escalated:
     with psycopg.connect(url) as conn:
         return outbox.escalate(conn, **{"to": TO, "steps": steps, "payload": MESSAGE, **given})
 
@@ -113,10 +114,11 @@ async def test_three_steps_go_out_one_after_another_while_nobody_reads(cloned_ur
         told = escalate(cloned_url, quick)
         await await_until(lambda: states(cloned_url)["sms"] == "sent")
     assert (email.keys, sms.keys) == ([str(told.ids["email"])], [str(told.ids["sms"])])
-    order = "SELECT n.channel FROM outbox.attempts a JOIN outbox.notifications n ON n.id = a.notification_id ORDER BY a.finished_at"
-    assert rows(cloned_url, order) == [("inapp",), ("email",), ("sms",)]
-    late = "SELECT bool_and(a.started_at >= n.run_at) FROM outbox.attempts a JOIN outbox.notifications n ON n.id = a.notification_id"
-    assert rows(cloned_url, late) == [(True,)], "none before its time"
+    attempts = "FROM outbox.attempts a JOIN outbox.notifications n ON n.id = a.notification_id"
+    order = rows(cloned_url, f"SELECT n.channel {attempts} ORDER BY a.finished_at")
+    assert order == [("inapp",), ("email",), ("sms",)]
+    in_time = rows(cloned_url, f"SELECT bool_and(a.started_at >= n.run_at) {attempts}")
+    assert in_time == [(True,)], "none before its time"
 
 
 async def test_reading_the_first_ends_all_that_follow(cloned_url: str, tmp_path: Path) -> None:
@@ -221,6 +223,34 @@ async def test_it_is_done_on_every_kind_of_connection(kind: Any, database_url: s
     assert conditions(database_url)["inapp"][0] == pytest.approx(60)
 
 
+async def test_the_roles_are_enough_for_it(cloned_url: str, tmp_path: Path) -> None:
+    rows(
+        cloned_url,
+        "INSERT INTO outbox.topics (name, transactional, escalation) VALUES ('alerts', false, %s)",
+        [*STEPS],
+    )
+    with made(cloned_url) as roles:
+        app, mailer = roles.login("enqueuer"), roles.login("worker")
+        told = escalate(app, None, topic="alerts")
+        for mark in (outbox.mark_read, lambda conn, _: inbox.mark(conn, "read", recipient=ADA)):
+            with psycopg.connect(app) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+                mark(conn, told.ids["inapp"])
+        await drain(mailer, inbox_route(tmp_path))
+        rows(cloned_url, f"GRANT SELECT, UPDATE ON outbox.inbox TO {roles.name('enqueuer')}")
+        with psycopg.connect(app) as conn:
+            assert inbox.mark(conn, "read", recipient=ADA) == 1
+        assert states(cloned_url) == {"inapp": "sent", "email": "cancelled", "sms": "cancelled"}
+        again = escalate(app, ("inapp", "wait 1s unless read", "email"))
+        await drain(mailer, inbox_route(tmp_path))
+        rows(cloned_url, "UPDATE outbox.queue SET unless_read = NULL, run_at = clock_timestamp()")
+        with psycopg.connect(app) as conn:
+            assert inbox.mark(conn, "archived", recipient=ADA) == 2
+        await drain(mailer, route(Recorder()))
+        told_by = "SELECT state, last_error_class FROM outbox.status WHERE id = %s"
+        assert rows(roles.login("auditor"), told_by, again.ids["email"]) == [("cancelled", "needless")]
+        assert run(roles.login("auditor"), "explain", again.ids["email"]).exit_code == 0
+
+
 # The steps of a topic
 
 
@@ -277,11 +307,11 @@ MISTAKES = {
     '["inapp", "wait 5m unless seen", "email"]': "step 2: unless 'seen' is unknown; it is unless read, or unless sent",
     '["inapp", "wait soon unless read", "email"]': "step 2: 'soon' is not a duration: write it like 250ms",
     '["inapp", "wait 0s unless read", "email"]': "step 2: 'wait 0s unless read': a wait is longer than nothing",
-    '["inapp", "wait 5m unless read", "wait 5m unless read", "email"]': "step 3: 'wait 5m unless read': a wait comes bef",
+    '["inapp", "wait 5m unless read", "wait 5m unless read", "email"]': "step 3: 'wait 5m unless read': a wait comes",
     '["inapp", "wait 5m unless read", "inapp"]': "step 3: inapp comes a second time; each channel is one step",
-    '["inapp", "pause 5m unless read", "email"]': "step 2: 'pause 5m unless read' is neither a channel, such as email, nor",
-    '["inapp", "wait 5m unless read", "emial"]': "no provider delivers emial: add [channels.emial], or take the step out; "
-    "did you mean email?",
+    '["inapp", "pause 5m unless read", "email"]': "step 2: 'pause 5m unless read' is neither a channel, such as",
+    '["inapp", "wait 5m unless read", "emial"]': "no provider delivers emial: add [channels.emial], or take the step "
+    "out; did you mean email?",
 }
 
 

@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 EMAIL: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org", "payload": {"subject": "a", "text": "b"}}
 # Whoever reads it, and however.
-READ = {
-    "inbox.mark": lambda conn, id: inbox.mark(conn, "read", recipient=ADA, ids=[id]),
-    "put away": lambda conn, id: inbox.mark(conn, "archived", recipient=ADA, ids=[id]),
+READ: dict[str, Any] = {
+    "inbox.mark": lambda conn, one: inbox.mark(conn, "read", recipient=ADA, ids=[one]),
+    "put away": lambda conn, one: inbox.mark(conn, "archived", recipient=ADA, ids=[one]),
     "all of them": lambda conn, _: inbox.mark(conn, "read", recipient=ADA),
-    "mark_read": lambda conn, id: outbox.mark_read(conn, id),
-    "an UPDATE": lambda conn, id: conn.execute(
-        "UPDATE outbox.inbox SET read_at = now() WHERE notification_id = %s", [id]
+    "mark_read": outbox.mark_read,
+    "an UPDATE": lambda conn, one: conn.execute(
+        "UPDATE outbox.inbox SET read_at = now() WHERE notification_id = %s", [one]
     ),
-    "an UPDATE that archives": lambda conn, id: conn.execute(
-        "UPDATE outbox.inbox SET archived_at = now() WHERE notification_id = %s", [id]
+    "an UPDATE that archives": lambda conn, one: conn.execute(
+        "UPDATE outbox.inbox SET archived_at = now() WHERE notification_id = %s", [one]
     ),
 }
 

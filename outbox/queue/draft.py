@@ -18,7 +18,7 @@ from outbox.payloads import as_json
 from outbox.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 FIELDS = (
     "channel",
@@ -218,7 +218,7 @@ def _headers(value: Any) -> str:
     return as_json("headers", value, HEADERS_LIMIT)
 
 
-_OTHERS = {
+_OTHERS: Mapping[str, Callable[[Any], str]] = {
     "headers": _headers,
     "time_zone": _time_zone,
     "unless_read": partial(_identity, "unless_read", "an in-app notification"),
