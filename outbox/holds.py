@@ -101,14 +101,14 @@ class Holds:
         if name in (self._never_paused if throttled else self._never_down) or (throttled and error.code is None):
             return None  # without a code it is a limit of ours
         hold = self._held.get(name)
-        if hold is None and throttled:
-            pause = min(told(error) or FIRST_PAUSE, LONGEST_PAUSE)
+        if hold is not None and hold.probe != key:
+            return None  # it began before
+        if throttled:
+            pause = min(told(error) or (2 * hold.pause if hold else FIRST_PAUSE), LONGEST_PAUSE)
             return self._hold(name, pause, _spread(pause), error)
         if hold is None:
             down = self._is_down(name, key)
             return self._hold(name, FIRST_PAUSE, _spread(FIRST_PAUSE), error) if down else None
-        if hold.probe != key:
-            return None  # it began before
         pause = min(2 * hold.pause, HOLD)
         return self._hold(name, pause, _spread(pause), error)
 

@@ -106,7 +106,7 @@ def test_a_provider_that_throttles_is_left_alone_for_a_while_whatever_it_still_a
 def test_a_provider_that_goes_on_throttling_is_asked_less_and_less(one: Holds, clock: Clock) -> None:
     slow = errors.Throttled("too many requests", code="429")
     one.failed("smtp", "m0", slow)
-    for pause in (2.0, 4.0, 8.0, 16.0, HOLD, HOLD):
+    for pause in (2.0, 4.0, 8.0, LONGEST_PAUSE, LONGEST_PAUSE):
         probe(one, clock)
         assert one.failed("smtp", "probe", slow) == pytest.approx(pause, rel=JITTER)
 
