@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -122,14 +123,7 @@ def _document(story: Story, why: str, following: str, steps: Sequence[StepState]
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
-        "dead_letter": death
-        and {
-            "reason": death.reason,
-            "died_at": death.died_at,
-            "replays": death.replays,
-            "resolution": death.resolution,
-            "resolved_at": death.resolved_at,
-        },
+        "dead_letter": death and asdict(death),
         "history": [attempt_document(attempt) for attempt in story.attempts],
         "why": why,
         "next": following,
