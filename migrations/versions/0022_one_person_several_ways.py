@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0022"
-down_revision = "0016"
+down_revision = "0023"  # renumbered at the merge
 
 _SQL = Path(__file__).parent.parent / "sql"
 _SENT, _SENTS = "unless_sent uuid DEFAULT NULL::uuid", "unless_sents text[] DEFAULT NULL::text[]"
@@ -39,20 +39,20 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("0022", "unless"))
-    op.execute(_read("0016", "amend"))
+    op.execute(_read("0022/unless"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("0022", "escalate"))
+    op.execute(_read("0022/escalate"))
 
 
 def downgrade() -> None:
-    op.execute(_read("0016", "amend"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in pairs))
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("0022", "down"))
+    op.execute(_read("0022/down"))
 
 
 def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
@@ -60,5 +60,5 @@ def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
     op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
 
 
-def _read(migration: str, part: str) -> str:
-    return (_SQL / migration / f"{part}.sql").read_text(encoding="utf-8")
+def _read(part: str) -> str:
+    return (_SQL / f"{part}.sql").read_text(encoding="utf-8")
