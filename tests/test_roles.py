@@ -51,7 +51,7 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
-        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"},
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "escalate", "escalation_of", "suppress", "unsuppress"},
     },
     "worker": {
         "notifications": READS,
@@ -111,7 +111,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
-EVERYBODYS |= {"reason_strength", "kept_suppression"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless"}
 
 
 class Roles:
