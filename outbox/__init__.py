@@ -1,7 +1,8 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
-`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back; a
-worker, `outbox worker --channel email`, delivers them. A provider of your own raises the six delivery errors.
+`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back,
+`escalate` to tell one person in several ways; a worker, `outbox worker --channel email`, delivers them. A provider of
+your own raises the six delivery errors.
 """
 
 from outbox.errors import (
@@ -35,6 +36,7 @@ from outbox.messages import (
     Email,
     Enqueued,
     Erased,
+    Escalated,
     InApp,
     Notification,
     Push,
@@ -46,6 +48,8 @@ from outbox.queue.cancel import acancel, cancel
 from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
 from outbox.queue.erase import aerase, erase
+from outbox.queue.escalate import aescalate, escalate
+from outbox.queue.mark_read import amark_read, mark_read
 
 __all__ = [
     "PRIORITIES",
@@ -58,6 +62,7 @@ __all__ = [
     "Email",
     "Enqueued",
     "Erased",
+    "Escalated",
     "ExpiredToken",
     "IdempotencyConflict",
     "InApp",
@@ -86,8 +91,12 @@ __all__ = [
     "aenqueue",
     "aenqueue_many",
     "aerase",
+    "aescalate",
+    "amark_read",
     "cancel",
     "enqueue",
     "enqueue_many",
     "erase",
+    "escalate",
+    "mark_read",
 ]

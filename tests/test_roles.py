@@ -57,6 +57,8 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
             "enqueue",
             "enqueue_digest",
             "enqueue_many",
+            "escalate",
+            "escalation_of",
             "suppress",
             "unsuppress",
             "set_preference",
@@ -126,6 +128,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless"}
 
 
 class Roles:

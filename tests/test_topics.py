@@ -60,6 +60,18 @@ async def test_an_unknown_topic_is_refused_on_every_kind_of_connection_and_the_t
     assert len({first.id, *(one.id for one in many)}) == 401
 
 
+async def test_an_escalation_is_refused_before_any_of_its_steps(database_url: str) -> None:
+    say(database_url, news={}, billing={"channels": ["inapp"]})
+    steps, to = ["inapp", "wait 5m unless read", "email"], {"inapp": "user:1", "email": ADA}
+    with psycopg.connect(database_url) as conn:
+        with pytest.raises(InvalidNotification, match=r"^topic: 'newz' is not declared; did you mean news\?$"):
+            outbox.escalate(conn, to=to, steps=steps, topic="newz")
+        with pytest.raises(InvalidNotification, match="^topic: 'billing' is not sent by email; it is sent by inapp$"):
+            outbox.escalate(conn, to=to, steps=steps, topic="billing")
+        assert len(outbox.escalate(conn, to={"inapp": "user:1"}, steps=steps, topic="billing").ids) == 1
+        assert len(outbox.escalate(conn, to=to, steps=steps, topic="news").ids) == 2
+
+
 BY_SQL = {
     "insert": "INSERT INTO outbox.notifications (channel, recipient, topic) VALUES ('email', 'a@b.c', {})",
     "insert select": "INSERT INTO outbox.notifications (channel, recipient, topic) "

@@ -35,6 +35,7 @@ GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_di
                           outbox.set_preference, outbox.set_preferences, outbox.clear_preference, outbox.preferences_of
     TO outbox_enqueuer;
 GRANT SELECT ON outbox.topics TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.escalate, outbox.escalation_of TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,

@@ -19,7 +19,7 @@ STORY = """
 SELECT statement_timestamp(),
        n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.ordering_key, n.idempotency_key,
        n.priority,
-       n.created_at, n.run_at, n.expires_at, n.time_zone, n.unless_read,
+       n.created_at, n.run_at, n.expires_at, n.time_zone, n.unless_read, n.unless_sent,
        s.state, s.attempts, nullif(greatest(q.run_at, q.leased_until), 'infinity'), q.lost, q.worker, w.host, w.pid,
        (SELECT count(*) FROM outbox.workers live
         WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
@@ -47,6 +47,7 @@ SELECT statement_timestamp(),
         LIMIT 1),
        CASE WHEN n.topic IS NOT NULL AND n.topic <> ALL (CAST(:transactional AS text[]))
             THEN outbox.unwanted(n.channel, n.recipient, n.topic) END),
+       outbox.why_needless(n.unless_read, n.unless_sent),
        d.reason, d.died_at, d.replays, d.resolution, d.resolved_at,
        CASE WHEN t.transactional THEN 'transactional' WHEN t.opt_in THEN 'opt_in' WHEN NOT t.opt_in THEN 'opt_out' END,
        c.wanted, c.source, c.updated_at
@@ -92,6 +93,7 @@ class Facts:
     expires_at: datetime | None
     time_zone: str | None
     unless_read: UUID | None
+    unless_sent: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ class Story:
     place: Place
     suppression: str | None
     consent: Consent
+    needless: str | None
+    """Why its claim would find that it is not needed any more."""
     death: Death | None
     attempts: Sequence[Attempt]
 
@@ -202,11 +206,12 @@ def tell(
     row = rows[0]
     return Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:16]),
-        place=Place(*row[16:26]),
-        suppression=row[26],
-        consent=Consent(*row[32:36]),
-        death=Death(*row[27:32]) if row[27] is not None else None,
+        facts=Facts(UUID(str(row[1])), *row[2:17]),
+        place=Place(*row[17:27]),
+        suppression=row[27],
+        consent=Consent(*row[34:38]),
+        needless=row[28],
+        death=Death(*row[29:34]) if row[29] is not None else None,
         attempts=list_attempts(conn, id),
     )
 

@@ -40,6 +40,7 @@ topics = Table(
         "at_least_once or at_most_once, where nobody can know whether it arrived; empty means as its channel",
     ),
     may("expires", INTERVAL, "How long after it is due it is worth sending, where an enqueue does not say"),
+    may("escalation", ARRAY(Text), "In which ways somebody is told, one after another; empty where there is one way"),
     comment="The topics of [topics] in the configuration, as a worker said when it started, or outbox topic sync",
 )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from outbox.durations import describe
+from outbox.queue.escalations import declare_escalations_now
 from outbox.queue.topics import count_waiting, declare_now, list_topics, remove
 from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say
 from outbox.terminal.session import reading, writing
@@ -42,6 +43,7 @@ def sync(config: Config, *, dry_run: bool, prune: bool, as_json: bool) -> int:
         held = {name: waiting[name] for name in gone if name in waiting}
         if not dry_run and not held:
             declare_now(conn, config.topics)
+            declare_escalations_now(conn, {name: topic.escalation for name, topic in config.topics.items()})
             remove(conn, gone)
     if as_json:
         print_json({"changes": changes, "waiting": held, "written": not dry_run and not held})
