@@ -224,7 +224,7 @@ def test_what_is_sent_is_what_the_model_says(
         name: TopicConfig(transactional=kind == "transactional", default="opt_in" if kind == "opt_in" else "opt_out")
         for name, kind in kinds.items()
     }
-    say(database_url, **{name: topic.model_dump() for name, topic in topics.items()})
+    say(database_url, **{name: topic.model_dump(exclude_defaults=True) for name, topic in topics.items()})
     every = [(person, topic) for person in PEOPLE for topic in (None, *TOPICS)]
 
     def put() -> None:

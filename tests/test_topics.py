@@ -66,7 +66,7 @@ async def test_an_escalation_is_refused_before_any_of_its_steps(database_url: st
     with psycopg.connect(database_url) as conn:
         with pytest.raises(InvalidNotification, match=r"^topic: 'newz' is not declared; did you mean news\?$"):
             outbox.escalate(conn, to=to, steps=steps, topic="newz")
-        with pytest.raises(InvalidNotification, match="^topic: 'billing' is not sent by email; it is sent by inapp$"):
+        with pytest.raises(InvalidNotification, match=r"^topic: 'billing' is not sent by email; it is sent by inapp$"):
             outbox.escalate(conn, to=to, steps=steps, topic="billing")
         assert len(outbox.escalate(conn, to={"inapp": "user:1"}, steps=steps, topic="billing").ids) == 1
         assert len(outbox.escalate(conn, to=to, steps=steps, topic="news").ids) == 2
