@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from outbox.config import ChannelConfig, WorkerConfig
-from outbox.deliver import Route
 from outbox.messages import Notification, Receipt
+from outbox.route import Route
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from outbox import errors, events
-from outbox.deliver import Route, deliver
+from outbox.deliver import deliver
 from outbox.messages import Receipt
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
 from outbox.queue.claim import Claimed
@@ -18,6 +18,7 @@ from tests.recorder import Recorder, route
 if TYPE_CHECKING:
     from outbox.events import Event
     from outbox.messages import Notification
+    from outbox.route import Route
 
 SECRET = "your code is 123456"
 

@@ -27,10 +27,11 @@ from outbox.channels.email.fetching import Fetching
 from outbox.channels.guard import TlsOptionalSettings
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, load
-from outbox.deliver import Route, deliver
+from outbox.deliver import deliver
 from outbox.messages import Attachment, AttachmentLink, Email, Notification
 from outbox.outcomes import Dead, Retry, Sent
 from outbox.queue.claim import Claimed
+from outbox.route import Route
 from outbox.worker import process
 from tests.email_by_api import sent
 from tests.providers.counterpart import KEY

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from outbox import durations
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
+from outbox.config.times import SendingTimes
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
@@ -77,7 +78,7 @@ class DatabaseConfig(Section):
             raise ValueError(str(error)) from None
 
 
-class ChannelConfig(Section):
+class ChannelConfig(SendingTimes, Section):
     """`[channels.<name>]`: who delivers a channel's notifications, and how long it is tried. Durations in seconds."""
 
     providers: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
@@ -121,7 +122,7 @@ class ChannelConfig(Section):
         return weights
 
 
-class TopicConfig(Section):
+class TopicConfig(SendingTimes, Section):
     """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
 
     transactional: bool = Field(default=False, description="true or false")

@@ -61,6 +61,7 @@ def compose(notification: Notification, templates: Templates) -> Email:
         tags=fields.tags,
         links=fields.attachments.links,
         digests=digests,
+        expires_in=notification.expires_in,
     )
 
 
