@@ -17,10 +17,10 @@ from outbox import errors
 from outbox.ask import ask, place
 from outbox.consent import expired, refusal
 from outbox.events import CodeUnknown, FailedOver, ProviderHeld, ProviderResumed
-from outbox.holds import HOLD
+from outbox.holds import HOLD, told
 from outbox.outcomes import Ambiguous, Dead, Failure, Outcome
 from outbox.quiet import move, put_off
-from outbox.retry import defer, judge, told, wait_for_turn
+from outbox.retry import defer, judge, wait_for_turn
 
 if TYPE_CHECKING:
     from outbox.channels import Completion

@@ -58,7 +58,8 @@ class Route:
 
     def __post_init__(self) -> None:
         each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
-        self.holds = Holds(self.providers, never_down=each_apart)
+        each_paced = [name for name, it in self.providers.items() if getattr(it, "throttles_by_recipient", False)]
+        self.holds = Holds(self.providers, never_down=each_apart, never_paused=each_paced)
         self.timeouts = Timeouts(self.policy.timeout)
         timetable = Timetable(self.channel, self.policy, self.topics)
         self.timetable = timetable if timetable.any else None
