@@ -30,7 +30,10 @@ def move(outcome: Outcome, closed: Closed, now: datetime, left: float | None, ch
     """Move to the opening what would be due again while it is closed, rather than have it claimed for nothing."""
     later = put_off(closed, now, left, chance)
     if later.delay is not None:
-        return replace(outcome, delay=later.delay)
+        said = outcome.failure
+        words = closed.words if said is None else f"{said.detail}; then {closed.words}"
+        failure = Failure(closed.by, None, words) if said is None else replace(said, detail=words)
+        return replace(outcome, delay=later.delay, failure=failure)
     if isinstance(outcome, Ambiguous):
         return outcome  # that it may have been sent is worth more than that it ends
     return Expired(failure=_both(outcome, later))

@@ -44,6 +44,7 @@ class _Rule(NamedTuple):
 
     by: str
     words: str
+    written: str
     hours: Hours
 
 
@@ -56,6 +57,10 @@ class Rules:
         self._hours = Hours(closed)
         self._time_zone = time_zone
         self._last: dict[tzinfo, tuple[datetime, datetime, Closed | None]] = {}
+
+    def __str__(self) -> str:
+        """Say when nothing is sent: `quiet hours of topic news (22:00-08:00)`."""
+        return " and ".join(f"{rule.words} ({rule.written})" for rule in self._rules)
 
     def closed(self, moment: datetime, time_zone: str | None) -> Closed | None:
         """Return what keeps back, at a moment, what is for somebody in a time zone; None if nothing does.
@@ -128,9 +133,9 @@ class Timetable:
 
 def _rules_of(times: ChannelConfig | TopicConfig, whose: str) -> Iterator[_Rule]:
     if times.quiet_hours is not None:
-        yield _Rule("quiet_hours", f"quiet hours of {whose}", Hours(times.quiet_hours.spans))
+        yield _Rule("quiet_hours", f"quiet hours of {whose}", times.quiet_hours.text, Hours(times.quiet_hours.spans))
     if times.send_window is not None and (closed := others(times.send_window.spans)):
-        yield _Rule("send_window", f"outside the send window of {whose}", Hours(closed))
+        yield _Rule("send_window", f"outside the send window of {whose}", times.send_window.text, Hours(closed))
 
 
 def _together(rules: list[_Rule], closed: Spans, time_zone: str | None) -> Rules | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,6 +20,7 @@ from outbox.deliver import deliver
 from outbox.errors import ConfigError
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent
 from outbox.queue.claim import Claimed
+from tests.command_line import run
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, drain, route
 from tests.test_worker import running
@@ -24,8 +28,11 @@ from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
     from pathlib import Path
+    from uuid import UUID
 
+    from outbox.messages import Notification
     from outbox.route import Route
 
 NIGHT = "22:00-08:00"
@@ -169,7 +176,7 @@ async def test_a_retry_that_would_come_in_the_night_comes_in_the_morning() -> No
     outcome = await attempt(to)
     assert isinstance(outcome, Retry)
     assert outcome.used
-    assert words(outcome) == "busy"
+    assert words(outcome) == "busy; then quiet hours of channel email until 08:00 UTC"
     assert outcome.delay is not None
     assert 10 * 3600 + 300 <= outcome.delay <= 10 * 3600 + 360
     to.clock = lambda: at("2026-07-01T12:00Z")
@@ -243,9 +250,9 @@ def test_hours_can_be_given_by_the_environment_and_in_several_rules(tmp_path: Pa
     assert len(known.topics["news"].send_window.spans) == 11
 
 
-def around(minutes_from: int, minutes_to: int) -> str:
-    """Hours from so many minutes before now to so many after, in UTC."""
-    now = datetime.now(UTC)
+def around(minutes_from: int, minutes_to: int, zone: tzinfo = UTC) -> str:
+    """Hours from so many minutes before now to so many after."""
+    now = datetime.now(zone)
     begin, end = now + timedelta(minutes=minutes_from), now + timedelta(minutes=minutes_to)
     return f"{begin:%H:%M}-{end:%H:%M}"
 
@@ -297,6 +304,65 @@ async def test_what_was_deferred_is_delivered_when_the_window_opens(database_url
         (1, 0, "deferred"),
         (2, 1, "sent"),
     ]
+
+
+def explained(url: str, identity: UUID, file: Path) -> dict[str, Any]:
+    result = run(url, "explain", identity, "--json", "--config", file)
+    assert result.exit_code == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+async def test_explain_says_which_rule_holds_it_and_when_it_is_tried_by_the_recipients_clocks(
+    database_url: str, tmp_path: Path
+) -> None:
+    tokyo = timezone(timedelta(hours=9))
+    quiet = around(-60, 60, tokyo)
+    file = tmp_path / "outbox.toml"
+    file.write_text(f'[channels.email]\nproviders = ["smtp"]\n[topics.news]\nquiet_hours = "{quiet}"\n')
+    (identity,) = enqueue(database_url, topic="news", time_zone="Asia/Tokyo")
+    (short,) = enqueue(database_url, topic="news", time_zone="Asia/Tokyo", expires_at=timedelta(minutes=30))
+    (urgent,) = enqueue(database_url, topic="news", time_zone="Asia/Tokyo", priority="urgent")
+    end = quiet.partition("-")[2]
+    rule = f"quiet hours of topic news until {end} Asia/Tokyo"
+
+    before = explained(database_url, identity, file)
+    assert before["next"].endswith(f"the next claim takes it, and puts it off: {rule}.")
+    assert before["kept_back"] == {"rules": f"quiet hours of topic news ({quiet})", "time_zone": "Asia/Tokyo"}
+    assert explained(database_url, short, file)["next"].endswith(
+        f"and ends it as expired, unsent: {rule}, and it expires before that."
+    )
+    assert explained(database_url, urgent, file)["kept_back"] is None
+
+    await drain(database_url, route(Recorder(), topics=load(file, environ={}).topics))
+    after = explained(database_url, identity, file)
+    assert after["state"] == "deferred"
+    assert after["why"].endswith(f"without using an attempt, because {rule}.")
+    due = re.search(r"it is taken when it is due \(.*; (\d\d:\d\d) in Asia/Tokyo\)", after["next"])
+    assert due is not None
+    minutes = datetime.strptime(due[1], "%H:%M") - datetime.strptime(end, "%H:%M")  # noqa: DTZ007 - both of one zone
+    assert minutes.seconds <= 60
+    shown = run(database_url, "explain", identity, "--config", file).stdout
+    assert f"quiet hours of topic news ({quiet}), by the clocks of Asia/Tokyo" in shown
+
+
+async def test_what_expires_with_a_slow_provider_ends_at_a_worker_and_never_reaches_the_next(database_url: str) -> None:
+    async def take_long(_: Notification) -> None:
+        await asyncio.sleep(1.1)
+        raise errors.Temporary("busy", code="451")
+
+    (identity,) = enqueue(database_url, expires_at=timedelta(seconds=1))
+    first, second = Recorder(take_long), Recorder()
+    await drain(database_url, route(first, second))
+    assert (len(first.keys), second.keys) == (1, [])
+    ((outcome, attempt, provider, said),) = rows(
+        database_url,
+        "SELECT outcome, attempt, provider, error FROM outbox.attempts WHERE notification_id = %s",
+        identity,
+    )
+    assert (outcome, attempt, provider) == ("expired", 0, None)
+    assert re.fullmatch(r"\d\.\d s past its expires_at after recorder0 said 451: busy", said)
+    assert rows(database_url, "SELECT state FROM outbox.status") == [("expired",)]
 
 
 async def test_a_digest_that_closes_in_quiet_hours_waits_like_any_other(database_url: str) -> None:
