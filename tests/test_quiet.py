@@ -20,9 +20,11 @@ from outbox.deliver import deliver
 from outbox.errors import ConfigError
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent
 from outbox.queue.claim import Claimed
+from outbox.week import parse_week
 from tests.command_line import run
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, drain, route
+from tests.test_docs import ROOT, blocks
 from tests.test_worker import running
 from tests.waiting import await_until
 
@@ -375,3 +377,39 @@ async def test_a_digest_that_closes_in_quiet_hours_waits_like_any_other(database
     await drain(database_url, route(recorder, topics=topics(news={"quiet_hours": around(-60, 60)})))
     assert recorder.sent == []
     assert rows(database_url, "SELECT outcome, error_class FROM outbox.attempts") == [("deferred", "quiet_hours")]
+
+
+async def test_the_page_about_time_is_right(cloned_url: str, tmp_path: Path) -> None:
+    (program,) = blocks("docs/time.md", "python")
+    letting_go, listed = blocks("docs/time.md", "sql")
+    names: dict[str, Any] = {"outbox": outbox}
+    with psycopg.connect(cloned_url) as conn:
+        exec(program, names | {"conn": conn})  # noqa: S102 - our own page
+        kept = conn.execute(
+            "SELECT recipient, run_at, expires_at - created_at, time_zone FROM outbox.notifications ORDER BY id"
+        )
+        ada, code = kept.fetchall()
+    assert ada[1] == at("2031-03-03T09:00+01:00")
+    assert ada[3] == BERLIN
+    assert timedelta(minutes=5) <= code[2] < timedelta(minutes=6)
+
+    file = tmp_path / "outbox.toml"
+    file.write_text("".join(blocks("docs/time.md", "toml")))
+    known = load(file, environ={})
+    sms = by_day("2026-07-05T12:00+02:00", topics=dict(known.topics), channel="sms", quiet_hours="Sun 10:00-13:00")
+    outcome = await attempt(sms, topic="news", time_zone=BERLIN)
+    assert words(outcome) == "quiet hours of topic news until 08:00 Europe/Berlin", "all of Sunday, and the night"
+    assert outcome.delay is not None
+    assert outcome.delay >= 20 * 3600
+    for written in re.findall(r"`((?:\w{3}[-,\w]* )?\d\d:\d\d-\d\d:\d\d[^`]*)`", (ROOT / "docs/time.md").read_text()):
+        assert parse_week(written).spans
+
+    rows(cloned_url, "DELETE FROM outbox.notifications")
+    enqueue(cloned_url, 2, topic="news")
+    await drain(cloned_url, route(Recorder(), topics=topics(news={"quiet_hours": around(-60, 60)})))
+    ((channel, by, _, count),) = rows(cloned_url, listed)
+    assert (channel, by, count) == ("email", "quiet_hours", 2)
+    rows(cloned_url, letting_go)
+    recorder = Recorder()
+    await drain(cloned_url, route(recorder))
+    assert len(recorder.sent) == 2
