@@ -24,6 +24,7 @@ FLOORS = (
     | {
         "attachments",
         "email_fields",
+        "escalation",
         "occurrences",
         "reasons",
         "schedule_events",
@@ -43,6 +44,7 @@ FLOORS = (
         "ask",
         "echo",
         "holds",
+        "oneclick",
         "tokens",
         "templates",
         "render",
@@ -51,7 +53,7 @@ FLOORS = (
     },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    {"inbox", "suppressions", "unsubscribe", "schedules", "metrics", "logs", "check", "web"}  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )

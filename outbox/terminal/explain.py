@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -10,6 +11,7 @@ from outbox.errors import clean
 from outbox.messages import PRIORITIES
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.gathered import find_window
+from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.gathering import print_window
@@ -20,9 +22,11 @@ from outbox.terminal.setup import FAILED, complain
 from outbox.timetable import Timetable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from outbox.config import Config
+    from outbox.queue.steps_of import StepState
     from outbox.queue.story import Story
     from outbox.timetable import Rules
 
@@ -33,6 +37,7 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
     with reading(url) as conn:
         story = tell(conn, id, config.transactional)
+        steps = steps_of(conn, id)
         window = None if story is not None else find_window(conn, id)
         remains = story is None and show_dead_letter(conn, id) is not None
     if window is not None:
@@ -46,9 +51,9 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     rules = _rules(story, config)
     why, following = why_here(story, policy), what_next(story, policy, rules)
     if as_json:
-        print_json(_document(story, rules, why, following))
+        print_json(_document(story, rules, why, following, steps))
         return 0
-    print_facts(_facts(story, rules))
+    print_facts(_facts(story, rules) + _steps(story, steps))
     say()
     if story.attempts:
         print_attempts(story.attempts)
@@ -86,10 +91,21 @@ def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("time zone", facts.time_zone),
         ("kept back", f"{rules}, by the clocks of {rules.zone(facts.time_zone)}" if rules is not None else None),
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
+        ("unless sent", str(facts.unless_sent) if facts.unless_sent else None),
         ("suppression", story.suppression),
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
+
+
+def _steps(story: Story, steps: Sequence[StepState]) -> list[tuple[str, str | None]]:
+    """Return a line for each of several ways to tell one person: where each of them is."""
+    lines: list[tuple[str, str | None]] = []
+    for number, step in enumerate(steps, 1):
+        which = "this one" if step.id == story.facts.id else str(step.id)
+        due = f", due {moment(step.due_at, story.now)}" if step.due_at else ""
+        lines.append((f"step {number}", f"{step.channel}, {which}: {step.state}{due}"))
+    return lines
 
 
 def _of_the_last(story: Story, digest: str) -> str | None:
@@ -97,7 +113,9 @@ def _of_the_last(story: Story, digest: str) -> str | None:
     return getattr(story.last, digest, None)
 
 
-def _document(story: Story, rules: Rules | None, why: str, following: str) -> dict[str, Any]:
+def _document(
+    story: Story, rules: Rules | None, why: str, following: str, steps: Sequence[StepState]
+) -> dict[str, Any]:
     facts, place, death = story.facts, story.place, story.death
     return {
         "id": facts.id,
@@ -116,6 +134,9 @@ def _document(story: Story, rules: Rules | None, why: str, following: str) -> di
         "time_zone": facts.time_zone,
         "kept_back": rules and {"rules": str(rules), "time_zone": str(rules.zone(facts.time_zone))},
         "unless_read": facts.unless_read,
+        "unless_sent": facts.unless_sent,
+        "needless": story.needless,
+        "steps": [{"id": step.id, "channel": step.channel, "state": step.state} for step in steps],
         "state": place.state,
         "attempts": place.attempts,
         "next_due_at": place.due_at,
@@ -124,14 +145,7 @@ def _document(story: Story, rules: Rules | None, why: str, following: str) -> di
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
-        "dead_letter": death
-        and {
-            "reason": death.reason,
-            "died_at": death.died_at,
-            "replays": death.replays,
-            "resolution": death.resolution,
-            "resolved_at": death.resolved_at,
-        },
+        "dead_letter": death and asdict(death),
         "history": [attempt_document(attempt) for attempt in story.attempts],
         "why": why,
         "next": following,
