@@ -6,9 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from outbox.config import ChannelConfig, WorkerConfig
-from outbox.config.consent import policies
-from outbox.deliver import Route
 from outbox.messages import Notification, Receipt
+from outbox.route import Route
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def route(
         providers=dict(zip(names, providers, strict=True)),
         rates=rates or {},
         transactional=transactional,
-        policies=policies(ChannelConfig(providers=names, **policy), topics or {}),
+        topics=topics or {},
         listener=events.append if events is not None else lambda _: None,
     )
 

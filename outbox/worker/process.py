@@ -10,12 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from outbox import channels
-from outbox.config.consent import policies
 from outbox.config.problems import nearest
-from outbox.deliver import Route
 from outbox.errors import ConfigError
 from outbox.events import WorkerStarted
 from outbox.render import Templates
+from outbox.route import Route
 from outbox.templates.configured import source
 from outbox.worker.reloading import load_templates, reload_templates
 from outbox.worker.slots import CUT_OFF
@@ -70,7 +69,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
                     listener=listener,
                     rates=rates,
                     transactional=config.transactional,
-                    policies=policies(policy, config.topics),
+                    topics=config.topics,
                 )
             )
     if problems:
