@@ -1,6 +1,6 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
-`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back; a
+`enqueue` (and `aenqueue`, `enqueue_many`, `enqueue_select` and so on) inside your transaction; `cancel` to take one back; a
 worker, `outbox worker --channel email`, delivers them. A provider of your own raises the six delivery errors.
 """
 
@@ -9,6 +9,7 @@ from outbox.errors import (
     ConfigError,
     DeliveryError,
     IdempotencyConflict,
+    InvalidFanOut,
     InvalidNotification,
     InvalidSchedule,
     InvalidSuppression,
@@ -20,6 +21,7 @@ from outbox.errors import (
     Rejected,
     Temporary,
     Throttled,
+    UnknownFanOut,
     UnknownSchedule,
     Unreachable,
     Unrecognised,
@@ -36,12 +38,14 @@ from outbox.messages import (
     Notification,
     Push,
     Receipt,
+    Selected,
     Sms,
     Webhook,
 )
 from outbox.queue.cancel import acancel, cancel
 from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
+from outbox.queue.enqueue_select import aenqueue_select, enqueue_select
 from outbox.queue.erase import aerase, erase
 
 __all__ = [
@@ -57,6 +61,7 @@ __all__ = [
     "Erased",
     "IdempotencyConflict",
     "InApp",
+    "InvalidFanOut",
     "InvalidNotification",
     "InvalidSchedule",
     "InvalidSuppression",
@@ -69,9 +74,11 @@ __all__ = [
     "Push",
     "Receipt",
     "Rejected",
+    "Selected",
     "Sms",
     "Temporary",
     "Throttled",
+    "UnknownFanOut",
     "UnknownSchedule",
     "Unreachable",
     "Unrecognised",
@@ -79,9 +86,11 @@ __all__ = [
     "acancel",
     "aenqueue",
     "aenqueue_many",
+    "aenqueue_select",
     "aerase",
     "cancel",
     "enqueue",
     "enqueue_many",
+    "enqueue_select",
     "erase",
 ]

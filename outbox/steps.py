@@ -21,13 +21,13 @@ Statement: TypeAlias = "tuple[str, Parameters]"
 Steps: TypeAlias = Generator["Statement", "Sequence[Row]", T]
 
 
-def run(conn: Any, steps: Steps[T]) -> T:
+def run(conn: Any, steps: Steps[T], *, allow_autocommit: bool = True) -> T:
     """Take the steps on any synchronous connection, in its transaction; raises as they do, and as `connections.run`."""
     try:
         statement = next(steps)
         while True:
             try:
-                rows = connections.run(conn, *statement, allow_autocommit=True)
+                rows = connections.run(conn, *statement, allow_autocommit=allow_autocommit)
             except Exception as error:  # noqa: BLE001 - raised again in there, unless it is dealt with
                 statement = steps.throw(error)
             else:
@@ -36,13 +36,13 @@ def run(conn: Any, steps: Steps[T]) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-async def arun(conn: Any, steps: Steps[T]) -> T:
+async def arun(conn: Any, steps: Steps[T], *, allow_autocommit: bool = True) -> T:
     """Do as `run` does, on an asynchronous connection."""
     try:
         statement = next(steps)
         while True:
             try:
-                rows = await connections.arun(conn, *statement, allow_autocommit=True)
+                rows = await connections.arun(conn, *statement, allow_autocommit=allow_autocommit)
             except Exception as error:  # noqa: BLE001 - as above
                 statement = steps.throw(error)
             else:

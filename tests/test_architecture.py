@@ -27,7 +27,7 @@ FLOORS = (
     {"retry", "consent", "echo", "holds", "tokens", "templates", "render", "sandbox", "channels"},  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    {"inbox", "suppressions", "schedules", "fan_outs", "metrics", "logs", "check", "web"}  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
@@ -50,7 +50,8 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule.
+# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
+# a query, and what is enqueued from one.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
@@ -58,6 +59,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.settlement",
     "outbox.queue.entry",
     "outbox.queue.definition",
+    "outbox.queue.query",
+    "outbox.queue.selection",
 }
 
 LONGEST_FILE = 300
@@ -65,7 +68,7 @@ LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs)\b",
     re.IGNORECASE,
 )
 

@@ -32,6 +32,11 @@ GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
     TO outbox_enqueuer;
+-- What a query returns, that it may run itself. It learns how many are kept back, and not who.
+GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outbox.selected_rows, outbox.selected_row,
+                          outbox.enqueue_rows, outbox.enqueue_select, outbox.stage_fan_out, outbox.staged_rows,
+                          outbox.advance_fan_out TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,
@@ -50,7 +55,7 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.topics, outbox.limits,
-                outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+                outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$

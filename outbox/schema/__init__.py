@@ -18,6 +18,7 @@ from outbox.schema.columns import key as _key
 from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
 from outbox.schema.digesting import digest_items, digests
+from outbox.schema.fanning_out import fan_outs
 from outbox.schema.scheduling import schedule_runs, schedules
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "digests",
     "erased_keys",
     "erasures",
+    "fan_outs",
     "idempotency_keys",
     "inbox",
     "limits",

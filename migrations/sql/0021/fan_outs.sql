@@ -36,13 +36,17 @@ COMMENT ON COLUMN outbox.fan_outs.name IS 'Its name: one name, one fan-out';
 COMMENT ON COLUMN outbox.fan_outs.content IS 'A digest of the query and of all that is the same for each: nothing else can go on under the name';
 
 -- Runs the query once, into a table of the session's own, from a place on; counts the rows, and says what is wrong with some.
+-- Where some are wrong and are not to be skipped, nothing is left of it.
 CREATE FUNCTION outbox.stage_fan_out(
-    query text, parameters text[], columns text[], defaults jsonb, search_path text, after uuid,
+    query text, parameters text[], columns text[], defaults jsonb, search_path text, after uuid, skip_invalid boolean DEFAULT false,
     OUT selected bigint, OUT invalid bigint, OUT problems text, OUT examples text)
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     SET client_min_messages = warning
 AS $$
+DECLARE
+    words text;
+    code  text;
 BEGIN
     DROP TABLE IF EXISTS pg_temp.outbox_fan_out;
     PERFORM set_config('search_path', concat_ws(', ', nullif(stage_fan_out.search_path, ''), 'pg_temp'), true);
@@ -53,7 +57,7 @@ BEGIN
         ) AS s
         WHERE s.place > $2
         $of$, outbox.selected_rows(query, columns, defaults))
-    USING parameters, after;
+    USING parameters, after, defaults;
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
     CREATE INDEX outbox_fan_out_place ON pg_temp.outbox_fan_out (place);
     EXECUTE 'SELECT count(*), count(problem) FROM pg_temp.outbox_fan_out' INTO selected, invalid;
@@ -66,12 +70,20 @@ BEGIN
                     FROM (SELECT e.recipient, e.problem FROM pg_temp.outbox_fan_out e
                           WHERE e.problem IS NOT NULL ORDER BY e.line LIMIT 5) x)
             $of$ INTO problems, examples;
+        IF NOT skip_invalid THEN
+            DROP TABLE pg_temp.outbox_fan_out;
+        END IF;
     END IF;
+EXCEPTION
+    WHEN OTHERS THEN  -- told without our statement around the query
+        GET STACKED DIAGNOSTICS words = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
+        RAISE EXCEPTION USING MESSAGE = words, ERRCODE = code;
 END
 $$;
 COMMENT ON FUNCTION outbox.stage_fan_out IS 'Runs the query of a fan-out into a table of the session''s own, and counts';
 
--- The rows after a place, about so many of them: all that are for one recipient. `upto` is where the next begin, or NULL.
+-- The rows after a place, about so many of them: all that are for one recipient. After `upto` there are more;
+-- where it is NULL, there are none, and the table is gone.
 CREATE FUNCTION outbox.staged_rows(
     after uuid, size bigint, defaults jsonb,
     OUT upto uuid, OUT selected bigint, OUT invalid bigint, OUT duplicates bigint, OUT candidates outbox.notifications[])
@@ -88,14 +100,17 @@ BEGIN
         FROM pg_temp.outbox_fan_out c
         WHERE c.place > $1 AND c.place <= coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         $of$, outbox.selected_row(defaults))
-    INTO selected, invalid, duplicates, candidates USING after, upto;
+    INTO selected, invalid, duplicates, candidates USING after, upto, defaults;
+    IF upto IS NULL THEN
+        DROP TABLE pg_temp.outbox_fan_out;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION outbox.staged_rows IS 'The next rows of a fan-out that was staged';
 
 -- Enqueues the next chunk of what was staged, in one transaction with how far that is. Whoever else is at the fan-out is
--- waited for, and what he did is not done again. `same` is false where the name stands for another; nothing is done then.
-CREATE FUNCTION outbox.advance_fan_out(name text, content text, defaults jsonb, size bigint, staged bigint)
+-- waited for, and what they did is not done again. Nothing is done where it is finished, or the name stands for another.
+CREATE FUNCTION outbox.advance_fan_out(name text, content text, defaults jsonb, size bigint, expected bigint)
     RETURNS outbox.fan_outs
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -106,10 +121,11 @@ DECLARE
     counted record;
 BEGIN
     INSERT INTO outbox.fan_outs (name, content, expected)
-    VALUES (advance_fan_out.name, advance_fan_out.content, staged)
+    VALUES (advance_fan_out.name, advance_fan_out.content, advance_fan_out.expected)
     ON CONFLICT DO NOTHING;
     SELECT * INTO fan_out FROM outbox.fan_outs f WHERE f.name = advance_fan_out.name FOR UPDATE;
     IF fan_out.content <> advance_fan_out.content OR fan_out.finished_at IS NOT NULL THEN
+        DROP TABLE pg_temp.outbox_fan_out;
         RETURN fan_out;
     END IF;
     SELECT * INTO found FROM outbox.staged_rows(fan_out.last, size, defaults);
@@ -117,7 +133,7 @@ BEGIN
     UPDATE outbox.fan_outs f
     SET advanced_at = clock_timestamp(), finished_at = CASE WHEN found.upto IS NULL THEN clock_timestamp() END,
         last = coalesce(found.upto, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), selected = f.selected + found.selected,
-        expected = CASE WHEN found.upto IS NULL THEN f.selected + found.selected ELSE f.expected END,
+        expected = CASE WHEN found.upto IS NULL THEN f.selected + found.selected ELSE advance_fan_out.expected END,
         enqueued = f.enqueued + counted.enqueued, suppressed = f.suppressed + counted.suppressed,
         unwanted = f.unwanted + counted.unwanted, existing = f.existing + counted.existing,
         duplicates = f.duplicates + found.duplicates, invalid = f.invalid + found.invalid

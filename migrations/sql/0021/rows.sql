@@ -20,7 +20,8 @@ COMMENT ON FUNCTION outbox.is_mailbox IS 'Whether a text is an email address tha
 -- The rows that a query returns, as a SELECT: every field of a notification, its own or that of all, and beside them the
 -- line; the place, by which all that is for one recipient is found together (with the idempotency key, where the query
 -- brings one: two invoices are two notifications); and what is wrong with it, if anything is. The query is one SELECT that
--- is complete by itself, as check_schedule() has seen to. It may end in a comment, hence the new line.
+-- is complete by itself, as check_schedule() has seen to. It may end in a comment, hence the new line. Its parameters are
+-- $1, and what is the same for all is $3: a statement that fails is quoted, and what messages say may not be in it.
 CREATE FUNCTION outbox.selected_rows(query text, columns text[], defaults jsonb) RETURNS text
     LANGUAGE sql STABLE
     RETURN (
@@ -61,11 +62,12 @@ CREATE FUNCTION outbox.selected_rows(query text, columns text[], defaults jsonb)
             string_agg(format('CAST(%s AS %s) AS %I',
                 CASE WHEN a.attname = ANY (columns) THEN 'q.' || quote_ident(a.attname)
                      WHEN a.attname = 'run_at' AND defaults ? 'delay'
-                     THEN format('%L::timestamptz + %L::interval', clock_timestamp(), defaults ->> 'delay')
+                     THEN format($$%L::timestamptz + CAST($3 ->> 'delay' AS interval)$$, clock_timestamp())
                      WHEN a.attname = 'expires_at' AND defaults ? 'expires_in'
-                     THEN format('%L::timestamptz + %L::interval', clock_timestamp(), defaults ->> 'expires_in')
-                     WHEN a.attname = 'idempotency_key' THEN 'NULL'  -- the prefix of all is not yet the key of one
-                     ELSE quote_nullable(defaults ->> a.attname) END,
+                     THEN format($$%L::timestamptz + CAST($3 ->> 'expires_in' AS interval)$$, clock_timestamp())
+                     WHEN a.attname <> 'idempotency_key' AND defaults ? a.attname  -- the prefix of all is not the key of one
+                     THEN format('$3 ->> %L', a.attname)
+                     ELSE 'NULL' END,
                 format_type(a.atttypid, a.atttypmod), a.attname), ', ' ORDER BY a.attnum),
             query)
         FROM pg_catalog.pg_attribute a
@@ -90,7 +92,7 @@ CREATE FUNCTION outbox.selected_row(defaults jsonb) RETURNS text
             WHEN 'priority' THEN 'coalesce(c.priority, 5)'
             WHEN 'payload' THEN $$coalesce(c.payload, '{}')$$
             WHEN 'idempotency_key' THEN CASE WHEN defaults ? 'idempotency_key'
-                THEN format($$coalesce(c.idempotency_key, %L || ':' || replace(c.place::text, '-', ''))$$, defaults ->> 'idempotency_key')
+                THEN $$coalesce(c.idempotency_key, ($3 ->> 'idempotency_key') || ':' || replace(c.place::text, '-', ''))$$
                 ELSE 'c.idempotency_key' END
             ELSE 'c.' || quote_ident(a.attname) END, ', ' ORDER BY a.attnum))
         FROM pg_catalog.pg_attribute a

@@ -8,6 +8,9 @@ CREATE FUNCTION outbox.enqueue_select(
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    words text;
+    code  text;
 BEGIN
     PERFORM set_config('search_path', concat_ws(', ', nullif(enqueue_select.search_path, ''), 'pg_temp'), true);
     EXECUTE format($of$
@@ -36,8 +39,12 @@ BEGIN
         CROSS JOIN (SELECT sum(p.number) AS number, json_object_agg(p.problem, p.number ORDER BY p.number DESC) AS problems FROM bad p) b
         $of$, outbox.selected_rows(query, columns, defaults), outbox.selected_row(defaults))
     INTO selected, enqueued, suppressed, unwanted, existing, invalid, problems, examples
-    USING parameters, skip_invalid;
+    USING parameters, skip_invalid, defaults;
     duplicates := selected - enqueued - suppressed - unwanted - existing - invalid;
+EXCEPTION
+    WHEN OTHERS THEN  -- told without our statement around the query
+        GET STACKED DIAGNOSTICS words = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
+        RAISE EXCEPTION USING MESSAGE = words, ERRCODE = code;
 END
 $$;
 COMMENT ON FUNCTION outbox.enqueue_select IS 'Enqueues what a query returns, in the current transaction, and counts';
