@@ -1,7 +1,8 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
-`enqueue` (and `aenqueue`, `enqueue_many`, `enqueue_select` and so on) inside your transaction; `cancel` to take one back; a
-worker, `outbox worker --channel email`, delivers them. A provider of your own raises the six delivery errors.
+`enqueue`, `enqueue_many` or `enqueue_select` inside your transaction (with an a before it where that is asynchronous);
+`cancel` to take one back; a worker, `outbox worker --channel email`, delivers them. A provider of your own raises the
+six delivery errors.
 """
 
 from outbox.errors import (

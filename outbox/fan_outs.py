@@ -2,9 +2,9 @@
 
     fan_outs.run(conn, "spring-sale", "SELECT email AS recipient FROM users", channel="email", template="sale")
 
-Run again under its name, a fan-out that was interrupted goes on, and one that is through does nothing. Each function has
-an asynchronous twin whose name begins with an a. All raise NotMigrated where the database has no outbox. For what is to
-commit with a transaction of yours there is `outbox.enqueue_select`.
+Run again under its name, a fan-out that was interrupted goes on, and one that is through does nothing. Each function
+has an asynchronous twin whose name begins with an a. All raise NotMigrated where the database has no outbox. For what
+is to commit with a transaction of yours there is `outbox.enqueue_select`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = [
     "FanOut",
     "Fields",
     "Forecast",
-    "aforecast",
     "afind",
+    "aforecast",
     "alist_all",
     "arun",
     "find",
@@ -64,9 +64,12 @@ def run(
     Args:
         conn: a connection in autocommit mode, of any kind that `enqueue` takes: each chunk commits by itself.
         name: letters, digits, `_`, `.` and `-`. Under it, the same query, parameters and fields go on where they were.
-        query, parameters, on_invalid, fields: as those of `enqueue_select`.
+        query: as that of `enqueue_select`.
+        parameters: as those of `enqueue_select`.
         chunk: about how many rows are enqueued in one transaction.
+        on_invalid: as that of `enqueue_select`.
         on_progress: called after each chunk; `counts.selected` of `expected` rows are done.
+        fields: as those of `enqueue_select`.
 
     Raises:
         InvalidFanOut: an argument or a row was refused, and nothing was enqueued by this call; or the name was begun
@@ -107,7 +110,7 @@ def forecast(
 ) -> Forecast:
     """Count what `run` would do, or would still do under a name, and write nothing. Raises as `run`."""
     selection = _selection(query, parameters, fields, on_invalid=on_invalid, name=name)
-    return steps.run(conn, fan_out.forecast(name, selection, query, progress=on_progress))
+    return steps.run(conn, fan_out.forecast(name, selection, progress=on_progress))
 
 
 async def aforecast(
@@ -122,7 +125,7 @@ async def aforecast(
 ) -> Forecast:
     """Do as `forecast` does, on an asynchronous connection."""
     selection = _selection(query, parameters, fields, on_invalid=on_invalid, name=name)
-    return await steps.arun(conn, fan_out.forecast(name, selection, query, progress=on_progress))
+    return await steps.arun(conn, fan_out.forecast(name, selection, progress=on_progress))
 
 
 def list_all(conn: Any) -> list[FanOut]:
@@ -151,7 +154,7 @@ def _run(
     if not 1 <= chunk <= LARGEST_CHUNK:
         raise InvalidFanOut("chunk", f"{chunk} is not from 1 to {LARGEST_CHUNK:,} rows")
     selection = _selection(query, parameters, fields, on_invalid=given["on_invalid"], name=name)
-    return fan_out.fan_out(name, selection, query, chunk=chunk, progress=given["on_progress"])
+    return fan_out.fan_out(name, selection, chunk=chunk, progress=given["on_progress"])
 
 
 def _selection(

@@ -19,7 +19,8 @@ _FORGET = """\
     WHEN 'fan-outs' THEN
         DELETE FROM outbox.fan_outs f
         WHERE f.name = ANY (ARRAY(
-            SELECT old.name FROM outbox.fan_outs old WHERE old.advanced_at < moment LIMIT batch FOR UPDATE SKIP LOCKED));
+            SELECT old.name FROM outbox.fan_outs old WHERE old.advanced_at < moment
+            LIMIT batch FOR UPDATE SKIP LOCKED));
 """
 # Of each function: what it said, and what it says now.
 _CHANGES = {

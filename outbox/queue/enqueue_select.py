@@ -75,7 +75,7 @@ def enqueue_select(
         Exception: whatever the query runs into, as the driver has it.
     """
     selection = Selection.of(query, parameters, fields, on_invalid=on_invalid)
-    return steps.run(conn, _enqueue(selection, query), allow_autocommit=allow_autocommit)
+    return steps.run(conn, _enqueue(selection), allow_autocommit=allow_autocommit)
 
 
 async def aenqueue_select(
@@ -89,11 +89,11 @@ async def aenqueue_select(
 ) -> Selected:
     """Do as `enqueue_select` does, on an asynchronous connection."""
     selection = Selection.of(query, parameters, fields, on_invalid=on_invalid)
-    return await steps.arun(conn, _enqueue(selection, query), allow_autocommit=allow_autocommit)
+    return await steps.arun(conn, _enqueue(selection), allow_autocommit=allow_autocommit)
 
 
-def _enqueue(selection: Selection, query: str) -> Steps[Selected]:
-    asked = yield from selection.check(query)
+def _enqueue(selection: Selection) -> Steps[Selected]:
+    asked = yield from selection.check()
     try:
         ((*counts, problems, examples),) = yield ENQUEUE_SELECT, asked
     except NotMigrated as error:  # the schema was there a moment ago: what is missing is of the query's

@@ -93,14 +93,14 @@ class Forecast:
 
 
 def fan_out(
-    name: str, selection: Selection, query: str, *, chunk: int, progress: Callable[[FanOut], object] | None
+    name: str, selection: Selection, *, chunk: int, progress: Callable[[FanOut], object] | None
 ) -> Steps[FanOut]:
     """Go through what is left of a fan-out, a chunk a statement, each of which commits by itself.
 
     Raises:
         InvalidFanOut: the query was refused, or rows were; or the name stands for something else.
     """
-    asked = yield from selection.check(query)
+    asked = yield from selection.check()
     content, last, found = yield from _find(name, selection.content)
     if found is not None and found.finished_at is not None:
         return found
@@ -118,9 +118,9 @@ def fan_out(
             return found
 
 
-def forecast(name: str | None, selection: Selection, query: str, *, progress: Callable[[int], object]) -> Steps[Forecast]:
+def forecast(name: str | None, selection: Selection, *, progress: Callable[[int], object]) -> Steps[Forecast]:
     """Count what a fan-out would still do, and write nothing. Raises as `fan_out`."""
-    asked = yield from selection.check(query)
+    asked = yield from selection.check()
     after: str | None = START
     if name is not None:
         _, after, _ = yield from _find(name, selection.content)

@@ -1,10 +1,10 @@
-"""A query whose rows are notifications, of a schedule or a fan-out: what it may be and return, and what goes with it."""
+"""A query whose rows are notifications, of a schedule or a fan-out: what it may return, and what goes with it."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.errors import InvalidNotification
 from outbox.queue.draft import FIELDS, Draft, no_field
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from outbox.errors import InvalidFanOut, InvalidSchedule
 
-    Refusal = type[InvalidFanOut] | type[InvalidSchedule]
+    Refusal = type[InvalidFanOut | InvalidSchedule]
 
 DEFAULTS = ("channel", "template", "payload", "priority", "topic", "group_key", "locale", "headers")
 """The fields that can be the same for each notification of a schedule. The others are the query's."""
@@ -36,27 +36,30 @@ def tidy(query: str, refusal: Refusal) -> str:
     return query
 
 
-def refuse_query(
-    query: str,
-    columns: Sequence[str] | None,
-    defaults: Mapping[str, Any],
-    problem: str | None,
-    code: str | None,
-    refusal: Refusal,
-) -> None:
+class Finding(NamedTuple):
+    """What the database found out about a query: its columns, or what is wrong with it, with the SQLSTATE."""
+
+    columns: list[str] | None
+    problem: str | None
+    code: str | None
+
+
+def refuse_query(query: str, found: Finding, defaults: Mapping[str, Any], refusal: Refusal) -> None:
     """Say what is wrong with a query, from what the database found out about it.
 
     Raises `refusal`: it is not one SELECT, returns what is no field of a notification, or lacks what must be.
     """
-    names = list(columns or ())
+    names, problem = found.columns or [], found.problem
     for name in names:
         if name not in FIELDS:
             raise refusal("query", f"returns {name!r}, which is {no_field(name)}")
         if names.count(name) > 1:
             raise refusal("query", f"returns {name!r} twice")
-    if columns is None and problem is not None:
+    if found.columns is None and problem is not None:
         hint = (
-            "; it must be one SELECT that returns recipient, and what else differs" if code in _NOT_ONE_SELECT else ""
+            "; it must be one SELECT that returns recipient, and what else differs"
+            if found.code in _NOT_ONE_SELECT
+            else ""
         )
         raise refusal("query", f"{problem}{_where(query, problem)}{hint}")
     if "recipient" not in names:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidSchedule
 from outbox.queue.definition import read_moment
-from outbox.queue.query import refuse_query
+from outbox.queue.query import Finding, refuse_query
 
 if TYPE_CHECKING:
     from outbox.queue.definition import Definition
@@ -47,7 +47,8 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     written = {"query": definition.query, "defaults": definition.defaults, "time_zone": definition.time_zone}
     ((columns, search_path, problem, code, now),) = yield CHECK, written
     found = None if columns is None else json.loads(columns)
-    refuse_query(definition.query, found, json.loads(definition.defaults), problem, code, InvalidSchedule)
+    finding = Finding(found, problem, code)
+    refuse_query(definition.query, finding, json.loads(definition.defaults), InvalidSchedule)
     next_at = definition.occurrences.first_after(read_moment(now))
     added = yield (
         ADD,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from outbox import arrays
 from outbox.errors import InvalidFanOut
-from outbox.queue.query import DEFAULTS, as_json, check_defaults, refuse_query, tidy
+from outbox.queue.query import DEFAULTS, Finding, as_json, check_defaults, refuse_query, tidy
 from outbox.spelling import nearest
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ FROM outbox.check_schedule(CAST(:query AS text), CAST(CAST(:defaults AS text) AS
 _HALF = re.compile("[\ud800-\udfff]")
 _LONGEST_PREFIX = 200
 _LONGEST_INTEGER = 63
-# Strings, quoted names, comments and casts, in which a colon is no parameter's; and what is one.
+# Strings, quoted names, comments and casts, in which a colon is no parameter's, as it is not in a slice, a[1:n]; and what
+# is one.
 _PARAMETER = re.compile(
-    r"""(?i:\bE)'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | \$([A-Za-z_]\w*)?\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/ | ::
-    | :(?P<name>[A-Za-z_]\w*)""",
+    r"""(?i:\bE)'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | \$((?:[A-Za-z_]\w*)?)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/ | ::
+    | (?<![\w\[\])]):(?P<name>[A-Za-z_]\w*)""",
     re.VERBOSE | re.DOTALL,
 )
 # In the order in which they are asked for: a bool is an int, and a datetime a date.
@@ -61,7 +62,10 @@ _TYPES: tuple[tuple[type, str], ...] = (
 class Selection:
     """A query, its parameters as texts, and what is the same for each of its rows."""
 
+    written: str
+    """The query as it was written."""
     query: str
+    """The query with $1[1] and so on for what is named in it."""
     parameters: list[str | None]
     defaults: dict[str, Any]
     skip_invalid: bool
@@ -77,11 +81,12 @@ class Selection:
         """
         if on_invalid not in ON_INVALID:
             raise InvalidFanOut("on_invalid", f"{on_invalid!r} is neither refuse nor skip")
-        numbered, values = _numbered(tidy(query, InvalidFanOut), parameters or {})
+        written = tidy(query, InvalidFanOut)
+        numbered, values = _numbered(written, parameters or {})
         prefix = defaults.get("idempotency_key")
         if isinstance(prefix, str) and len(prefix) > _LONGEST_PREFIX:
             raise InvalidFanOut("idempotency_key", f"begins the key of each: at most {_LONGEST_PREFIX} characters")
-        return cls(numbered, values, check_defaults(defaults, FIELDS, InvalidFanOut), on_invalid == "skip")
+        return cls(written, numbered, values, check_defaults(defaults, FIELDS, InvalidFanOut), on_invalid == "skip")
 
     @property
     def content(self) -> str:
@@ -89,8 +94,8 @@ class Selection:
         whole = json.dumps([self.query, self.parameters, self.defaults], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
-    def check(self, query: str) -> Steps[dict[str, Any]]:
-        """Look at the query, and return the statements' parameters; `query` is how it was written.
+    def check(self) -> Steps[dict[str, Any]]:
+        """Look at the query, and return the statements' parameters.
 
         Raises:
             InvalidFanOut: it is not one SELECT, or returns what is no field of a notification.
@@ -99,7 +104,7 @@ class Selection:
         asked: dict[str, Any] = {"query": self.query, "parameters": self.parameters, "defaults": as_json(of_columns)}
         ((columns, search_path, problem, code),) = yield CHECK, asked
         found = None if columns is None else json.loads(columns)
-        refuse_query(tidy(query, InvalidFanOut), found, self.defaults, problem, code, InvalidFanOut)
+        refuse_query(self.written, Finding(found, problem, code), self.defaults, InvalidFanOut)
         told = {"columns": found, "search_path": search_path, "skip_invalid": str(self.skip_invalid).lower()}
         return asked | told | {"defaults": as_json(self.defaults)}
 
@@ -122,7 +127,7 @@ def _numbered(query: str, parameters: Mapping[str, Any]) -> tuple[str, list[str 
 
     def replace(match: re.Match[str]) -> str:
         name = match["name"]
-        if name is None or (name not in parameters and query[: match.start()].rstrip()[-1:] in _BEFORE_A_BOUND):
+        if name is None:
             return match[0]
         if name not in parameters:
             raise InvalidFanOut("parameters", f"the query has :{name}, which is not given; {nearest(name, parameters)}")
@@ -137,9 +142,6 @@ def _numbered(query: str, parameters: Mapping[str, Any]) -> tuple[str, list[str 
     return numbered, [_as_text(name, parameters[name]) for name in names]
 
 
-_BEFORE_A_BOUND = frozenset("[0123456789]")  # of a slice of an array, such as a[1:n]
-
-
 def _typed(name: str, value: Any, number: int) -> str:
     if value is None:
         return "NULL"
@@ -152,11 +154,13 @@ def _typed(name: str, value: Any, number: int) -> str:
 
 
 def _type(name: str, value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return "numeric"
+    if isinstance(value, datetime) and value.utcoffset() is None:
+        return "timestamp"
     for kind, found in _TYPES:
         if isinstance(value, kind):
-            if kind is int and value.bit_length() > _LONGEST_INTEGER:
-                return "numeric"
-            return "timestamp" if kind is datetime and value.utcoffset() is None else found
+            return found
     raise InvalidFanOut("parameters", f"{name}: a {type(value).__name__} is none that can be passed; give its text")
 
 
@@ -170,6 +174,6 @@ def _as_text(name: str, value: Any) -> str | None:
     if isinstance(value, date | time):
         return value.isoformat()
     text = json.dumps(value) if isinstance(value, dict) else str(value)
-    if "\0" in text or not text.isascii() and _HALF.search(text):
+    if "\0" in text or (not text.isascii() and _HALF.search(text)):
         raise InvalidFanOut("parameters", f"{name}: contains a NUL or half a surrogate pair, which is no text")
     return text

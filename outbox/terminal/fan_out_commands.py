@@ -58,9 +58,7 @@ def run(
 
 
 @fan_out.command("list")
-def list_fan_outs(
-    *, json: options.AsJson = False, config: ConfigFile = None, database_url: DatabaseUrl = None
-) -> None:
+def list_fan_outs(*, json: options.AsJson = False, config: ConfigFile = None, database_url: DatabaseUrl = None) -> None:
     """Every fan-out: how far it has come, and what became of its rows.
 
     Example: outbox fan-out list --json | jq '.fan_outs[] | select(.finished_at == null) | .name'

@@ -86,9 +86,9 @@ CREATE FUNCTION outbox.selected_row(defaults jsonb) RETURNS text
             CASE a.attname
             WHEN 'id' THEN format($$(overlay(lpad(to_hex(%s + c.line), 15, '0') PLACING '7' FROM 13 FOR 0) || '8'
                 || substr(encode(sha256(%L || int8send(c.line)), 'hex'), 1, 15))::uuid$$,
-                (date_part('epoch', clock_timestamp()) * 4096000)::bigint, uuid_send(gen_random_uuid()))
-            WHEN 'created_at' THEN format('%L::timestamptz', clock_timestamp())
-            WHEN 'run_at' THEN format('coalesce(c.run_at, %L::timestamptz)', clock_timestamp())
+                (date_part('epoch', m.now) * 4096000)::bigint, uuid_send(gen_random_uuid()))
+            WHEN 'created_at' THEN format('%L::timestamptz', m.now)
+            WHEN 'run_at' THEN format('coalesce(c.run_at, %L::timestamptz)', m.now)
             WHEN 'priority' THEN 'coalesce(c.priority, 5)'
             WHEN 'payload' THEN $$coalesce(c.payload, '{}')$$
             WHEN 'idempotency_key' THEN CASE WHEN defaults ? 'idempotency_key'
@@ -96,6 +96,7 @@ CREATE FUNCTION outbox.selected_row(defaults jsonb) RETURNS text
                 ELSE 'c.idempotency_key' END
             ELSE 'c.' || quote_ident(a.attname) END, ', ' ORDER BY a.attnum))
         FROM pg_catalog.pg_attribute a
+        CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) m
         WHERE a.attrelid = 'outbox.notifications'::regclass AND a.attnum > 0 AND NOT a.attisdropped
     );
 COMMENT ON FUNCTION outbox.selected_row IS 'The expression that makes a row of notifications of one that a query returned';
