@@ -345,7 +345,10 @@ BAD_ROWS = (
     ("SELECT 'a@b.c' AS recipient, '9001-01-01'::timestamptz AS run_at", "run_at is not in 1970 to 8999"),
     ("SELECT 'a@b.c' AS recipient, 'infinity'::timestamptz AS expires_at", "expires_at is not in 1970 to 8999"),
     ("SELECT 'a@b.c' AS recipient, '' AS topic", "topic must have 1 to 255 characters"),
-    ("SELECT 'a@b.c' AS recipient, repeat('k', 256) AS idempotency_key", "idempotency_key must have 1 to 255 characters"),
+    (
+        "SELECT 'a@b.c' AS recipient, repeat('k', 256) AS idempotency_key",
+        "idempotency_key must have 1 to 255 characters",
+    ),
     ("SELECT 'a@b.c' AS recipient, '' AS time_zone", "time_zone must have 1 to 64 characters"),
 )
 
@@ -464,7 +467,7 @@ def test_a_database_without_the_outbox_says_so(empty_url: str) -> None:
 
 
 PARAMETERS = (
-    ("text", "it's \"so\" \\ {a,b} % :x"),
+    ("text", 'it\'s "so" \\ {a,b} % :x'),
     ("bigint", 2**62),
     ("numeric", 10**30),
     ("numeric", Decimal("1.50")),
@@ -483,7 +486,9 @@ PARAMETERS = (
 
 @pytest.mark.parametrize(("kind", "value"), PARAMETERS)
 def test_a_parameter_has_the_type_of_its_value(url: str, kind: str, value: Any) -> None:
-    query = "SELECT 'a@b.c' AS recipient, jsonb_build_object('type', pg_typeof(:v)::text, 'text', (:v)::text) AS payload"
+    query = (
+        "SELECT 'a@b.c' AS recipient, jsonb_build_object('type', pg_typeof(:v)::text, 'text', (:v)::text) AS payload"
+    )
     select(url, query, {"v": value})
     ((payload,),) = rows(url, "SELECT payload FROM outbox.notifications")
     assert payload["type"] == {"timestamptz": "timestamp with time zone"}.get(kind, kind)
@@ -516,7 +521,9 @@ def test_what_cannot_be_passed_is_refused(url: str, value: Any, problem: str) ->
 @example("$1[1]")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_parameter_is_never_read_as_sql(url: str, text: str) -> None:
-    query = "SELECT 'a@b.c' AS recipient, jsonb_build_object('v', :v) AS payload FROM people WHERE ':v' = '%:v' OR id = 1"
+    query = (
+        "SELECT 'a@b.c' AS recipient, jsonb_build_object('v', :v) AS payload FROM people WHERE ':v' = '%:v' OR id = 1"
+    )
     with psycopg.connect(url) as conn:
         outbox.enqueue_select(conn, query, {"v": text}, channel="email")
         assert conn.execute("SELECT payload ->> 'v' FROM outbox.notifications").fetchall() == [(text,)]

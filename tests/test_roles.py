@@ -49,7 +49,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
         "fan_outs": WRITES,
         "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"}
-        | {"enqueue_select", "stage_fan_out", "advance_fan_out", "staged_rows", "enqueue_rows"}
+        | {"enqueue_select", "stage_fan_out", "advance_fan_out", "staged_rows", "staged_sample", "enqueue_rows"}
         | {"check_schedule", "schedule_statement", "selected_rows", "selected_row"},
     },
     "worker": {

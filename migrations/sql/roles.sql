@@ -36,7 +36,7 @@ GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_di
 GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outbox.selected_rows, outbox.selected_row,
                           outbox.enqueue_rows, outbox.enqueue_select, outbox.stage_fan_out, outbox.staged_rows,
-                          outbox.advance_fan_out TO outbox_enqueuer;
+                          outbox.staged_sample, outbox.advance_fan_out TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,

@@ -52,11 +52,7 @@ FROM outbox.staged_rows(CAST(CAST(:after AS text) AS uuid), CAST(CAST(:chunk AS 
 CROSS JOIN LATERAL outbox.enqueue_rows(s.candidates, only_count => true) c
 """
 
-SAMPLE = """
-SELECT CAST(array_to_json(array_agg(json_build_object(
-           'channel', s.channel, 'recipient', s.recipient, 'template', s.template, 'payload', s.payload))) AS text)
-FROM (SELECT * FROM pg_temp.outbox_fan_out f WHERE f.chosen ORDER BY f.line LIMIT 3) s
-"""
+SAMPLE = "SELECT outbox.staged_sample()"
 
 CHUNK = 10_000
 START = "00000000-0000-0000-0000-000000000000"

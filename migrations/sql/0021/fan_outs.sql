@@ -108,6 +108,23 @@ END
 $$;
 COMMENT ON FUNCTION outbox.staged_rows IS 'The next rows of a fan-out that was staged';
 
+CREATE FUNCTION outbox.staged_sample() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sample text;
+BEGIN
+    EXECUTE $of$
+        SELECT json_agg(json_build_object(
+            'channel', s.channel, 'recipient', s.recipient, 'template', s.template, 'payload', s.payload) ORDER BY s.line)
+        FROM (SELECT * FROM pg_temp.outbox_fan_out f WHERE f.chosen ORDER BY f.line LIMIT 3) s
+        $of$ INTO sample;
+    RETURN sample;
+END
+$$;
+COMMENT ON FUNCTION outbox.staged_sample IS 'The first three notifications of a fan-out that was staged';
+
 -- Enqueues the next chunk of what was staged, in one transaction with how far that is. Whoever else is at the fan-out is
 -- waited for, and what they did is not done again. Nothing is done where it is finished, or the name stands for another.
 CREATE FUNCTION outbox.advance_fan_out(name text, content text, defaults jsonb, size bigint, expected bigint)

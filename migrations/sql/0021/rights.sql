@@ -1,6 +1,6 @@
 -- The query runs with the caller's rights; what it returns is judged and enqueued with the owner's.
 REVOKE EXECUTE ON FUNCTION outbox.selected_rows, outbox.selected_row, outbox.enqueue_rows, outbox.enqueue_select,
-                           outbox.stage_fan_out, outbox.staged_rows, outbox.advance_fan_out
+                           outbox.stage_fan_out, outbox.staged_rows, outbox.staged_sample, outbox.advance_fan_out
     FROM PUBLIC;
 
 DO $$
@@ -14,7 +14,7 @@ BEGIN
         EXECUTE format('GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO %s', enqueuer::regrole);
         EXECUTE format('GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outbox.selected_rows, '
                        'outbox.selected_row, outbox.enqueue_rows, outbox.enqueue_select, outbox.stage_fan_out, outbox.staged_rows, '
-                       'outbox.advance_fan_out TO %s', enqueuer::regrole);
+                       'outbox.staged_sample, outbox.advance_fan_out TO %s', enqueuer::regrole);
     END LOOP;
 END
 $$;

@@ -82,6 +82,7 @@ COMMENT ON FUNCTION outbox.selected_rows IS 'The SELECT of the notifications tha
 CREATE FUNCTION outbox.selected_row(defaults jsonb) RETURNS text
     LANGUAGE sql STABLE
     RETURN (
+        WITH m AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT format('ROW(%s)::outbox.notifications', string_agg(
             CASE a.attname
             WHEN 'id' THEN format($$(overlay(lpad(to_hex(%s + c.line), 15, '0') PLACING '7' FROM 13 FOR 0) || '8'
@@ -96,7 +97,7 @@ CREATE FUNCTION outbox.selected_row(defaults jsonb) RETURNS text
                 ELSE 'c.idempotency_key' END
             ELSE 'c.' || quote_ident(a.attname) END, ', ' ORDER BY a.attnum))
         FROM pg_catalog.pg_attribute a
-        CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) m
+        CROSS JOIN m
         WHERE a.attrelid = 'outbox.notifications'::regclass AND a.attnum > 0 AND NOT a.attisdropped
     );
 COMMENT ON FUNCTION outbox.selected_row IS 'The expression that makes a row of notifications of one that a query returned';
@@ -108,15 +109,16 @@ CREATE FUNCTION outbox.enqueue_rows(
     OUT enqueued bigint, OUT suppressed bigint, OUT unwanted bigint, OUT existing bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET outbox.take_keys = 'together'
-    SET outbox.on_conflict = 'report'
-    SET outbox.refused = ''
     SET enable_seqscan = off
 AS $$
 DECLARE
     some_suppressed constant boolean := EXISTS (SELECT FROM outbox.suppressions);
-    late bigint;
+    before          constant text[] := ARRAY[
+        coalesce(current_setting('outbox.take_keys', true), ''), coalesce(current_setting('outbox.on_conflict', true), '')];
+    late            bigint;
 BEGIN
+    PERFORM set_config('outbox.take_keys', 'together', true), set_config('outbox.on_conflict', 'report', true),
+            set_config('outbox.refused', '', true);
     WITH judged AS MATERIALIZED (
         SELECT c AS row, CASE
             WHEN c.idempotency_key IS NOT NULL AND EXISTS (
@@ -144,6 +146,7 @@ BEGIN
     FROM judged j;
     -- Those whose key somebody took in this very moment: the trigger has deleted them again.
     late := coalesce(cardinality(string_to_array(nullif(current_setting('outbox.refused'), ''), ',')), 0);
+    PERFORM set_config('outbox.take_keys', before[1], true), set_config('outbox.on_conflict', before[2], true);
     enqueued := enqueued - late;
     existing := existing + late;
 END
