@@ -163,8 +163,10 @@ def _selection(
     if name is not None and not _NAME.fullmatch(name):
         problem = f"{name!r} is not a name: letters, digits, _ . and -, at most 63, such as spring-sale"
         raise InvalidFanOut("name", problem)
-    grouped = dict(fields) if name is None else {"group_key": f"fan-out:{name}"} | fields
-    return Selection.of(query, parameters, grouped, on_invalid=on_invalid)
+    defaults: dict[str, Any] = dict(fields)
+    if name is not None and defaults.get("group_key") is None:
+        defaults["group_key"] = f"fan-out:{name}"
+    return Selection.of(query, parameters, defaults, on_invalid=on_invalid)
 
 
 def _refuse_transaction(*, open_: bool) -> None:

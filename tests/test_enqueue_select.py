@@ -95,9 +95,9 @@ async def test_each_row_is_a_notification_on_every_kind_of_connection(url: str, 
 def test_what_the_query_returns_comes_before_what_is_given(url: str) -> None:
     query = """
         SELECT 'sms' AS channel, name AS recipient, 0 AS priority, 'de' AS locale, 'g' AS group_key,
-               now() + interval '1 hour' AS run_at, now() + interval '2 hours' AS expires_at, 'k' || name AS idempotency_key,
-               't' AS topic, 'a' AS template, '{"h": "1"}'::json AS headers, 'o' AS ordering_key, 'Asia/Tokyo' AS time_zone,
-               '{"text": "100 % %s :x"}'::jsonb AS payload
+               now() + interval '1 hour' AS run_at, now() + interval '2 hours' AS expires_at,
+               'k' || name AS idempotency_key, 't' AS topic, 'a' AS template, '{"h": "1"}'::json AS headers,
+               'o' AS ordering_key, 'Asia/Tokyo' AS time_zone, '{"text": "100 % %s :x"}'::jsonb AS payload
         FROM people -- all of them
     """
     fields: dict[str, Any] = {"template": "b", "payload": {"b": 1}, "priority": "bulk", "topic": "b", "group_key": "b"}
@@ -105,8 +105,8 @@ def test_what_the_query_returns_comes_before_what_is_given(url: str) -> None:
     assert select(url, query, **fields, **moments, locale="b", headers={}, time_zone="UTC").enqueued == 3
     ((first, *row), *_) = rows(
         url,
-        "SELECT recipient, channel, priority, locale, group_key, idempotency_key, topic, template, headers, ordering_key, "
-        "time_zone, payload, date_part('hour', run_at - created_at + interval '1 s'), "
+        "SELECT recipient, channel, priority, locale, group_key, idempotency_key, topic, template, headers, "
+        "ordering_key, time_zone, payload, date_part('hour', run_at - created_at + interval '1 s'), "
         "date_part('hour', expires_at - created_at + interval '1 s') FROM outbox.notifications ORDER BY id",
     )
     of_the_query = ["sms", 0, "de", "g", f"k{first}", "t", "a", {"h": "1"}, "o", "Asia/Tokyo"]
@@ -126,7 +126,8 @@ def test_what_is_given_is_the_same_for_each(url: str) -> None:
 
 
 async def test_they_are_claimed_in_the_order_of_the_query_and_stand_in_line_by_it(url: str) -> None:
-    query = "SELECT 'u' || i || '@example.org' AS recipient, 'k' AS ordering_key FROM generate_series(1, 12000) i ORDER BY -i"
+    address = "'u' || i || '@example.org'"
+    query = f"SELECT {address} AS recipient, 'k' AS ordering_key FROM generate_series(1, 12000) i ORDER BY -i"
     assert select(url, query).enqueued == 12_000
     found = rows(url, "SELECT id, recipient FROM outbox.notifications ORDER BY id")
     assert [recipient for _, recipient in found] == [f"u{i}@example.org" for i in range(12_000, 0, -1)]
@@ -255,7 +256,6 @@ def first_of_each(held: list[Entry]) -> list[Entry]:
     return list({(entry.name, entry.topic): entry for entry in reversed(held)}.values())
 
 
-# What one of two with the same key and different recipients would do is a matter of which comes first: not so many here.
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=row_lists, again=row_lists, held=st.lists(entries, max_size=6), prefix=st.sampled_from([None, "k"]))
 def test_the_counts_are_those_of_the_model(
@@ -420,12 +420,13 @@ def test_what_a_query_runs_into_is_told_as_the_driver_has_it_and_without_what_me
         outbox.enqueue_select(conn, QUERY + " WHERE 1 / (id - 2) > 0", channel="email", headers={"secret": "s3cret"})
     assert str(failed.value).startswith("division by zero\n")
     assert "s3cret" not in str(failed.value)
-    with psycopg.connect(url) as conn, pytest.raises(psycopg.errors.UndefinedTable, match="gone"):
-        conn.execute(
-            "CREATE OR REPLACE FUNCTION pg_temp.looks() RETURNS text LANGUAGE plpgsql AS "
-            "$$ BEGIN RETURN (SELECT 1 FROM gone); END $$"
-        )
-        outbox.enqueue_select(conn, "SELECT pg_temp.looks() AS recipient", channel="email")
+    looks = (
+        "CREATE FUNCTION pg_temp.looks() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT 1 FROM gone); END $$"
+    )
+    with psycopg.connect(url) as conn:
+        conn.execute(looks)
+        with pytest.raises(psycopg.errors.UndefinedTable, match="gone"):
+            outbox.enqueue_select(conn, "SELECT pg_temp.looks() AS recipient", channel="email")
 
 
 BAD_ARGUMENTS: tuple[tuple[dict[str, Any], str, str], ...] = (

@@ -48,7 +48,8 @@ def test_it_shows_what_it_would_do_and_then_does_it_and_then_nothing(url: str) -
     assert tenths == [f"enqueueing: {count} of 2,000" for count in ("500", "1,000", "1,500", "2,000")]
     again = run(url, *words())
     assert again.stdout.splitlines()[0].startswith("sale was through already, ")
-    assert rows(url, "SELECT count(*) FROM outbox.notifications") == [(1_999,)]
+    stored = "SELECT count(*), min(group_key), max(group_key) FROM outbox.notifications"
+    assert rows(url, stored) == [(1_999, "fan-out:sale", "fan-out:sale")]
 
 
 def test_it_is_json_for_scripts(url: str) -> None:

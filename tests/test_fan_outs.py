@@ -41,7 +41,8 @@ QUERY = "SELECT 'u' || i || '@example.org' AS recipient FROM generate_series(1, 
 def run(url: str, name: str = "sale", query: str = QUERY, n: int | None = 2_500, **given: Any) -> FanOut:
     parameters = {"n": n} if ":n" in query else None
     with psycopg.connect(url, autocommit=True) as conn:
-        return fan_outs.run(conn, name, query, parameters, **{"channel": "email", "chunk": 1_000} | given)
+        every: dict[str, Any] = {"channel": "email", "chunk": 1_000} | given
+        return fan_outs.run(conn, name, query, parameters, **every)
 
 
 def each_once(url: str, n: int) -> bool:
@@ -176,7 +177,7 @@ def test_it_wants_a_connection_that_commits_each_chunk(database_url: str) -> Non
 # Who is left out
 
 
-class Stop(Exception):  # noqa: N818 - it is no error
+class Stop(Exception):
     """Somebody stops it."""
 
 
@@ -189,7 +190,7 @@ class Stop(Exception):  # noqa: N818 - it is no error
     stops=st.lists(st.booleans(), max_size=8),
 )
 def test_however_often_it_is_stopped_the_counts_are_those_of_the_model(
-    database_url: str, found: list[Row], held: list[Entry], prefix: str | None, chunk: int, stops: list[bool]
+    database_url: str, *, found: list[Row], held: list[Entry], prefix: str | None, chunk: int, stops: list[bool]
 ) -> None:
     rows(
         database_url,
@@ -277,7 +278,7 @@ def sessions(url: str) -> list[tuple[Any, ...]]:
 
 
 def test_killed_in_the_middle_again_and_again_it_reaches_everybody_once(cloned_url: str) -> None:
-    n, dice = 30_000, random.Random(7)  # noqa: S311 - no secret
+    n, dice = 30_000, random.Random(7)
     for _ in range(4):
         process = begun(cloned_url, n)
         assert process.stdout is not None
@@ -377,7 +378,7 @@ def test_the_table_says_how_far_it_is(database_url: str) -> None:
         found = fan_outs.find(conn, "sale")
         assert (found.finished_at, found.expected, found.counts.selected) == (None, 2_500, 1_000)
         assert [each.name for each in fan_outs.list_all(conn)] == ["sale"]
-        with pytest.raises(UnknownFanOut, match="did you mean sale?"):
+        with pytest.raises(UnknownFanOut, match=r"did you mean sale\?"):
             fan_outs.find(conn, "sales")
     names = ", ".join(Selected.__dataclass_fields__)
     assert rows(database_url, f"SELECT {names} FROM outbox.fan_outs") == [(1_000, 1_000, 0, 0, 0, 0, 0)]

@@ -35,8 +35,8 @@ FROM outbox.check_schedule(CAST(:query AS text), CAST(CAST(:defaults AS text) AS
 _HALF = re.compile("[\ud800-\udfff]")
 _LONGEST_PREFIX = 200
 _LONGEST_INTEGER = 63
-# Strings, quoted names, comments and casts, in which a colon is no parameter's, as it is not in a slice, a[1:n]; and what
-# is one.
+# Strings, quoted names, comments and casts, in which a colon is no parameter's; and what is one. In a slice, such as
+# a[1:n], it is none either.
 _PARAMETER = re.compile(
     r"""(?i:\bE)'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | \$((?:[A-Za-z_]\w*)?)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/ | ::
     | (?<![\w\[\])]):(?P<name>[A-Za-z_]\w*)""",

@@ -3,7 +3,7 @@
 CREATE FUNCTION outbox.is_mailbox(address text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN octet_length(address) <= 254 AND octet_length(split_part(address, '@', 1)) <= 64 AND strpos(address, '=?') = 0
-       AND address !~ '[@.][0-9]+$'
+       AND (strpos('0123456789', right(address, 1)) = 0 OR address !~ '[@.][0-9]+$')
        AND CASE WHEN octet_length(address) = length(address) THEN
                address ~ ('^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*'
                           || '@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$')
@@ -37,8 +37,9 @@ CREATE FUNCTION outbox.selected_rows(query text, columns text[], defaults jsonb)
              FROM (VALUES
                  ('recipient', $$coalesce(c.recipient, '') = ''$$, 'recipient is missing'),
                  ('recipient', $$octet_length(c.recipient) > 4096$$, 'recipient is longer than 4,096 bytes'),
-                 ('recipient', $$c.recipient ~ '[\x01-\x1f\x7f]'$$, 'recipient has control characters'),
-                 ('recipient', $$c.channel = 'email' AND NOT outbox.is_mailbox(c.recipient)$$, 'recipient is no email address'),
+                 ('recipient', $$CASE c.channel WHEN 'email' THEN NOT outbox.is_mailbox(c.recipient) END$$, 'recipient is no email address'),
+                 ('recipient', $$CASE c.channel WHEN 'email' THEN false ELSE c.recipient ~ '[\x01-\x1f\x7f]' END$$,
+                  'recipient has control characters'),
                  ('channel', $$(c.channel ~ '^[a-z][a-z0-9_]*$' AND octet_length(c.channel) <= 63) IS NOT TRUE$$,
                   'channel is not a name, such as email'),
                  ('priority', $$c.priority NOT BETWEEN 0 AND 9$$, 'priority is not from 0 (first) to 9 (last)'),
