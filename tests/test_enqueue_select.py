@@ -101,7 +101,7 @@ def test_what_the_query_returns_comes_before_what_is_given(url: str) -> None:
         FROM people -- all of them
     """
     fields: dict[str, Any] = {"template": "b", "payload": {"b": 1}, "priority": "bulk", "topic": "b", "group_key": "b"}
-    moments = {"run_at": timedelta(days=1), "expires_at": timedelta(days=2), "idempotency_key": "b"}
+    moments: dict[str, Any] = {"run_at": timedelta(days=1), "expires_at": timedelta(days=2), "idempotency_key": "b"}
     assert select(url, query, **fields, **moments, locale="b", headers={}, time_zone="UTC").enqueued == 3
     ((first, *row), *_) = rows(
         url,
