@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from outbox import errors
 from outbox.durations import describe
-from outbox.holds import HOLD
+from outbox.holds import HOLD, LONGEST_TOLD, told
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
 from outbox.reasons import as_reason
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from outbox.config import ChannelConfig
     from outbox.queue.claim import Claimed
-
-LONGEST_TOLD = 24 * 3600.0
 
 
 def judge(
@@ -96,12 +94,3 @@ def wait_for_turn(seconds: float, policy: ChannelConfig) -> Outcome:
         return Dead(failure=Failure("throttled", None, words), reason="too_old")
     words = f"over recipient_rate: its turn comes in {describe(seconds)}"
     return Deferred(failure=Failure("throttled", None, words), delay=seconds)
-
-
-def told(error: errors.DeliveryError) -> float | None:
-    """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
-    try:
-        seconds = float(getattr(error, "retry_after", None) or math.nan)  # a header's value is a text
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_TOLD)
