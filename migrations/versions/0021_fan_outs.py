@@ -10,7 +10,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0021"
-down_revision = "0016"
+down_revision = "0023"
 
 _SQL = Path(__file__).parent.parent / "sql"
 _PARTS = ("rows", "select", "fan_outs", "rights")
@@ -35,7 +35,7 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("0016/amend"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
     op.execute("DROP FUNCTION pg_temp.amend")
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(_read("0021/down"))
-    op.execute(_read("0016/amend"))
+    op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in pairs))
     op.execute("DROP FUNCTION pg_temp.amend")
