@@ -15,6 +15,7 @@ from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
+from outbox.terminal.unsubscribe_commands import unsubscribe
 
 app = typer.Typer(
     name="outbox",
@@ -28,6 +29,7 @@ app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
+app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 
 
 @app.callback()

@@ -24,10 +24,21 @@ FLOORS = (
     | {"attachments", "email_fields", "occurrences", "reasons", "schedule_events", "spelling", "zones"},
     {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
-    {"retry", "consent", "echo", "holds", "tokens", "templates", "render", "sandbox", "channels"},  # judgement
+    {
+        "retry",
+        "consent",
+        "echo",
+        "holds",
+        "oneclick",
+        "tokens",
+        "templates",
+        "render",
+        "sandbox",
+        "channels",
+    },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "schedules", "fan_outs", "metrics", "logs", "check", "web"}  # onlookers
+    {"inbox", "suppressions", "unsubscribe", "schedules", "fan_outs", "metrics", "logs", "check", "web"}  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )

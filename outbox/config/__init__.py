@@ -18,21 +18,22 @@ from outbox.config.models import (
     ChannelConfig,
     Config,
     DatabaseConfig,
-    ProviderSection,
     RetentionConfig,
     TemplatesConfig,
     TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest, sentences
+from outbox.config.provider_section import ProviderSection
 from outbox.config.sources import NAMED, SINGLE, Tree, read_file
+from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outbox.config.models import Section
+    from outbox.config.base import Section
 
 __all__ = [
     "AttachmentsConfig",
@@ -43,6 +44,7 @@ __all__ = [
     "RetentionConfig",
     "TemplatesConfig",
     "TopicConfig",
+    "UnsubscribeConfig",
     "WorkerConfig",
     "find_file",
     "libpq_url",
@@ -156,7 +158,7 @@ def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        secret = model is DatabaseConfig
+        secret = model in (DatabaseConfig, UnsubscribeConfig)
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
         refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
     if refused.isdisjoint(stand_ins):
