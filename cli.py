@@ -198,6 +198,7 @@ def enqueue(
     supersedes: options.Supersedes = False,
     time_zone: options.RecipientZone = None,
     unless_read: options.UnlessRead = None,
+    unless_sent: options.UnlessSent = None,
     locale: options.Locale = None,
     headers: options.Headers = None,
     json: options.AsJson = False,

@@ -1,8 +1,8 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
 `enqueue`, `enqueue_many` or `enqueue_select` inside your transaction (with an a before it where that is asynchronous);
-`cancel` to take one back; a worker, `outbox worker --channel email`, delivers them. A provider of your own raises the
-six delivery errors.
+`cancel` to take one back, `escalate` to tell one person in several ways; a worker, `outbox worker --channel email`,
+delivers them. A provider of your own raises the six delivery errors.
 """
 
 from outbox.errors import (
@@ -37,6 +37,7 @@ from outbox.messages import (
     Email,
     Enqueued,
     Erased,
+    Escalated,
     InApp,
     Notification,
     Push,
@@ -50,6 +51,8 @@ from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
 from outbox.queue.enqueue_select import aenqueue_select, enqueue_select
 from outbox.queue.erase import aerase, erase
+from outbox.queue.escalate import aescalate, escalate
+from outbox.queue.mark_read import amark_read, mark_read
 
 __all__ = [
     "PRIORITIES",
@@ -62,6 +65,7 @@ __all__ = [
     "Email",
     "Enqueued",
     "Erased",
+    "Escalated",
     "ExpiredToken",
     "IdempotencyConflict",
     "InApp",
@@ -93,9 +97,13 @@ __all__ = [
     "aenqueue_many",
     "aenqueue_select",
     "aerase",
+    "aescalate",
+    "amark_read",
     "cancel",
     "enqueue",
     "enqueue_many",
     "enqueue_select",
     "erase",
+    "escalate",
+    "mark_read",
 ]

@@ -36,6 +36,20 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalated:
+    """What `escalate` enqueued: `ids` by channel, in the order of the steps; `skipped` are those without an address.
+
+    `created` is False where the idempotency key was there, and the ids are then those of the first. All of them have
+    the `group_key`: `cancel` takes back whatever of them still waits by it.
+    """
+
+    ids: Mapping[str, UUID]
+    skipped: tuple[str, ...]
+    group_key: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Erased:
     """What `erase` removed of one person, as counts. Where `leased` is not 0, something is being sent: erase again.
 

@@ -52,7 +52,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
         "fan_outs": WRITES,
-        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"}
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "escalate", "escalation_of", "suppress", "unsuppress"}
         | {"enqueue_select", "stage_fan_out", "advance_fan_out", "staged_rows", "staged_sample", "enqueue_rows"}
         | {"check_schedule", "schedule_statement", "selected_rows", "selected_row"},
     },
@@ -115,7 +115,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
-EVERYBODYS |= {"reason_strength", "kept_suppression", "is_mailbox"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "is_mailbox"}
 
 
 class Roles:

@@ -32,6 +32,7 @@ GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
     TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.escalate, outbox.escalation_of TO outbox_enqueuer;
 -- What a query returns, that it may run itself. It learns how many are kept back, and not who.
 GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outbox.selected_rows, outbox.selected_row,

@@ -14,6 +14,7 @@ from outbox.config.base import listed as _listed
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
 from outbox.config.provider_section import ProviderSection, kept_raw
+from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
@@ -105,23 +106,6 @@ class ChannelConfig(Section):
         if weights and not any(weights):
             raise ValueError("no weight is above 0: which provider should get the messages?")
         return weights
-
-
-class TopicConfig(Section):
-    """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
-
-    transactional: bool = Field(default=False, description="true or false")
-    unsubscribe: bool = Field(default=False, description="true or false")
-    title: str | None = Field(
-        default=None, min_length=1, max_length=200, description='what people know it by, such as "Weekly news"'
-    )
-
-    @field_validator("unsubscribe")
-    @classmethod
-    def _can_be_unsubscribed_from(cls, unsubscribe: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
-        if unsubscribe and info.data.get("transactional"):
-            raise ValueError("a transactional topic goes to people who have unsubscribed: it cannot offer them to")
-        return unsubscribe
 
 
 class WorkerConfig(Section):

@@ -17,10 +17,10 @@ from outbox.config.models import (
     DatabaseConfig,
     RetentionConfig,
     TemplatesConfig,
-    TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest
+from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.errors import ConfigError
 

@@ -15,7 +15,7 @@ _KEY_LIMIT = 255
 _MOST_ITEMS = 10_000
 _LONGEST = timedelta(days=30)
 # A notification that joins others has no time, and no identity, of its own.
-_NOT_BESIDE = ("idempotency_key", "run_at", "expires_at", "supersedes", "unless_read")
+_NOT_BESIDE = ("idempotency_key", "run_at", "expires_at", "supersedes", "unless_read", "unless_sent")
 
 
 class Window(NamedTuple):

@@ -140,6 +140,7 @@ async def _run(
         drain=drain,
         retention=config.retention,
         topics={name: topic.transactional for name, topic in config.topics.items()},
+        escalations={name: topic.escalation for name, topic in config.topics.items()},
     )
     await load_templates(templates, stop, listener)
     reloading = asyncio.create_task(reload_templates(templates, config.templates.reload, listener))
