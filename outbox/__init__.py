@@ -42,7 +42,6 @@ from outbox.messages import (
     Notification,
     Push,
     Receipt,
-    Selected,
     Sms,
     Webhook,
 )
@@ -53,6 +52,7 @@ from outbox.queue.enqueue_select import aenqueue_select, enqueue_select
 from outbox.queue.erase import aerase, erase
 from outbox.queue.escalate import aescalate, escalate
 from outbox.queue.mark_read import amark_read, mark_read
+from outbox.queue.selection import Selected
 
 __all__ = [
     "PRIORITIES",

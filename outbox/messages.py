@@ -68,24 +68,6 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """What became of the rows that a query returned, as counts: `selected` is the sum of the others."""
-
-    selected: int
-    enqueued: int
-    suppressed: int
-    """Their recipient must not be contacted."""
-    unwanted: int
-    """Their recipient does not want the topic."""
-    duplicates: int
-    """Another row before them is for the same recipient."""
-    existing: int
-    """Their idempotency key was used before, whatever for."""
-    invalid: int
-    """They could be no notification, and were skipped."""
-
-
-@dataclass(frozen=True, slots=True)
 class Suppressed:
     """What adding a suppression did. `reason` is the one that stands: a stronger one that was there stays.
 

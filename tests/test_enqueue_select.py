@@ -143,6 +143,8 @@ def test_the_tables_are_found_as_the_connection_finds_them(url: str) -> None:
         assert outbox.enqueue_select(conn, "SELECT email AS recipient FROM buyers", channel="email").enqueued == 3
         conn.execute("CREATE TEMPORARY TABLE few AS SELECT 'eve@example.org' AS recipient")
         assert outbox.enqueue_select(conn, "TABLE few", channel="email").enqueued == 1
+        conn.execute("CREATE TEMPORARY TABLE buyers AS SELECT email FROM shop.buyers LIMIT 2")
+        assert outbox.enqueue_select(conn, "SELECT email AS recipient FROM buyers", channel="email").enqueued == 2
         assert conn.execute("SHOW search_path").fetchone() == ("shop,public,nowhere",)
 
 

@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from outbox import InvalidFanOut, UnknownFanOut, fan_outs
 from outbox.config import RetentionConfig
-from outbox.messages import Selected
 from outbox.queue import retention
+from outbox.queue.selection import Selected
 from tests.fleet import ROOT
 from tests.hands import rows
 from tests.kinds import django_connection, with_driver

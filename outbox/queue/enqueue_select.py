@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from outbox import steps
 from outbox.errors import NotMigrated
-from outbox.messages import Selected
-from outbox.queue.selection import Selection
+from outbox.queue.selection import Selected, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from outbox.errors import InvalidFanOut, NotMigrated
-from outbox.messages import Selected
+from outbox.queue.selection import Selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,11 +25,13 @@ FIELDS = (*DEFAULTS, "run_at", "expires_at", "idempotency_key", "time_zone")
 """The fields that can be the same for each, of which the idempotency key begins the key of each."""
 ON_INVALID = ("refuse", "skip")
 
-# It is looked at and not run. Whatever it finds its tables by, here and now, it will find them by when it is run.
+# It is looked at and not run. What it finds its tables by here, it will find them by when it is run: those of the session's
+# own come first, as they do everywhere.
 CHECK = """
 SELECT CAST(array_to_json(c.columns) AS text), c.search_path, c.problem, c.code
 FROM outbox.check_schedule(CAST(:query AS text), CAST(CAST(:defaults AS text) AS jsonb), current_setting('TimeZone'),
-                           CAST(current_schemas(false) AS text[]), CAST(:parameters AS text[])) c
+                           array_prepend('pg_temp', CAST(current_schemas(false) AS text[])),
+                           CAST(:parameters AS text[])) c
 """
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -56,6 +58,24 @@ _TYPES: tuple[tuple[type, str], ...] = (
     (dict, "jsonb"),
     (str, "text"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What became of the rows that a query returned, as counts: `selected` is the sum of the others."""
+
+    selected: int
+    enqueued: int
+    suppressed: int
+    """Their recipient must not be contacted."""
+    unwanted: int
+    """Their recipient does not want the topic."""
+    duplicates: int
+    """Another row before them is for the same recipient."""
+    existing: int
+    """Their idempotency key was used before, whatever for."""
+    invalid: int
+    """They could be no notification, and were skipped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from outbox.config import Config
     from outbox.fan_outs import FanOut, Forecast
-    from outbox.messages import Selected
+    from outbox.queue.selection import Selected
 
 _TEXTS = ("channel", "template", "idempotency_key", "topic", "group_key", "locale")
 _COLUMNS = (
