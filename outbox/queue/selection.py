@@ -25,8 +25,8 @@ FIELDS = (*DEFAULTS, "run_at", "expires_at", "idempotency_key", "time_zone")
 """The fields that can be the same for each, of which the idempotency key begins the key of each."""
 ON_INVALID = ("refuse", "skip")
 
-# It is looked at and not run. What it finds its tables by here, it will find them by when it is run: those of the session's
-# own come first, as they do everywhere.
+# It is looked at and not run. What it finds its tables by here, it will find them by when it is run: those of the
+# session's own come first, as they do everywhere.
 CHECK = """
 SELECT CAST(array_to_json(c.columns) AS text), c.search_path, c.problem, c.code
 FROM outbox.check_schedule(CAST(:query AS text), CAST(CAST(:defaults AS text) AS jsonb), current_setting('TimeZone'),

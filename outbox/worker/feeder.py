@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from outbox.config import WorkerConfig
     from outbox.database import Link
-    from outbox.deliver import Route
+    from outbox.route import Route
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.wakeup import Wakeup
 

@@ -14,8 +14,8 @@ from outbox.outcomes import Ambiguous, Deferred, Failure
 from outbox.worker.settler import Ended
 
 if TYPE_CHECKING:
-    from outbox.deliver import Route
     from outbox.outcomes import Outcome
+    from outbox.route import Route
     from outbox.worker.feeder import Feeder
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.settler import Settler
