@@ -9,6 +9,7 @@ import typer
 
 from outbox.terminal import options, selection
 from outbox.terminal.dead_letter_commands import dead_letters
+from outbox.terminal.fan_out_commands import fan_out
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
@@ -30,6 +31,7 @@ app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
 app.add_typer(preference, name="preference", rich_help_panel="Look and mend")
 app.add_typer(topic, name="topic", rich_help_panel="Delivery")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
+app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 

@@ -1,8 +1,8 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
-`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back,
-`escalate` to tell one person in several ways; a worker, `outbox worker --channel email`, delivers them. A provider of
-your own raises the six delivery errors.
+`enqueue`, `enqueue_many` or `enqueue_select` inside your transaction (with an a before it where that is asynchronous);
+`cancel` to take one back, `escalate` to tell one person in several ways; a worker, `outbox worker --channel email`,
+delivers them. A provider of your own raises the six delivery errors.
 """
 
 from outbox.errors import (
@@ -11,6 +11,7 @@ from outbox.errors import (
     DeliveryError,
     ExpiredToken,
     IdempotencyConflict,
+    InvalidFanOut,
     InvalidNotification,
     InvalidPreference,
     InvalidSchedule,
@@ -24,6 +25,7 @@ from outbox.errors import (
     Rejected,
     Temporary,
     Throttled,
+    UnknownFanOut,
     UnknownSchedule,
     Unreachable,
     Unrecognised,
@@ -47,9 +49,11 @@ from outbox.messages import (
 from outbox.queue.cancel import acancel, cancel
 from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
+from outbox.queue.enqueue_select import aenqueue_select, enqueue_select
 from outbox.queue.erase import aerase, erase
 from outbox.queue.escalate import aescalate, escalate
 from outbox.queue.mark_read import amark_read, mark_read
+from outbox.queue.selection import Selected
 
 __all__ = [
     "PRIORITIES",
@@ -66,6 +70,7 @@ __all__ = [
     "ExpiredToken",
     "IdempotencyConflict",
     "InApp",
+    "InvalidFanOut",
     "InvalidNotification",
     "InvalidPreference",
     "InvalidSchedule",
@@ -80,9 +85,11 @@ __all__ = [
     "Push",
     "Receipt",
     "Rejected",
+    "Selected",
     "Sms",
     "Temporary",
     "Throttled",
+    "UnknownFanOut",
     "UnknownSchedule",
     "Unreachable",
     "Unrecognised",
@@ -90,12 +97,14 @@ __all__ = [
     "acancel",
     "aenqueue",
     "aenqueue_many",
+    "aenqueue_select",
     "aerase",
     "aescalate",
     "amark_read",
     "cancel",
     "enqueue",
     "enqueue_many",
+    "enqueue_select",
     "erase",
     "escalate",
     "mark_read",

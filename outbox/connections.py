@@ -75,6 +75,16 @@ async def arun(conn: Any, sql: str, parameters: Parameters, *, allow_autocommit:
         raise
 
 
+def in_transaction(conn: Any) -> bool:
+    """Tell whether what is run on a synchronous connection belongs to a transaction that the caller will commit."""
+    return _executor(conn).in_transaction()
+
+
+async def ain_transaction(conn: Any) -> bool:
+    """Do as `in_transaction` does, for an asynchronous connection."""
+    return await _async_executor(conn).in_transaction()
+
+
 def copy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
     """COPY lines through a psycopg connection; raises NotMigrated as `run` does. There are no rows to return."""
     try:

@@ -30,6 +30,14 @@ def clean(text: str, limit: int = DETAIL_LIMIT) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def _hint(name: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence about a name that there is not: the one it resembles, or all of them."""
+    close = difflib.get_close_matches(name, known, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there are {', '.join(known)}" if known else "there is none yet"
+
+
 class OutboxError(Exception):
     """The base of every error that this package raises on purpose."""
 
@@ -57,15 +65,32 @@ class InvalidSchedule(_Invalid):
     """A schedule was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 
 
+class InvalidFanOut(_Invalid):
+    """What a query was to enqueue was refused before anything was written: `field` names the argument.
+
+    `examples` are the first rows that could be no notification, if it was for these: recipients, and what is wrong.
+    They are in no message, for a recipient may be a token.
+    """
+
+    def __init__(self, field: str, problem: str, examples: Sequence[tuple[str | None, str]] = ()) -> None:
+        super().__init__(field, problem)
+        self.examples = tuple(examples)
+
+
+class UnknownFanOut(OutboxError, LookupError):
+    """There is no fan-out of that name; `known` are those that there are."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no fan-out {clean(repr(name), 80)}: {_hint(name, known)}")
+        self.name = name
+        self.known = tuple(known)
+
+
 class UnknownSchedule(OutboxError, LookupError):
     """There is no schedule of that name; `known` are those that there are."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = (
-            f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}" if known else "there is none yet"
-        )
-        super().__init__(f"there is no schedule {clean(repr(name), 80)}: {hint}")
+        super().__init__(f"there is no schedule {clean(repr(name), 80)}: {_hint(name, known)}")
         self.name = name
         self.known = tuple(known)
 

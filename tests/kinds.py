@@ -22,7 +22,7 @@ import outbox
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from outbox import Cancelled, Enqueued
+    from outbox import Cancelled, Enqueued, Selected
 
 
 class Kind:
@@ -36,6 +36,9 @@ class Kind:
 
     async def enqueue_many(self, given: list[dict[str, Any]]) -> list[Enqueued]:
         return outbox.enqueue_many(self.conn, given)
+
+    async def enqueue_select(self, query: str, parameters: dict[str, Any] | None = None, **given: Any) -> Selected:
+        return outbox.enqueue_select(self.conn, query, parameters, **given)
 
     async def cancel(self, **given: Any) -> Cancelled:
         return outbox.cancel(self.conn, **given)
@@ -56,6 +59,9 @@ class Async(Kind):
 
     async def enqueue_many(self, given: list[dict[str, Any]]) -> list[Enqueued]:
         return await outbox.aenqueue_many(self.conn, given)
+
+    async def enqueue_select(self, query: str, parameters: dict[str, Any] | None = None, **given: Any) -> Selected:
+        return await outbox.aenqueue_select(self.conn, query, parameters, **given)
 
     async def cancel(self, **given: Any) -> Cancelled:
         return await outbox.acancel(self.conn, **given)

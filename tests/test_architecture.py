@@ -53,7 +53,18 @@ FLOORS = (
     },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "preferences", "unsubscribe", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    {
+        "inbox",
+        "suppressions",
+        "preferences",
+        "unsubscribe",
+        "schedules",
+        "fan_outs",
+        "metrics",
+        "logs",
+        "check",
+        "web",
+    }  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
@@ -76,7 +87,8 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule.
+# A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
+# a query, and what is enqueued from one.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
@@ -86,6 +98,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.definition",
     "outbox.queue.declared",
     "outbox.queue.choice",
+    "outbox.queue.query",
+    "outbox.queue.selection",
 }
 
 LONGEST_FILE = 300
@@ -93,7 +107,7 @@ LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs)\b",
     re.IGNORECASE,
 )
 

@@ -11,7 +11,7 @@ import re
 import secrets
 import shlex
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -332,6 +332,37 @@ def test_the_page_about_schedules_is_right(cloned_url: str) -> None:
         rows(cloned_url, grants.replace("mailer", mailer).replace("outbox_enqueuer", enqueuer))
     finally:
         rows(cloned_url, f"DROP OWNED BY {mailer}, {enqueuer}; DROP ROLE {mailer}, {enqueuer}")
+
+
+def test_the_page_about_fan_outs_is_right(cloned_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows(
+        cloned_url,
+        "CREATE TABLE users (id bigint, email text, name text, subscribed boolean, country text); "
+        "INSERT INTO users VALUES (1, 'ada@example.org', 'Ada', true, 'DE'), "
+        "(2, 'bob@example.org', 'Bob', true, 'AT'), (3, 'eve@example.org', 'Eve', false, 'UK'); "
+        "CREATE TABLE orders (user_id bigint, number bigint, carrier text, shipped_on date); "
+        "INSERT INTO orders VALUES (1, 7, 'pigeon', '2026-03-01'), (2, 8, 'pigeon', '2026-03-02'), "
+        "(3, 9, 'pigeon', '2026-02-28'), (3, 10, 'ship', '2026-03-02'); "
+        "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('email', 'bob@example.org', 'stop')",
+    )
+    selects, chunks = blocks("docs/fan-out.md", "python")
+    with psycopg.connect(cloned_url) as conn:
+        exec(selects, {"conn": conn, "date": date})  # noqa: S102 - our own page
+    assert capsys.readouterr().out == "1 of 2, 1 of whom must not be contacted\n"
+    exec(chunks, {"psycopg": psycopg, "url": cloned_url})  # noqa: S102 - our own page
+    assert capsys.readouterr().out == "2 of 2\n"
+    for line in blocks("docs/fan-out.md", "bash")[0].replace("\\\n", " ").splitlines():
+        result = run(cloned_url, *shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.stderr)
+    told, cancels = blocks("docs/fan-out.md", "sql")[0].strip().splitlines()
+    found = [(row[0], *row[3:]) for row in rows(cloned_url, told)]
+    assert found == [("spring-sale", 2, 2, 1, 1), ("new-terms", 2, 2, 1, 1)]
+    assert rows(cloned_url, "SELECT template, recipient, payload FROM outbox.notifications ORDER BY id") == [
+        ("delayed", "ada@example.org", {"name": "Ada", "order": 7}),
+        ("terms", "ada@example.org", {}),
+        ("sale", "ada@example.org", {"name": "Ada"}),
+    ]
+    assert rows(cloned_url, cancels) == [(1,)]
 
 
 def test_the_page_about_suppressions_is_right(

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox
-from outbox import migrate, preferences, schedules, schema, suppressions
+from outbox import fan_outs, migrate, preferences, schedules, schema, suppressions
 from outbox.config import RetentionConfig, TopicConfig
 from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
@@ -53,19 +53,11 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
         "topics": READS,
-        "EXECUTE": {
-            "enqueue",
-            "enqueue_digest",
-            "enqueue_many",
-            "escalate",
-            "escalation_of",
-            "suppress",
-            "unsuppress",
-            "set_preference",
-            "set_preferences",
-            "clear_preference",
-            "preferences_of",
-        },
+        "fan_outs": WRITES,
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "escalate", "escalation_of", "suppress", "unsuppress"}
+        | {"enqueue_select", "stage_fan_out", "advance_fan_out", "staged_rows", "staged_sample", "enqueue_rows"}
+        | {"check_schedule", "schedule_statement", "selected_rows", "selected_row"}
+        | {"set_preference", "set_preferences", "clear_preference", "preferences_of"},
     },
     "worker": {
         "notifications": READS,
@@ -107,6 +99,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
             f"SELECT {column.name}" for column in schema.schedules.c if column.name not in {"query", "defaults"}
         },
         "schedule_runs": READS,
+        "fan_outs": READS,
         "notifications_default": {"SELECT id"},
         "attempts_default": {"SELECT notification_id"},
         "queue": READS,
@@ -128,7 +121,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
-EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "is_mailbox"}
 
 
 class Roles:
@@ -329,6 +322,37 @@ def test_a_function_of_an_applications_own_trigger_enqueues(roles: Roles) -> Non
     assert rows(roles.url, "SELECT recipient FROM outbox.status WHERE state = 'due'") == [("ada@example.org",)]
 
 
+def people(roles: Roles) -> str:
+    """Three people, one of whom has opted out; returns the login of an application, which may read who they are."""
+    rows(
+        roles.url,
+        "CREATE TABLE public.people (email text); "
+        "INSERT INTO public.people VALUES ('ada@example.org'), ('bob@example.org'), ('eve@example.org'); "
+        f"GRANT SELECT ON public.people TO {roles.name('enqueuer')}; "
+        "INSERT INTO outbox.suppressions (channel, recipient, reason) VALUES ('email', 'bob@example.org', 'stop')",
+    )
+    return roles.login("enqueuer")
+
+
+def test_an_enqueuer_enqueues_from_a_query_and_is_told_how_many_are_kept_back(roles: Roles) -> None:
+    url, query = people(roles), "SELECT email AS recipient FROM people"
+    with psycopg.connect(url) as conn:
+        assert outbox.enqueue_select(conn, query, channel="email", idempotency_key="k").suppressed == 1
+    with psycopg.connect(url, autocommit=True) as conn:
+        counts = fan_outs.run(conn, "news", query, channel="email", idempotency_key="k").counts
+        assert (counts.existing, counts.suppressed) == (2, 1)
+        assert [each.name for each in fan_outs.list_all(conn)] == ["news"]
+
+
+def test_a_query_of_an_enqueuers_has_its_own_rights(roles: Roles) -> None:
+    url = people(roles)
+    rows(roles.url, f"REVOKE SELECT ON public.people FROM {roles.name('enqueuer')}")
+    with psycopg.connect(url) as conn, pytest.raises(outbox.InvalidFanOut, match="permission denied for table people"):
+        outbox.enqueue_select(conn, "SELECT email AS recipient FROM people", channel="email")
+    with psycopg.connect(url) as conn, pytest.raises(outbox.InvalidFanOut, match="permission denied"):
+        outbox.enqueue_select(conn, "SELECT recipient FROM outbox.suppressions", channel="email")
+
+
 BEYOND_AN_ENQUEUER = (
     "SELECT payload FROM outbox.notifications",
     "SELECT recipient FROM outbox.notifications",
@@ -365,6 +389,7 @@ BEYOND_AN_ENQUEUER = (
     "UPDATE outbox.schedules SET query = 'SELECT 1'",
     "DELETE FROM outbox.schedules",
     "SELECT outbox.run_schedule('mine', now(), 'me')",
+    "DELETE FROM outbox.fan_outs",
     "CREATE TABLE outbox.mine ()",
     "CREATE TRIGGER t BEFORE INSERT ON outbox.notifications EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 )
@@ -533,6 +558,8 @@ def test_a_worker_of_before_is_given_the_rights_by_the_migration(roles: Roles) -
     found = matrix(roles)["worker"]
     for place in ("schedules", "schedule_runs"):
         assert found[place] == GOLDEN["worker"][place]
+    assert matrix(roles)["enqueuer"]["fan_outs"] == GOLDEN["enqueuer"]["fan_outs"]
+    assert matrix(roles)["enqueuer"]["EXECUTE"] == GOLDEN["enqueuer"]["EXECUTE"]
     assert found["EXECUTE"] >= {"run_schedule", "schedule_statement"}
 
 

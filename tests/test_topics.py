@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 import outbox
-from outbox import InvalidNotification, InvalidSchedule, schedules
+from outbox import InvalidFanOut, InvalidNotification, InvalidSchedule, schedules
 from outbox.config import TopicConfig
 from outbox.errors import Ambiguous
 from outbox.events import TopicsChanged
@@ -204,6 +204,15 @@ def test_a_schedule_is_held_to_it_when_it_is_added(conn: psycopg.Connection, dat
     schedules.add(conn, "later", "@daily", f"{people}, 'newz' AS topic", channel="email")
     with pytest.raises(psycopg.errors.CheckViolation, match="'newz' is not declared"):
         schedules.run_now(conn, "later")
+
+
+def test_a_fan_out_is_held_to_it_before_it_runs(conn: psycopg.Connection, database_url: str) -> None:
+    say(database_url, news={"channels": ["email"]})
+    people = "SELECT 'ada@example.org' AS recipient"
+    with pytest.raises(InvalidFanOut, match=r"topic: 'newz' is not declared; did you mean news\?"):
+        outbox.enqueue_select(conn, people, channel="email", topic="newz")
+    outbox.enqueue_select(conn, people, channel="email", topic="news")
+    assert conn.execute("SELECT topic FROM outbox.notifications").fetchall() == [("news",)]
 
 
 # Declaring

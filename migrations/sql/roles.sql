@@ -36,6 +36,11 @@ GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_di
     TO outbox_enqueuer;
 GRANT SELECT ON outbox.topics TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.escalate, outbox.escalation_of TO outbox_enqueuer;
+-- What a query returns, that it may run itself. It learns how many are kept back, and not who.
+GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outbox.selected_rows, outbox.selected_row,
+                          outbox.enqueue_rows, outbox.enqueue_select, outbox.stage_fan_out, outbox.staged_rows,
+                          outbox.staged_sample, outbox.advance_fan_out TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,
@@ -54,7 +59,8 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
-                outbox.limits, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+                outbox.limits, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs, outbox.migrations,
+                outbox.status, outbox.partitions TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$

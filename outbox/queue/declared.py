@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.spelling import nearest
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from outbox.connections import Row
+    from outbox.errors import InvalidFanOut, InvalidSchedule
+    from outbox.steps import Steps
+
+    Refusal = type[InvalidFanOut | InvalidSchedule]
 
 DECLARED = """
 SELECT t.name, t.transactional, CAST(array_to_json(t.channels) AS text) FROM outbox.topics t ORDER BY t.name
@@ -42,3 +46,14 @@ def problem_with(topic: str, channel: str | None, declared: Mapping[str, Declare
     if its.channels is not None and channel is not None and channel not in its.channels:
         return f"{topic!r} is not sent by {channel}; it is sent by {', '.join(its.channels)}"
     return None
+
+
+def check_topic(defaults: Mapping[str, Any], columns: Sequence[str], refusal: Refusal) -> Steps[None]:
+    """Refuse a topic that is the same for all rows of a query and not declared. One that it returns is met by its runs."""
+    topic = defaults.get("topic")
+    if topic is None or "topic" in columns:
+        return
+    channel = None if "channel" in columns else defaults.get("channel")
+    problem = problem_with(topic, channel, read((yield DECLARED, {})))
+    if problem is not None:
+        raise refusal("topic", problem)

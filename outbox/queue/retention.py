@@ -84,6 +84,9 @@ FROM past
 UNION ALL
 SELECT 'erased keys', (SELECT count(*) FROM outbox.erased_keys e WHERE e.created_at < past.key)
 FROM past
+UNION ALL
+SELECT 'fan-outs', (SELECT count(*) FROM outbox.fan_outs f WHERE f.advanced_at < past.key)
+FROM past
 """
 
 
@@ -131,6 +134,7 @@ class Sweep:
                 *(partial(self._delete, kind) for kind in _AFTER_PARTITIONS),
                 self._keys,
                 partial(self._delete, "erased keys"),
+                partial(self._delete, "fan-outs"),
             ]
         )
 
@@ -186,6 +190,7 @@ def days_of(policy: RetentionConfig, kind: str) -> int | None:
         "open dead letters": policy.open_dead_letter_days,
         "idempotency keys": policy.key_days,
         "erased keys": policy.key_days,
+        "fan-outs": policy.key_days,
     }.get(kind, policy.days)
 
 

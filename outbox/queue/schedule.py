@@ -6,12 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidSchedule
-from outbox.queue.declared import DECLARED, problem_with, read
-from outbox.queue.definition import read_moment, refuse_query
+from outbox.queue.declared import check_topic
+from outbox.queue.definition import read_moment
+from outbox.queue.query import Finding, refuse_query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from outbox.queue.definition import Definition
     from outbox.steps import Steps
 
@@ -49,8 +48,9 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     written = {"query": definition.query, "defaults": definition.defaults, "time_zone": definition.time_zone}
     ((columns, search_path, problem, code, now),) = yield CHECK, written
     found = None if columns is None else json.loads(columns)
-    refuse_query(found, definition.defaults, problem, code)
-    yield from _check_topic(json.loads(definition.defaults), found or ())
+    finding = Finding(found, problem, code)
+    refuse_query(definition.query, finding, json.loads(definition.defaults), InvalidSchedule)
+    yield from check_topic(json.loads(definition.defaults), found or (), InvalidSchedule)
     next_at = definition.occurrences.first_after(read_moment(now))
     added = yield (
         ADD,
@@ -68,14 +68,3 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     )
     if not added:
         raise InvalidSchedule("name", f"there is a schedule {definition.name!r} already: remove it, or replace it")
-
-
-def _check_topic(defaults: Mapping[str, str], columns: Sequence[str]) -> Steps[None]:
-    """Refuse a topic that is the same for all and not declared; of what the query returns, its runs find out."""
-    topic = defaults.get("topic")
-    if topic is None or "topic" in columns:
-        return
-    channel = None if "channel" in columns else defaults.get("channel")
-    problem = problem_with(topic, channel, read((yield DECLARED, {})))
-    if problem is not None:
-        raise InvalidSchedule("topic", problem)

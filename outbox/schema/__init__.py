@@ -19,6 +19,7 @@ from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
 from outbox.schema.consenting import preferences, suppressions, topics
 from outbox.schema.digesting import digest_items, digests
+from outbox.schema.fanning_out import fan_outs
 from outbox.schema.scheduling import schedule_runs, schedules
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "digests",
     "erased_keys",
     "erasures",
+    "fan_outs",
     "idempotency_keys",
     "inbox",
     "limits",

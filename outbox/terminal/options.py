@@ -174,6 +174,31 @@ EachChannel = Annotated[
     str | None, typer.Option("--channel", help="The channel, unless the query returns it. So with the fields below.")
 ]
 
+# Of `fan-out`.
+FanOutName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Once for a name: again, and it goes on.", show_default=False)
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="What :NAME stands for in the query, as a text: CAST(:NAME AS date); again for more.",
+    ),
+]
+KeyPrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="PREFIX",
+        help="Begins the key of each; who has one already, by another fan-out say, gets nothing.",
+    ),
+]
+SkipInvalid = Annotated[
+    bool, typer.Option("--skip-invalid", help="Leave out rows that can be no notification, instead of doing nothing.")
+]
+Chunk = Annotated[int, typer.Option(min=1, max=100_000, help="About how many rows are committed together.")]
+
 
 def _print_version(*, asked: bool) -> None:
     if asked:

@@ -1,4 +1,4 @@
-"""A bar that shows how far a command has come, on a terminal and nowhere else."""
+"""How far a command has come: a bar on a terminal; in a pipe nothing, or a line for each tenth of what takes long."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from outbox.terminal.output import note
 from outbox.terminal.setup import is_terminal
 
 if TYPE_CHECKING:
@@ -21,3 +22,21 @@ def bar(doing: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_terminal()) as progress:
         task = progress.add_task(doing, total=total)
         yield lambda more: progress.advance(task, more)
+
+
+@contextmanager
+def toward(doing: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar, or lines on standard error; call what it yields with how much is done, and of how much."""
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_terminal()) as progress:
+        task = progress.add_task(doing, total=None)
+        tenth = 0
+
+        def tell(done: int, total: int | None) -> None:
+            nonlocal tenth
+            progress.update(task, completed=done, total=total)
+            if not is_terminal() and total and done * 10 // total > tenth:
+                tenth = done * 10 // total
+                note(f"{doing}: {done:,} of {total:,}")
+
+        yield tell
