@@ -49,7 +49,7 @@ def problem_with(topic: str, channel: str | None, declared: Mapping[str, Declare
 
 
 def check_topic(defaults: Mapping[str, Any], columns: Sequence[str], refusal: Refusal) -> Steps[None]:
-    """Refuse a topic, the same for all rows of a query, that is not declared. One that it returns is met by its runs."""
+    """Refuse a topic, the same for all rows of a query, that is not declared. What it returns is met by its runs."""
     topic = defaults.get("topic")
     if topic is None or "topic" in columns:
         return
