@@ -24,7 +24,7 @@ from outbox.errors import clean
 from outbox.events import CodeUnknown, CopiesRefused, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, Holds
 from outbox.outcomes import Ambiguous, Dead, Failure, Sent
-from outbox.retry import defer, judge, told, wait_for_turn
+from outbox.retry import defer, judge, told
 from outbox.timeouts import Timeouts
 from outbox.tokens import Bucket, Tokens
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from outbox.channels import Completion, Provider
-    from outbox.config import ChannelConfig
+    from outbox.config import ChannelConfig, TopicConfig
     from outbox.durations import Rate
     from outbox.events import Listener
     from outbox.messages import Digests, Notification, Receipt
@@ -57,6 +57,8 @@ class Route:
     """Those that providers have of their own."""
     transactional: tuple[str, ...] = ()
     """The topics that people get who have unsubscribed."""
+    throttles: Mapping[str, TopicConfig] = field(default_factory=dict)
+    """The topics that have a throttle."""
     chance: random.Random = field(default_factory=random.Random)
     tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)
@@ -105,17 +107,17 @@ def _drawn(name: str, weight: float) -> float:
     return -math.log(drawn) / weight if weight else math.inf
 
 
-async def deliver(claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0) -> Outcome:
+async def deliver(claimed: Claimed, claimed_at: float, route: Route, put_off: Outcome | None = None) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
 
-    Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds.
+    Where a rate of its recipient's, or a throttle, does not let it go, `put_off` is what is to become of it.
     """
     in_hand = time.monotonic() - claimed_at
     refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
     if refused is not None:
         return refused
-    if over_rate:
-        return wait_for_turn(over_rate, route.policy)
+    if put_off is not None:
+        return put_off
     try:
         message = route.compose(_as_of_now(claimed.notification(route.channel), in_hand))
     except errors.DeliveryError as error:

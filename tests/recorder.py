@@ -13,6 +13,7 @@ from outbox.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from outbox.config import TopicConfig
     from outbox.durations import Rate
     from outbox.events import Event
 
@@ -47,6 +48,7 @@ def route(
     events: list[Event] | None = None,
     rates: Mapping[str, Rate] | None = None,
     transactional: tuple[str, ...] = (),
+    throttles: Mapping[str, TopicConfig] | None = None,
     **policy: Any,
 ) -> Route:
     """A route to recorders, which are given the notification itself as the message."""
@@ -58,6 +60,7 @@ def route(
         providers=dict(zip(names, providers, strict=True)),
         rates=rates or {},
         transactional=transactional,
+        throttles=throttles or {},
         listener=events.append if events is not None else lambda _: None,
     )
 

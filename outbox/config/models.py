@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from outbox import durations
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
+from outbox.config.throttle import ThrottleKeys
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
 
@@ -121,7 +122,7 @@ class ChannelConfig(Section):
         return weights
 
 
-class TopicConfig(Section):
+class TopicConfig(ThrottleKeys, Section):
     """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
 
     transactional: bool = Field(default=False, description="true or false")

@@ -19,6 +19,7 @@ from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.scheduling import schedule_runs, schedules
+from outbox.schema.throttling import throttle_digests, throttles
 
 __all__ = [
     "SCHEMA",
@@ -39,6 +40,8 @@ __all__ = [
     "schedule_runs",
     "schedules",
     "suppressions",
+    "throttle_digests",
+    "throttles",
     "topics",
     "workers",
 ]

@@ -10,10 +10,12 @@ from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.limit import reserve
 from outbox.queue.release import release
+from outbox.retry import wait_for_turn
 from outbox.worker.allowance import Allowance
 from outbox.worker.marks import Marks
 from outbox.worker.pace import Pace
 from outbox.worker.ready import Ready
+from outbox.worker.throttling import throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +162,7 @@ class Feeder:
             lambda conn: reserve(conn, recipients, channel=self._route.channel, rate=rate, patience=patience)
         )
         for lease, wait in zip(first, waits, strict=True):
-            lease.over_rate = wait
+            lease.put_off = wait_for_turn(wait, self._route.policy) if wait else None
 
     async def _wait_for_freed(self) -> None:
         self._freed.clear()
@@ -197,6 +199,7 @@ class Feeder:
                 self._marks.found(rows, levels, limit, asked_at, time.monotonic())
                 new = await self._quarantined(new)
             await self._reserve(new)
+            await throttle(self._link, self._route, new)
         finally:
             self._claiming = False
         self._in_hand += len(new)

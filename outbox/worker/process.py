@@ -69,6 +69,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
                     listener=listener,
                     rates=rates,
                     transactional=config.transactional,
+                    throttles={topic: rule for topic, rule in config.topics.items() if rule.throttle is not None},
                 )
             )
     if problems:
