@@ -1,4 +1,4 @@
-"""Whatever comes, ends, is taken back and passes: the throttle lets through what a model of it in Python lets through."""
+"""Whatever comes, ends, is taken back and passes: the throttle lets through what a model of it lets through."""
 
 from __future__ import annotations
 
@@ -147,7 +147,10 @@ MOVES = st.one_of(
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(1, 3), st.booleans(), st.lists(MOVES, min_size=25, max_size=40))
 def test_it_lets_through_what_the_model_lets_through(
-    database_url: str, number: int, defers: bool, moves: list[tuple[str, Any]]
+    database_url: str,
+    number: int,
+    defers: bool,  # noqa: FBT001 - drawn
+    moves: list[tuple[str, Any]],
 ) -> None:
     rows(database_url, "DELETE FROM outbox.queue; DELETE FROM outbox.throttles")
     model = Model(number, defers)

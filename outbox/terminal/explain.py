@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -11,7 +12,7 @@ from outbox.messages import PRIORITIES
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
-from outbox.terminal.narrative import what_next, why_here
+from outbox.terminal.narrative import made_of, throttled, what_next, why_here
 from outbox.terminal.output import moment, print_facts, print_json, say
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
@@ -68,6 +69,8 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("time zone", facts.time_zone),
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
         ("suppression", story.suppression),
+        ("throttle", throttled(story)),
+        ("made of", made_of(story)),
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
@@ -104,6 +107,8 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
+        "throttle": story.throttle and asdict(story.throttle),
+        "made_of": list(story.gathered),
         "dead_letter": death
         and {
             "reason": death.reason,
