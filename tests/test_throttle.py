@@ -18,10 +18,11 @@ from outbox.config import TopicConfig, load
 from outbox.durations import Quota, parse_quota
 from outbox.errors import Ambiguous, ConfigError, Rejected, Temporary, Throttled, Unreachable
 from outbox.metrics import Counts
-from outbox.queue.admit import admit
+from outbox.queue.admit import Asking, admit
 from tests.command_line import run
 from tests.hands import claim, enqueue, rows
 from tests.recorder import Recorder, drain, route
+from tests.test_docs import blocks
 from tests.test_worker import running
 from tests.waiting import await_until
 
@@ -116,7 +117,7 @@ async def test_many_decide_at_once_and_hand_out_each_place_once(database_url: st
             admitted = 0
             for _ in range(12):
                 claimed = await claim(database_url, limit=7, worker=worker)
-                asking = [(one, Quota(3, 60.0), False) for one in claimed]
+                asking = [Asking(one.id, str(one.recipient), "news", Quota(3, 60.0), defers=False) for one in claimed]
                 refused = {each.id for each in await admit(conn, asking, channel="email") if each.wait is not None}
                 admitted += len({one.id for one in claimed} - refused)
             return admitted
@@ -410,3 +411,17 @@ def test_keys_of_throttles_are_not_for_digests_of_ones_own(conn: psycopg.Connect
         outbox.enqueue(
             conn, channel="email", recipient=ADA, digest_key="throttle:news", digest_window=timedelta(hours=1)
         )
+
+
+async def test_the_page_about_throttles_is_right(cloned_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "outbox.toml"
+    file.write_text("".join(blocks("docs/throttling.md", "toml")) + '[channels.email]\nproviders = ["recorder"]\n')
+    rule = load(file, environ={}).topics["news"]
+    assert rule.throttle == Quota(3, 86_400.0)
+    news(cloned_url, 5)
+    recorder = Recorder()
+    await drain(cloned_url, route(recorder, throttles={"news": rule}))
+    assert len(recorder.sent) == 3
+    held, gathered = (rows(cloned_url, sql) for sql in blocks("docs/throttling.md", "sql"))
+    assert [row[2] for row in held] == ["suppressed"] * 2
+    assert [len(row[1]) for row in gathered] == [2]

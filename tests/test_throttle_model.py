@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from outbox.durations import Quota
 from outbox.outcomes import Ambiguous, Dead, Retry, Sent, Surplus
-from outbox.queue.admit import admit
+from outbox.queue.admit import Asking, admit
 from outbox.retry import keep_back
 from tests import hands
 from tests.hands import TROUBLE, enqueue, rows
@@ -93,7 +93,7 @@ def let_pass(url: str, seconds: float) -> None:
 async def decide(url: str, model: Model) -> None:
     claimed = await hands.claim(url, limit=100, lease=10 * PERIOD)
     quota = Quota(model.number, PERIOD)
-    asking = [(one, quota, model.defers) for one in claimed]
+    asking = [Asking(one.id, str(one.recipient), "news", quota, defers=model.defers) for one in claimed]
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         verdicts = {each.id: each for each in await admit(conn, asking, channel="email")}
     refused = {identity for identity, verdict in verdicts.items() if verdict.wait is not None}

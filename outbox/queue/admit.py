@@ -13,13 +13,23 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from outbox.durations import Quota
-    from outbox.queue.claim import Claimed
 
 ADMIT = """
 SELECT id, wait, in_line, age
 FROM outbox.admit(%(channel)s, %(ids)s::uuid[], %(recipients)s::text[], %(topics)s::text[], %(numbers)s::bigint[],
                   %(periods)s::float8[], %(defers)s::boolean[])
 """
+
+
+class Asking(NamedTuple):
+    """A claimed notification whose topic has a throttle."""
+
+    id: UUID
+    recipient: str
+    topic: str
+    quota: Quota
+    defers: bool
+    """Whether it waits in line for what its throttle does not let through now."""
 
 
 class Verdict(NamedTuple):
@@ -34,23 +44,20 @@ class Verdict(NamedTuple):
     """Seconds since it was let through, for one that has waited or comes again."""
 
 
-async def admit(
-    conn: AsyncConnection[Any], asking: Sequence[tuple[Claimed, Quota, bool]], *, channel: str
-) -> list[Verdict]:
+async def admit(conn: AsyncConnection[Any], asking: Sequence[Asking], *, channel: str) -> list[Verdict]:
     """Take a place for each of those that ask, as far as there are any; one that has its place keeps it.
 
-    Each comes with what its topic's throttle allows, and whether it waits in line for what that does not. Earlier ones
-    come first within a priority. A place is free again one period after its notification was sent, or as soon as that
+    Earlier ones come first within a priority. A place is free again one period after its notification was sent, or as soon as that
     ends without having been.
     """
     asked = {
         "channel": channel,
-        "ids": [claimed.id for claimed, _, _ in asking],
-        "recipients": [claimed.recipient for claimed, _, _ in asking],
-        "topics": [claimed.topic for claimed, _, _ in asking],
-        "numbers": [quota.number for _, quota, _ in asking],
-        "periods": [quota.seconds for _, quota, _ in asking],
-        "defers": [defers for _, _, defers in asking],
+        "ids": [each.id for each in asking],
+        "recipients": [each.recipient for each in asking],
+        "topics": [each.topic for each in asking],
+        "numbers": [each.quota.number for each in asking],
+        "periods": [each.quota.seconds for each in asking],
+        "defers": [each.defers for each in asking],
     }
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(ADMIT, asked)

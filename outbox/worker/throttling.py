@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outbox.outcomes import Surplus
-from outbox.queue.admit import admit
+from outbox.queue.admit import Asking, admit
 from outbox.retry import keep_back
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
     if not asking:
         return
     asked = [
-        (lease.claimed, rule.throttle, rule.throttle_policy == "defer")
+        Asking(
+            lease.claimed.id,
+            str(lease.claimed.recipient),
+            str(lease.claimed.topic),
+            rule.throttle,
+            defers=rule.throttle_policy == "defer",
+        )
         for lease, rule in asking.values()
         if rule.throttle is not None
     ]

@@ -2,19 +2,22 @@
 -- and whether they stand in line until then; and those that may after they had waited, with the seconds since they were
 -- let through. Rows are locked in one order, and nobody's row in the queue is waited for, so that nothing can deadlock.
 --
--- Nearly all are the first of their recipient: for these a row is made, many in one statement.
+-- Nearly all are the first of their recipient: for these a row is made, many in one statement. Plans are generic: each would be
+-- made anew for the very arrays that it is given, which takes ten times as long as to run it.
 CREATE FUNCTION outbox.admit(
     channel text, ids uuid[], recipients text[], topics text[], numbers bigint[], periods double precision[], defers boolean[])
     RETURNS TABLE (id uuid, wait double precision, in_line boolean, age double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     most_in_line constant bigint := 1000;
     asked  record;
     t      outbox.throttles;
+    before outbox.throttles;
     moment timestamptz := clock_timestamp();
     line   uuid[];
     going  uuid[];
@@ -44,13 +47,18 @@ BEGIN
     LOOP
         t := outbox.lock_throttle(admit.channel, asked.topic, asked.recipient, asked.number, asked.period);
         moment := clock_timestamp();
+        before := t;
         line := t.waiting;
+        t.number := asked.number;
+        t.period := asked.period;
         t.waiting := line || ARRAY(
             SELECT c.id FROM unnest(asked.ids) WITH ORDINALITY AS c (id, place)
             WHERE c.id <> ALL (line) AND c.id <> ALL (t.held) ORDER BY c.place);
         t := outbox.refreshed_throttle(t, moment);
         going := t.waiting[1:greatest(t.number - cardinality(t.sent_at) - cardinality(t.held), 0)];
-        PERFORM outbox.wake_throttled(ARRAY(SELECT g.id FROM unnest(going) AS g (id) WHERE g.id <> ALL (asked.ids)), moment);
+        IF NOT going <@ asked.ids THEN
+            PERFORM outbox.wake_throttled(ARRAY(SELECT g.id FROM unnest(going) AS g (id) WHERE g.id <> ALL (asked.ids)), moment);
+        END IF;
         going := ARRAY(SELECT g.id FROM unnest(going) WITH ORDINALITY AS g (id, place) WHERE g.id = ANY (asked.ids) ORDER BY g.place);
         t.held := t.held || going;
         t.held_at := t.held_at || array_fill(moment, ARRAY[cardinality(going)]);
@@ -70,6 +78,7 @@ BEGIN
             CROSS JOIN LATERAL (SELECT array_position(t.held, c.id) AS place) h
             CROSS JOIN LATERAL (
                 SELECT greatest(coalesce(array_position(t.waiting, c.id) - 1, cardinality(t.waiting)) - free, 0) AS turn) w;
+        CONTINUE WHEN t IS NOT DISTINCT FROM before;  -- as where nothing more can be let through, and nobody waits
         UPDATE outbox.throttles s
         SET period = t.period, number = t.number, sent_at = t.sent_at, held_at = t.held_at, held = t.held, waiting = t.waiting,
             look_at = CASE WHEN t.waiting = '{}' THEN s.look_at ELSE least(s.look_at, outbox.next_look(t, moment)) END

@@ -65,8 +65,6 @@ BEGIN
                 lock_throttle.number, lock_throttle.channel, lock_throttle.topic, lock_throttle.recipient)
         ON CONFLICT DO NOTHING;
     END LOOP;
-    t.number := lock_throttle.number;
-    t.period := lock_throttle.period;
     RETURN t;
 END
 $$;

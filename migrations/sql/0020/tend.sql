@@ -4,6 +4,7 @@ CREATE FUNCTION outbox.tend_throttles(batch bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     t      outbox.throttles;
