@@ -53,6 +53,8 @@ TROUBLE = (
     OSError,
     TimeoutError,
 )
+# Of a value, such as one too long for an index; somebody holds a lock.
+_OF_THE_STATEMENT = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.LockNotAvailable)
 
 # No SQLSTATE (3D000, 28P01, 28000, 42501) comes with a connection that was never made: libpq has the words alone. A
 # server that speaks another language is waited for, as one that is not up yet is. The last line is PgBouncer's.
@@ -100,7 +102,9 @@ class Link:
     """One autocommit connection, used by one statement at a time.
 
     `run` tries again until the work succeeds, so what it is given must be safe to repeat after a commit whose
-    acknowledgement was lost. With `lookups_only`, the planner is kept from reading whole tables.
+    acknowledgement was lost. With `lookups_only`, the planner is kept from reading whole tables. With `lock_timeout`, a
+    statement waits for anybody's lock for so many seconds, and then LockNotAvailable is raised; through a pooler, where
+    no setting can be made, it waits.
     """
 
     def __init__(
@@ -111,11 +115,13 @@ class Link:
         *,
         patience: float | None = None,
         lookups_only: bool = False,
+        lock_timeout: float = 0.0,
     ) -> None:
         self._url = url
         self._purpose = purpose
         self._listener = listener
-        self._lookups_only = lookups_only
+        settings = _LOOKUPS_ONLY if lookups_only else _READ_COMMITTED
+        self._settings = f"{settings}; SET lock_timeout = {lock_timeout * 1000:.0f}"
         self._conn: psycopg.AsyncConnection[Any] | None = None
         self._prepare_after: int | None = 5
         self._watch = Watch(url, patience)
@@ -134,7 +140,7 @@ class Link:
             for pause in pauses():
                 try:
                     result = await self._once(work)
-                except psycopg.errors.ProgramLimitExceeded:  # of a value, such as one too long for an index
+                except _OF_THE_STATEMENT:
                     raise
                 except TROUBLE as error:
                     if at_start and refuses(error):
@@ -166,7 +172,7 @@ class Link:
                     if not self._watch.can_ask:
                         self._conn.prepare_threshold = self._prepare_after = None
                     else:
-                        await self._conn.execute(_LOOKUPS_ONLY if self._lookups_only else _READ_COMMITTED)
+                        await self._conn.execute(self._settings)
                 return await work(self._conn)
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.

@@ -22,9 +22,9 @@ from outbox.consent import refusal
 from outbox.echo import without_echo
 from outbox.errors import clean
 from outbox.events import CodeUnknown, CopiesRefused, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
-from outbox.holds import HOLD, Holds
+from outbox.holds import HOLD, Holds, told
 from outbox.outcomes import Ambiguous, Dead, Failure, Sent
-from outbox.retry import defer, judge, told
+from outbox.retry import defer, judge
 from outbox.timeouts import Timeouts
 from outbox.tokens import Bucket, Tokens
 
@@ -68,7 +68,8 @@ class Route:
 
     def __post_init__(self) -> None:
         each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
-        self.holds = Holds(self.providers, never_down=each_apart)
+        each_paced = [name for name, it in self.providers.items() if getattr(it, "throttles_by_recipient", False)]
+        self.holds = Holds(self.providers, never_down=each_apart, never_paused=each_paced)
         self.timeouts = Timeouts(self.policy.timeout)
         rate = self.policy.rate
         self.tokens = Tokens(

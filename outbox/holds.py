@@ -5,6 +5,7 @@ Kept by each worker for itself: being refused is cheap, and needs no agreement.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ HOLD = 30.0
 SEVERAL = 10
 LONG = 0.5
 FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 10.0
+"""Seconds for which a provider that says `Throttled` is left alone, at most, whatever it tells one message to wait."""
+LONGEST_TOLD = 24 * 3600.0
 JITTER = 0.2  # the workers of a fleet should not probe in step
 
 
@@ -44,12 +48,14 @@ class _Streak:
 class Holds:
     """The held providers among `names`, and the failures in a row of those that are not. `key` names a message.
 
-    Those that are `never_down` have a far side for each recipient: what fails there says nothing of the others.
+    Those that are `never_down` have a far side for each recipient: what fails there says nothing of the others. Those
+    that are `never_paused` have limits for each recipient, and what they throttle says as little.
     """
 
-    def __init__(self, names: Iterable[str], never_down: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str], never_down: Iterable[str] = (), never_paused: Iterable[str] = ()) -> None:
         self._names = frozenset(names)
         self._never_down = frozenset(never_down)
+        self._never_paused = self._never_down | frozenset(never_paused)
         self._held: dict[str, _Hold] = {}
         self._streaks: dict[str, _Streak] = {}
 
@@ -68,6 +74,9 @@ class Holds:
         """Note that `name` accepted something; returns whether it had been held."""
         if self._streaks:
             self._streaks.pop(name, None)
+        hold = self._held.get(name)
+        if hold is not None and hold.probe is None and isinstance(hold.why, errors.Throttled):
+            return False  # among what it throttles it accepts some; only what begins after the pause ends it
         return self._held.pop(name, None) is not None
 
     def refused(self, name: str) -> bool:
@@ -88,14 +97,18 @@ class Holds:
         """Note an error that may count against `name`; returns for how long it is held, if it is from now on."""
         if isinstance(error, errors.Misconfigured):
             return self._hold(name, HOLD, HOLD, error)
-        if isinstance(error, errors.Throttled) or name in self._never_down:
-            return None
+        throttled = isinstance(error, errors.Throttled)
+        if name in (self._never_paused if throttled else self._never_down) or (throttled and error.code is None):
+            return None  # without a code it is a limit of ours
         hold = self._held.get(name)
+        if hold is not None and hold.probe != key:
+            return None  # it began before
+        if throttled:
+            pause = min(told(error) or (2 * hold.pause if hold else FIRST_PAUSE), LONGEST_PAUSE)
+            return self._hold(name, pause, _spread(pause), error)
         if hold is None:
             down = self._is_down(name, key)
             return self._hold(name, FIRST_PAUSE, _spread(FIRST_PAUSE), error) if down else None
-        if hold.probe != key:
-            return None  # it began before
         pause = min(2 * hold.pause, HOLD)
         return self._hold(name, pause, _spread(pause), error)
 
@@ -135,6 +148,15 @@ class Holds:
         self._streaks.pop(name, None)
         self._held[name] = _Hold(time.monotonic() + seconds, pause, why)
         return seconds
+
+
+def told(error: errors.DeliveryError) -> float | None:
+    """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
+    try:
+        seconds = float(getattr(error, "retry_after", None) or math.nan)  # a header's value is a text
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_TOLD)
 
 
 def _spread(pause: float) -> float:

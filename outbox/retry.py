@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from outbox import errors
 from outbox.durations import describe
-from outbox.holds import HOLD
+from outbox.holds import HOLD, LONGEST_TOLD, told
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Outcome, Retry, Suppressed, Suppression
 from outbox.reasons import as_reason
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from outbox.config import ChannelConfig
     from outbox.outcomes import Surplus
     from outbox.queue.claim import Claimed
-
-LONGEST_TOLD = 24 * 3600.0
 
 
 def judge(
@@ -116,12 +114,3 @@ def keep_back(surplus: Surplus, *, expires_in: float | None, in_line: bool) -> O
         words = f"{rule}: it expires in {describe(expires_in)}, and the next could go out in {describe(wait)}"
         return Expired(failure=Failure("throttled", None, words), surplus=surplus)
     return Suppressed(failure=Failure("throttled", None, f"{rule}: it goes out with others, in"), surplus=surplus)
-
-
-def told(error: errors.DeliveryError) -> float | None:
-    """Return what the provider asked us to wait, in seconds: never less than nothing, never more than a day."""
-    try:
-        seconds = float(getattr(error, "retry_after", None) or math.nan)  # a header's value is a text
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_TOLD)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg.conninfo import conninfo_to_dict
 from pytest_postgresql import factories
 from pytest_postgresql.janitor import DatabaseJanitor
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 _SERVER = "OUTBOX_TEST_DATABASE_URL"
 
-settings.register_profile("outbox", deadline=None)  # a machine that is busy with other things fails no test
+# A machine that is busy with other things fails no test, and whoever runs the tests twice gets the same answer twice.
+# New examples are looked for by `pytest --hypothesis-profile=search`.
+settings.register_profile("outbox", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None)
 settings.load_profile("outbox")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import outbox
 from outbox import InvalidNotification
 from outbox.queue.window import Window
+from tests.command_line import run
 from tests.hands import claim, rows
 from tests.recorder import Recorder, route
 from tests.test_docs import blocks
@@ -174,6 +176,43 @@ async def test_the_asynchronous_twin_does_the_same(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url) as conn:
         joined = await outbox.aenqueue(conn, **LIKES, payload={"by": 2})
     assert joined == (opened.id, False)
+
+
+@pytest.mark.parametrize("by", ["id", "group_key", "group_key, another channel"])
+def test_an_open_window_can_be_cancelled_with_all_that_is_in_it(database_url: str, by: str) -> None:
+    made, *_ = [like(database_url, number, group_key="photo:42") for number in range(3)]
+    other = like(database_url, 4, digest_key="likes:43", group_key="photo:43")
+    with psycopg.connect(database_url) as conn:
+        if by == "id":
+            found = outbox.cancel(conn, id=made.id)
+        else:
+            found = outbox.cancel(conn, group_key="photo:42", channel="sms" if "another" in by else None)
+    cancelled = 0 if "another" in by else 1
+    assert found == outbox.Cancelled(cancelled, 0, 0, 0, 0)
+    assert let_close(database_url) == 2 - cancelled
+    left = [payload["count"] for payload in payloads(database_url)]
+    assert left == [1] if cancelled else [3, 1]
+    assert rows(database_url, "SELECT count(*) FROM outbox.digest_items") == [(0,)]
+    assert rows(database_url, "SELECT true FROM outbox.notifications WHERE id = %s", other.id) == [(True,)]
+
+
+def test_a_cancellation_that_is_rolled_back_leaves_the_window(database_url: str) -> None:
+    made = like(database_url, 1)
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, id=made.id).cancelled == 1
+        conn.rollback()
+    assert let_close(database_url) == 1
+
+
+def test_an_open_window_is_explained_by_the_id_that_it_will_have(database_url: str) -> None:
+    made, _ = [like(database_url, number) for number in range(2)]
+    document = json.loads(run(database_url, "explain", made.id, "--json").stdout)
+    assert (document["state"], document["items"], document["digest_key"]) == ("gathering", 2, "likes:42")
+    screen = run(database_url, "explain", made.id)
+    assert screen.exit_code == 0
+    assert "2 items of the digest likes:42 wait here to go out as one notification" in " ".join(screen.stdout.split())
+    let_close(database_url)
+    assert json.loads(run(database_url, "explain", made.id, "--json").stdout)["state"] == "due"
 
 
 def test_an_erasure_takes_open_windows_along(database_url: str) -> None:

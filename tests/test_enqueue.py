@@ -153,12 +153,14 @@ def test_overlapping_bulk_enqueues_wait_for_each_other_instead_of_deadlocking(da
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 names = st.text(st.characters(codec="utf-8")).filter(lambda name: name not in email_fields.FIELDS)  # they have a shape
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(payload=st.dictionaries(names, json_values), key=st.text(max_size=10))
 def test_whatever_is_accepted_is_stored_as_it_was(conn: psycopg.Connection, payload: dict[str, Any], key: str) -> None:
     """No value passes the checks only to fail in the database, and to take the caller's transaction along."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from outbox import errors, holds
-from outbox.holds import FIRST_PAUSE, HOLD, JITTER, LONG, SEVERAL, Holds
+from outbox.holds import FIRST_PAUSE, HOLD, JITTER, LONG, LONGEST_PAUSE, SEVERAL, Holds
 
 DOWN = errors.Temporary("no connection")
 LOST = errors.Ambiguous("no answer")
@@ -86,7 +87,39 @@ def test_a_burst_of_failures_is_chance_until_it_lasts(one: Holds, clock: Clock) 
     assert one.failed("smtp", "one more", DOWN) is not None
 
 
-@pytest.mark.parametrize("error", [errors.Throttled("slow"), errors.Rejected("spam"), errors.Unreachable("nobody")])
+@pytest.mark.parametrize("told", [None, 3.0, 3_600.0, "nonsense"])
+def test_a_provider_that_throttles_is_left_alone_for_a_while_whatever_it_still_accepts(
+    one: Holds, clock: Clock, told: Any
+) -> None:
+    slow = errors.Throttled("too many requests", code="429", retry_after=told)
+    pause = {3.0: 3.0, 3_600.0: LONGEST_PAUSE}.get(told, FIRST_PAUSE)
+    assert one.may_try("smtp", "in flight")
+    assert one.failed("smtp", "m0", slow) == pytest.approx(pause, rel=JITTER)
+    assert one.failed("smtp", "m1", slow) is None
+    assert not one.accepted("smtp")
+    assert not one.may_try("smtp", "another")
+    probe(one, clock)
+    assert one.accepted("smtp")
+    assert one.may_try("smtp", "another")
+
+
+def test_a_provider_that_goes_on_throttling_is_asked_less_and_less(one: Holds, clock: Clock) -> None:
+    slow = errors.Throttled("too many requests", code="429")
+    one.failed("smtp", "m0", slow)
+    for pause in (2.0, 4.0, 8.0, LONGEST_PAUSE, LONGEST_PAUSE):
+        probe(one, clock)
+        assert one.failed("smtp", "probe", slow) == pytest.approx(pause, rel=JITTER)
+
+
+def test_limits_for_each_recipient_pause_nobody_else() -> None:
+    paced = Holds(["apns"], never_paused=["apns"])
+    assert paced.failed("apns", "m0", errors.Throttled("too many to this device", code="TooManyRequests")) is None
+    assert paced.may_try("apns", "another")
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Throttled("our own pool is full"), errors.Rejected("spam"), errors.Unreachable("nobody")]
+)
 def test_what_is_not_the_providers_failure_does_not_count(
     one: Holds, clock: Clock, error: errors.DeliveryError
 ) -> None:

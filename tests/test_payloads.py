@@ -25,7 +25,7 @@ names = words.filter(lambda name: name not in email_fields.FIELDS)  # those have
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
     lambda inner: st.lists(inner) | st.dictionaries(words, inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
@@ -81,7 +81,9 @@ def test_a_bomb_in_another_field_is_refused_in_few_words(field: str) -> None:
     assert len(str(error.value)) < 200
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(payload=st.dictionaries(names, json_values))
 def test_a_payload_is_taken_up_to_the_very_byte(monkeypatch: pytest.MonkeyPatch, payload: dict[str, Any]) -> None:
     """What is counted before it is written as JSON is never more than is written."""

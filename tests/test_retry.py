@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from outbox import errors
 from outbox.config import ChannelConfig
+from outbox.holds import LONGEST_TOLD
 from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry, Suppression
 from outbox.queue.claim import Claimed
-from outbox.retry import LONGEST_TOLD, backoff, judge
+from outbox.retry import backoff, judge
 
 POLICY = ChannelConfig(providers=("smtp",), max_attempts=3, backoff=(1, 10, 120), jitter=0)
 DAY = 86_400.0

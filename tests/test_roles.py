@@ -86,6 +86,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "idempotency_keys": {
             f"SELECT {column.name}" for column in schema.idempotency_keys.c if column.name != "digest"
         },
+        "digests": {f"SELECT {column.name}" for column in schema.digests.c if column.name != "headers"},
         "schedules": {
             f"SELECT {column.name}" for column in schema.schedules.c if column.name not in {"query", "defaults"}
         },

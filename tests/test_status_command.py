@@ -6,8 +6,11 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy.engine import make_url
 
+import outbox
+from outbox import schedules
 from outbox.outcomes import Retry, Sent
 from tests.command_line import run, run_on_a_terminal, run_process
 from tests.endings import REFUSED, claim_due, end, enter, put, put_dead
@@ -15,8 +18,6 @@ from tests.hands import rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import psycopg
 
 STRAY = "00e08ed6-2c00-7000-8000-000000000001"  # made in the year 2000, a day that has no partition
 
@@ -49,6 +50,7 @@ def test_each_notification_is_counted_once_where_it_is(database_url: str) -> Non
         "scheduled": 5,
         "retrying": 2,
         "blocked": 0,
+        "gathering": 0,
         "dead_letters": 3,
         "workers": 0,
     }
@@ -65,6 +67,28 @@ def test_those_who_stand_behind_others_are_counted_apart(database_url: str) -> N
     rows(database_url, cancel_one)
     [email] = status(database_url)["channels"]
     assert (email["due"], email["blocked"], email["oldest_due_seconds"]) == (0, 2, None)
+
+
+def test_open_windows_of_digests_are_counted_apart(database_url: str) -> None:
+    put(database_url, 1)
+    with psycopg.connect(database_url) as conn:
+        for key in ("a", "a", "b"):
+            likes: dict[str, Any] = {"digest_key": key, "digest_window": timedelta(minutes=10)}
+            outbox.enqueue(conn, channel="email", recipient="ada@example.org", **likes)
+    [email] = status(database_url)["channels"]
+    assert (email["gathering"], email["waiting"]) == (2, 1)
+    assert "GATHERING" in run(database_url, "status").stdout
+
+
+def test_a_schedule_that_fails_is_named_with_its_reason_until_it_is_paused(database_url: str) -> None:
+    with psycopg.connect(database_url) as conn:
+        schedules.add(conn, "digest", "@daily", "SELECT 'ada@example.org' AS recipient", channel="email")
+        conn.execute("UPDATE outbox.schedules SET failures = 3, problem = 'relation \"people\" does not exist'")
+    assert status(database_url)["warnings"] == [
+        'the schedule digest failed 3 times in a row: relation "people" does not exist; outbox schedule show digest'
+    ]
+    assert run(database_url, "schedule", "pause", "digest").exit_code == 0
+    assert status(database_url)["warnings"] == []
 
 
 def test_what_was_scheduled_longest_ago_is_not_the_oldest_due(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a recipient lives, and unless what was read: taken at every door, kept as given, refused where it is neither."""
+"""Where a recipient lives, and unless what was read: kept as given by every door, and refused where it is neither."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 import outbox
-from outbox import errors, events
+from outbox import errors, events, suppressions
 from outbox.database import Link
 from outbox.messages import Notification, Receipt
 from outbox.queue.claim import Claimed, claim
-from outbox.worker import chores, feeder, shift, slots
+from outbox.worker import chores, feeder, settler, shift, slots
 from outbox.worker.leases import Leases
 from tests.hands import enqueue, expire_leases, rows
 from tests.recorder import Recorder, drain, route, worker
@@ -88,6 +88,53 @@ async def test_an_application_that_keeps_its_transaction_open_holds_up_no_other_
             await await_until(lambda: states(database_url).get("sent", 0) >= 30)
             application.rollback()
         await await_until(lambda: states(database_url) == {"sent": 31})
+
+
+async def test_whoever_takes_back_what_had_lapsed_and_does_not_commit_holds_up_no_other_settlement(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settler, "_HELD_PAUSE", 0.1)
+    gate = asyncio.Event()
+
+    async def behave(notification: Notification) -> None:
+        if notification.group_key == "held":
+            await gate.wait()
+
+    enqueue(database_url, group_key="held")
+    recorder = Recorder(behave)
+    async with running(database_url, route(recorder), concurrency=40):
+        await await_until(lambda: len(recorder.keys) == 1)
+        with psycopg.connect(database_url) as application:
+            application.execute("UPDATE outbox.queue SET leased_until = now() - interval '1 second'")
+            assert outbox.cancel(application, group_key="held").cancelled == 1
+            gate.set()
+            enqueue(database_url, 30)
+            await await_until(lambda: states(database_url).get("sent", 0) >= 30)
+            application.commit()
+        await await_until(lambda: states(database_url) == {"sent": 31})
+    told = "SELECT claim, outcome FROM outbox.attempts JOIN outbox.notifications n ON n.id = notification_id"
+    assert set(rows(database_url, told + " WHERE group_key = 'held'")) == {(1, "sent"), (2, "cancelled")}
+
+
+async def test_whoever_suppresses_somebody_and_does_not_commit_holds_up_no_other_settlement(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settler, "_HELD_PAUSE", 0.1)
+
+    async def behave(notification: Notification) -> None:
+        if notification.recipient == "eve@example.org":
+            raise errors.Unreachable("nobody there", code="550 5.1.1")
+
+    recorder = Recorder(behave)
+    with psycopg.connect(database_url) as application:
+        suppressions.add(application, channel="email", recipient="eve@example.org", reason="on_holiday")
+        enqueue(database_url, recipient="eve@example.org")
+        enqueue(database_url, 30)
+        async with running(database_url, route(recorder), concurrency=40):
+            await await_until(lambda: states(database_url).get("sent", 0) == 30)
+            application.rollback()
+            await await_until(lambda: states(database_url) == {"sent": 30, "dead": 1})
+    assert rows(database_url, "SELECT reason FROM outbox.suppressions") == [("hard_bounce",)]
 
 
 async def test_a_lease_that_lapsed_and_came_back_to_the_same_worker_is_not_sent_a_second_time(

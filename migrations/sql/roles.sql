@@ -63,7 +63,8 @@ BEGIN
         SELECT a.attrelid::regclass AS object, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
         FROM pg_attribute a
         WHERE a.attrelid IN ('outbox.notifications'::regclass, 'outbox.dead_letters'::regclass, 'outbox.inbox'::regclass,
-                             'outbox.idempotency_keys'::regclass, 'outbox.schedules'::regclass)
+                             'outbox.idempotency_keys'::regclass, 'outbox.schedules'::regclass,
+                             'outbox.digests'::regclass)
           AND a.attnum > 0 AND NOT a.attisdropped
           AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'url', 'digest', 'query', 'defaults'])
         GROUP BY a.attrelid

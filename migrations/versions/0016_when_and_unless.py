@@ -12,7 +12,7 @@ from alembic import op
 revision = "0016"
 down_revision = "0015"
 
-_SQL = Path(__file__).parent.parent / "sql" / "0016"
+_SQL = Path(__file__).parent.parent / "sql"
 _ZONE, _ZONES = "time_zone text DEFAULT NULL::text", "time_zones text[] DEFAULT NULL::text[]"
 _SHORT = """\
         ('time_zone', 'time_zone_is_short', length(time_zone) BETWEEN 1 AND 64, 'must have 1 to 64 characters'),
@@ -73,7 +73,7 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("up"))
+    op.execute(_read("0016/up"))
     op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
@@ -85,7 +85,7 @@ def downgrade() -> None:
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in pairs))
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("down"))
+    op.execute(_read("0016/down"))
 
 
 def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:

@@ -47,8 +47,8 @@ class Verdict(NamedTuple):
 async def admit(conn: AsyncConnection[Any], asking: Sequence[Asking], *, channel: str) -> list[Verdict]:
     """Take a place for each of those that ask, as far as there are any; one that has its place keeps it.
 
-    Earlier ones come first within a priority. A place is free again one period after its notification was sent, or as soon as that
-    ends without having been.
+    Earlier ones come first within a priority. A place is free again one period after its notification was sent, or as
+    soon as that ends without having been.
     """
     asked = {
         "channel": channel,

@@ -25,8 +25,9 @@ def cancel(
 ) -> Cancelled:
     """Cancel what still waits of one id, one idempotency key, or one group, in the transaction that `conn` is in.
 
-    `channel` narrows it to one channel. What a worker holds this moment may still be sent, and is counted, not
-    cancelled; so is what was sent or had died. Roll back, and all of it waits again.
+    An open window of a digest counts as one, with all that is in it. `channel` narrows it to one channel. What a worker
+    holds this moment may still be sent, and is counted, not cancelled; so is what was sent or had died. Roll back, and
+    all of it waits again.
 
     Raises:
         TypeError: not exactly one of `id`, `idempotency_key` and `group_key` was given.

@@ -24,27 +24,30 @@ WITH counted AS (
                               AND q.attempt > 0) AS retrying,
            count(*) FILTER (WHERE q.due_at = 'infinity') AS blocked,
            date_part('epoch', statement_timestamp() - min(nullif(q.due_at, 'infinity'))) AS oldest_due,
-           0 AS dead, 0 AS workers
+           0 AS dead, 0 AS workers, 0 AS gathering
     FROM (SELECT *, greatest(run_at, leased_until) AS due_at FROM outbox.queue) q
     GROUP BY q.channel
     UNION ALL
-    SELECT d.channel, 0, 0, 0, 0, 0, NULL, count(*), 0
+    SELECT d.channel, 0, 0, 0, 0, 0, NULL, count(*), 0, 0
     FROM outbox.dead_letters d
     WHERE d.resolution IS NULL
     GROUP BY d.channel
     UNION ALL
-    SELECT served.channel, 0, 0, 0, 0, 0, NULL, 0, count(*)
+    SELECT served.channel, 0, 0, 0, 0, 0, NULL, 0, count(*), 0
     FROM outbox.workers w
     CROSS JOIN unnest(w.channels) AS served (channel)
     WHERE w.seen_at > statement_timestamp() - interval '1 minute'
     GROUP BY served.channel
     UNION ALL
-    SELECT asked.channel, 0, 0, 0, 0, 0, NULL, 0, 0 FROM unnest(CAST(:channels AS text[])) AS asked (channel)
+    SELECT g.channel, 0, 0, 0, 0, 0, NULL, 0, 0, count(*) FROM outbox.digests g GROUP BY g.channel
+    UNION ALL
+    SELECT asked.channel, 0, 0, 0, 0, 0, NULL, 0, 0, 0 FROM unnest(CAST(:channels AS text[])) AS asked (channel)
 )
 SELECT c.channel, CAST(sum(c.due) AS bigint), CAST(sum(c.leased) AS bigint), CAST(sum(c.scheduled) AS bigint),
        CAST(sum(c.retrying) AS bigint), CAST(sum(c.blocked) AS bigint),
        CASE WHEN sum(c.due) > 0 THEN max(c.oldest_due) END,
-       CAST(sum(c.dead) AS bigint), CAST(sum(c.workers) AS bigint)
+       CAST(sum(c.dead) AS bigint), CAST(sum(c.workers) AS bigint),
+       CAST(sum(c.gathering) AS bigint)
 FROM counted c
 WHERE CAST(:channels AS text[]) IS NULL OR c.channel = ANY (CAST(:channels AS text[]))
 GROUP BY c.channel
@@ -58,6 +61,13 @@ FROM outbox.workers w
 WHERE w.seen_at > statement_timestamp() - interval '1 minute'
   AND (CAST(:channels AS text[]) IS NULL OR w.channels && CAST(:channels AS text[]))
 ORDER BY w.id
+"""
+
+FAILING = """
+SELECT s.name, s.failures, s.problem
+FROM outbox.schedules s
+WHERE s.failures > 0 AND s.paused_at IS NULL
+ORDER BY s.name
 """
 
 STRAYS = """
@@ -86,6 +96,8 @@ class Channel:
     """Open dead letters."""
     workers: int
     """Workers that serve it and were seen in the last minute."""
+    gathering: int
+    """Open windows of digests: each will be a notification when it closes."""
 
     @property
     def waiting(self) -> int:
@@ -118,6 +130,15 @@ class Strays:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class FailingSchedule:
+    """A schedule whose query failed, so often in a row, and why it did last."""
+
+    name: str
+    failures: int
+    problem: str
+
+
 def count_channels(conn: Any, channels: Sequence[str] | None = None) -> list[Channel]:
     """Return the counts of the given channels, or of every one that has work, open dead letters or a live worker.
 
@@ -136,6 +157,15 @@ def live_workers(conn: Any, channels: Sequence[str] | None = None) -> list[LiveW
     """
     rows = connections.run(conn, WORKERS, {"channels": _texts(channels)}, allow_autocommit=True)
     return [LiveWorker(*row) for row in rows]
+
+
+def failing_schedules(conn: Any) -> list[FailingSchedule]:
+    """Return the schedules that failed when they ran last, and are tried again.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    return [FailingSchedule(*row) for row in connections.run(conn, FAILING, {}, allow_autocommit=True)]
 
 
 def count_strays(conn: Any) -> Strays:

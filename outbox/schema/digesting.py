@@ -28,6 +28,7 @@ digests = Table(
     may("time_zone", Text, "Where the recipient lives"),
     UniqueConstraint("channel", "recipient", "key", name="digests_one_window_a_key"),
     Index("digests_closing", "closes_at"),
+    Index("digests_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     comment="Windows that are open: each becomes one notification when it closes",
 )
 

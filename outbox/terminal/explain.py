@@ -10,8 +10,10 @@ from rich.text import Text
 from outbox.errors import clean
 from outbox.messages import PRIORITIES
 from outbox.queue.dead_letters import show_dead_letter
+from outbox.queue.gathered import find_window
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
+from outbox.terminal.gathering import print_window
 from outbox.terminal.narrative import made_of, throttled, what_next, why_here
 from outbox.terminal.output import moment, print_facts, print_json, say
 from outbox.terminal.session import reading
@@ -30,7 +32,11 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
     with reading(url) as conn:
         story = tell(conn, id, config.transactional)
+        window = None if story is not None else find_window(conn, id)
         remains = story is None and show_dead_letter(conn, id) is not None
+    if window is not None:
+        print_window(window, id, as_json=as_json)
+        return 0
     if story is None:
         hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if remains else ""
         complain(f"there is no notification {id} in this database{hint}")

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from outbox.queue.inspect import count_channels, count_strays, live_workers
+from outbox.errors import clean
+from outbox.queue.inspect import count_channels, count_strays, failing_schedules, live_workers
 from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from outbox.queue.inspect import Channel, LiveWorker, Strays
+    from outbox.queue.inspect import Channel, FailingSchedule, LiveWorker, Strays
 
-_BLOCKED = Column("blocked", "number")
+# Shown where there are some: else they would say nothing, and the others fit on a terminal.
+_BLOCKED, _GATHERING = Column("blocked", "number"), Column("gathering", "number")
 _COLUMNS = (
     Column("channel", "whole"),
     Column("waiting", "number"),
@@ -23,18 +25,21 @@ _COLUMNS = (
     Column("scheduled", "number"),
     Column("retrying", "number"),
     _BLOCKED,
+    _GATHERING,
     Column("oldest due", "number"),
     Column("dead", "number"),
     Column("workers", "number"),
 )
 _WORKERS_NAMED = 4
+_QUOTED = 200
 
 
 def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     """Print what waits on each channel (or those asked for), who works, and what is amiss."""
     with reading(url) as conn:
         channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
-    warnings = [*_unserved(channels), *_astray(strays)]
+        failing = failing_schedules(conn)
+    warnings = [*_unserved(channels), *_failing(failing), *_astray(strays)]
     if as_json:
         print_json(_document(channels, workers, strays, warnings))
         return 0
@@ -51,14 +56,19 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
 
 def _table(channels: Sequence[Channel]) -> tuple[Sequence[Column], list[list[str]]]:
     rows = [_row(channel) for channel in channels]
-    if any(channel.blocked for channel in channels):
-        return _COLUMNS, rows
-    place = _COLUMNS.index(_BLOCKED)  # without ordering keys it would say nothing, and the others fit on a terminal
-    return _COLUMNS[:place] + _COLUMNS[place + 1 :], [row[:place] + row[place + 1 :] for row in rows]
+    empty = {
+        _BLOCKED: not any(channel.blocked for channel in channels),
+        _GATHERING: not any(channel.gathering for channel in channels),
+    }
+    shown = [place for place, column in enumerate(_COLUMNS) if not empty.get(column)]
+    return [_COLUMNS[place] for place in shown], [[row[place] for place in shown] for row in rows]
 
 
 def _row(channel: Channel) -> list[str]:
-    counts = (channel.waiting, channel.due, channel.leased, channel.scheduled, channel.retrying, channel.blocked)
+    counts = (
+        *(channel.waiting, channel.due, channel.leased, channel.scheduled, channel.retrying, channel.blocked),
+        channel.gathering,
+    )
     oldest = "-" if channel.oldest_due is None else age(channel.oldest_due)
     return [channel.channel, *(f"{count:,}" for count in counts), oldest, f"{channel.dead:,}", str(channel.workers)]
 
@@ -87,6 +97,13 @@ def _unserved(channels: Sequence[Channel]) -> Iterator[str]:
             )
 
 
+def _failing(schedules: Sequence[FailingSchedule]) -> Iterator[str]:
+    for schedule in schedules:
+        times = "failed" if schedule.failures == 1 else f"failed {schedule.failures:,} times in a row"
+        why = clean(schedule.problem, _QUOTED)
+        yield f"the schedule {schedule.name} {times}: {why}; outbox schedule show {schedule.name}"
+
+
 def _astray(strays: Strays) -> Iterator[str]:
     if strays.notifications or strays.attempts:
         rows = f"{counted(strays.notifications, 'notification')} and {counted(strays.attempts, 'attempt')}"
@@ -109,6 +126,7 @@ def _document(
                 "scheduled": channel.scheduled,
                 "retrying": channel.retrying,
                 "blocked": channel.blocked,
+                "gathering": channel.gathering,
                 "oldest_due_seconds": channel.oldest_due,
                 "dead_letters": channel.dead,
                 "workers": channel.workers,

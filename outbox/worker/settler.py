@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from outbox.worker.leases import Lease, Leases
 
 _LARGEST_BATCH = 500
+LONGEST_WAIT = 1.0
+"""Seconds that a statement may wait for what somebody holds: an application may keep its transaction open."""
 _LOCKED_PAUSE = 0.2
+_HELD_PAUSE = 3.0
 _REFUSED_PAUSE = 30.0
 _REFUSED = (
     psycopg.DataError,
@@ -115,6 +118,9 @@ class Settler:
         settlements = [ended.settlement() for ended in batch]
         try:
             settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker))
+        except psycopg.errors.LockNotAvailable:
+            await self._write_around(batch)
+            return
         except _REFUSED as error:
             await self._write_apart(batch, error)
             return
@@ -123,6 +129,18 @@ class Settler:
             batch, stale = self._sorted_out(batch, settlements, settled, locked)
         self._end(batch)
         self._listener(Settled(len(settlements), stale, time.monotonic() - started))
+
+    async def _write_around(self, batch: Sequence[Ended]) -> None:
+        """Write what a batch waited for in vain without the one that somebody holds; that one is written later.
+
+        Whoever takes back what was lapsed has written of the same claim, and what they wrote is to be waited for.
+        """
+        middle = len(batch) // 2
+        if middle:
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+        else:
+            asyncio.get_running_loop().call_later(_HELD_PAUSE, self._enqueue, batch[0])
 
     async def _write_apart(self, batch: Sequence[Ended], error: Exception) -> None:
         """Write what a batch was refused for, without the one value that PostgreSQL does not take.

@@ -12,6 +12,7 @@ from outbox.database import Link
 from outbox.errors import NotMigrated
 from outbox.queue import attend
 from outbox.queue.topics import declare
+from outbox.worker.settler import LONGEST_WAIT
 from outbox.worker.shift import Shift
 from outbox.worker.slots import CUT_OFF
 
@@ -51,7 +52,7 @@ class Worker:
         self._retention = retention
         self._topics = topics or {}
         self._claims = Link(url, "claim", listener, lookups_only=True)
-        self._settles = Link(url, "settle", listener, lookups_only=True)
+        self._settles = Link(url, "settle", listener, lookups_only=True, lock_timeout=LONGEST_WAIT)
 
     async def run(self, stop: asyncio.Future[str]) -> int:
         """Work until `stop` has a result (why), or, with `drain`, until nothing is due.

@@ -44,6 +44,8 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Provider:
     """Keeps its connections open; an answer that is late, too long or no HTTP is ambiguous."""
 
+    throttles_by_recipient = True
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._idle: list[Stream] = []

@@ -78,6 +78,9 @@ class Settings(HttpSettings):
 class Provider:
     """Sends as one bot. Telegram takes no idempotency key and no id of ours: what is in doubt stays so."""
 
+    throttles_by_recipient = True
+    """Its limits are those of a chat, too, and it does not say which one was meant."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.sender = f"telegram {settings.token.get_secret_value().partition(':')[0]}"

@@ -103,6 +103,9 @@ class Provider:
     Apple does not say that it sends an id once only, so what is in doubt stays so.
     """
 
+    throttles_by_recipient = True
+    """Its limit is one of each device."""
+
     def __init__(self, settings: Settings) -> None:
         key = provider_token.read(settings.key_file)
         self._tokens = provider_token.ProviderTokens(key, settings.key_id, settings.team_id)

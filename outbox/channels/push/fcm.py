@@ -66,6 +66,9 @@ class Settings(HttpSettings):
 class Provider:
     """Sends to devices of one project at Firebase. It takes no idempotency key: what is in doubt stays so."""
 
+    throttles_by_recipient = True
+    """Its quotas are those of a device, too, and it does not say which one was meant."""
+
     def __init__(self, settings: Settings) -> None:
         account = service_account.read(settings.credentials)
         self._client = Client(settings)

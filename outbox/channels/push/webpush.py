@@ -65,6 +65,9 @@ class Provider:
     Where messages go, the recipients say, so a guard stands before our network, and no redirect is followed.
     """
 
+    throttles_by_recipient = True
+    """Its limits are those of a browser, and of its push service: another one has others."""
+
     def __init__(self, settings: Settings) -> None:
         self._vapid = Vapid(settings.private_key.get_secret_value(), settings.subject)
         self._guard = Guard(settings)

@@ -1,0 +1,1 @@
+DROP INDEX outbox.digests_group_key;
