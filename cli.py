@@ -14,6 +14,7 @@ from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
+from outbox.terminal.unsubscribe_commands import unsubscribe
 
 app = typer.Typer(
     name="outbox",
@@ -26,6 +27,7 @@ app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend"
 app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
+app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 
 
 @app.callback()
@@ -194,6 +196,7 @@ def enqueue(
     supersedes: options.Supersedes = False,
     time_zone: options.RecipientZone = None,
     unless_read: options.UnlessRead = None,
+    unless_sent: options.UnlessSent = None,
     locale: options.Locale = None,
     headers: options.Headers = None,
     json: options.AsJson = False,

@@ -1,17 +1,20 @@
 """outbox: notifications that commit with your transaction, delivered from PostgreSQL alone.
 
-`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back; a
-worker, `outbox worker --channel email`, delivers them. A provider of your own raises the six delivery errors.
+`enqueue` (and `aenqueue`, `enqueue_many`, `aenqueue_many`) inside your transaction; `cancel` to take one back,
+`escalate` to tell one person in several ways; a worker, `outbox worker --channel email`, delivers them. A provider of
+your own raises the six delivery errors.
 """
 
 from outbox.errors import (
     Ambiguous,
     ConfigError,
     DeliveryError,
+    ExpiredToken,
     IdempotencyConflict,
     InvalidNotification,
     InvalidSchedule,
     InvalidSuppression,
+    InvalidToken,
     Misconfigured,
     NotInTransaction,
     NotMigrated,
@@ -32,6 +35,7 @@ from outbox.messages import (
     Email,
     Enqueued,
     Erased,
+    Escalated,
     InApp,
     Notification,
     Push,
@@ -43,6 +47,8 @@ from outbox.queue.cancel import acancel, cancel
 from outbox.queue.enqueue import aenqueue, enqueue
 from outbox.queue.enqueue_many import aenqueue_many, enqueue_many
 from outbox.queue.erase import aerase, erase
+from outbox.queue.escalate import aescalate, escalate
+from outbox.queue.mark_read import amark_read, mark_read
 
 __all__ = [
     "PRIORITIES",
@@ -55,11 +61,14 @@ __all__ = [
     "Email",
     "Enqueued",
     "Erased",
+    "Escalated",
+    "ExpiredToken",
     "IdempotencyConflict",
     "InApp",
     "InvalidNotification",
     "InvalidSchedule",
     "InvalidSuppression",
+    "InvalidToken",
     "Misconfigured",
     "NotInTransaction",
     "NotMigrated",
@@ -80,8 +89,12 @@ __all__ = [
     "aenqueue",
     "aenqueue_many",
     "aerase",
+    "aescalate",
+    "amark_read",
     "cancel",
     "enqueue",
     "enqueue_many",
     "erase",
+    "escalate",
+    "mark_read",
 ]

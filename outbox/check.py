@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from outbox import oneclick
 from outbox.channels import Probed, completion_for, load_provider
 from outbox.errors import ConfigError, DeliveryError, Temporary
 from outbox.render import Templates
@@ -27,7 +28,8 @@ def check(config: Config) -> list[str]:
     configuration is checked is often not where the database is.
     """
     # What a channel lacks is found with each of its providers.
-    return [*dict.fromkeys(_channels(config)), *_unused(config), *_templates(config)]
+    links = oneclick.problems(config)
+    return [*dict.fromkeys(_channels(config)), *_unused(config), *links, *_templates(config)]
 
 
 async def probe(config: Config) -> list[tuple[str, str, DeliveryError | None]]:

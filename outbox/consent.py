@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outbox.outcomes import Dead, Expired, Failure, Suppressed
+from outbox.outcomes import Cancelled, Dead, Expired, Failure, Suppressed
 
 if TYPE_CHECKING:
     from outbox.config import ChannelConfig
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome | None:
     """Return the outcome that ends the notification without an attempt, or None when it may be sent.
 
-    `in_hand` is how many seconds ago it was claimed. The suppression was looked up by the claim itself.
+    `in_hand` is how many seconds ago it was claimed. Suppressions and conditions were looked up by the claim itself.
     """
     if claimed.sent_by is not None:
         return Suppressed(failure=Failure("suppressed", None, f"it was sent already, by claim {claimed.sent_by}"))
+    if claimed.needless is not None:
+        return Cancelled(failure=Failure("needless", None, claimed.needless))
     if claimed.lost >= policy.max_lost:
         words = (
             f"claimed {claimed.claim} times, and {claimed.lost} times its worker vanished: it may be what kills them"

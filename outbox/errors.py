@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from outbox.messages import OptOut
+
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 DETAIL_LIMIT = 2_048
 
@@ -101,6 +103,21 @@ class ConfigError(OutboxError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class InvalidToken(OutboxError, ValueError):
+    """The token of a link to unsubscribe was not written by us, or with a secret that is gone, or was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("this is not the token of a link of ours")
+
+
+class ExpiredToken(OutboxError):
+    """The token of a link to unsubscribe is ours, and its time is over; `opt_out` is what it was for."""
+
+    def __init__(self, opt_out: OptOut) -> None:
+        super().__init__(f"the link was good until {opt_out.last_day.isoformat()}")
+        self.opt_out = opt_out
 
 
 class DeliveryError(OutboxError):

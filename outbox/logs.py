@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import events, schedule_events
 from outbox.errors import DeliveryError
-from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Retry, Suppressed
+from outbox.outcomes import Ambiguous, Cancelled, Dead, Deferred, Expired, Retry, Suppressed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,7 +70,7 @@ def _level(event: Event) -> int:
         match event.outcome:
             case Dead() | Ambiguous():
                 return logging.WARNING
-            case Retry() | Deferred() | Suppressed() | Expired():
+            case Retry() | Deferred() | Suppressed() | Expired() | Cancelled():
                 return logging.INFO
             case _:
                 return logging.DEBUG

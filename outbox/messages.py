@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
     from uuid import UUID
 
 PRIORITIES: dict[str, int] = {"urgent": 0, "high": 2, "normal": 5, "bulk": 8}
@@ -33,6 +33,20 @@ class Cancelled:
     sent: int
     dead: int
     ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """What `escalate` enqueued: `ids` by channel, in the order of the steps; `skipped` are those without an address.
+
+    `created` is False where the idempotency key was there, and the ids are then those of the first. All of them have
+    the `group_key`: `cancel` takes back whatever of them still waits by it.
+    """
+
+    ids: Mapping[str, UUID]
+    skipped: tuple[str, ...]
+    group_key: str
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,20 @@ class Removed:
 
     reason: str | None
     kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """Who would unsubscribe, on which channel, from what. `last_day` (in UTC) is the last on which the link is good."""
+
+    channel: str
+    recipient: str
+    topic: str
+    last_day: date
+
+    def __repr__(self) -> str:
+        """Show what it is about, but not whom."""
+        return f"OptOut({self.channel!r}, …, topic={self.topic!r}, last_day={self.last_day.isoformat()})"
 
 
 _NOTHING: Mapping[str, Any] = {}

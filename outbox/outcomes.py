@@ -126,6 +126,13 @@ class Expired(Outcome):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Outcome):
+    """Not needed any more; `failure` says why: what it was to follow was read, or was sent."""
+
+    name = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous(Outcome):
     """Nobody can know whether it was accepted: due again after `delay`, or stopped as a dead letter, by policy."""
 

@@ -11,7 +11,7 @@ from outbox.messages import Notification, Receipt
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from outbox.config import TopicConfig
     from outbox.durations import Rate
@@ -66,12 +66,23 @@ def route(
 
 
 def worker(
-    url: str, *routes: Route, drain: bool = False, topics: Mapping[str, bool] | None = None, **settings: Any
+    url: str,
+    *routes: Route,
+    drain: bool = False,
+    topics: Mapping[str, bool] | None = None,
+    escalations: Mapping[str, Sequence[str]] | None = None,
+    **settings: Any,
 ) -> Worker:
     """A worker of these routes."""
     listener = routes[0].listener
     return Worker(
-        url=url, routes=routes, settings=WorkerConfig(**settings), listener=listener, drain=drain, topics=topics
+        url=url,
+        routes=routes,
+        settings=WorkerConfig(**settings),
+        listener=listener,
+        drain=drain,
+        topics=topics,
+        escalations=escalations,
     )
 
 

@@ -21,13 +21,24 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields", "occurrences", "reasons", "schedule_events", "spelling", "zones"},
+    | {"attachments", "email_fields", "escalation", "occurrences", "reasons", "schedule_events", "spelling", "zones"},
     {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
-    {"retry", "consent", "echo", "holds", "tokens", "templates", "render", "sandbox", "channels"},  # judgement
+    {
+        "retry",
+        "consent",
+        "echo",
+        "holds",
+        "oneclick",
+        "tokens",
+        "templates",
+        "render",
+        "sandbox",
+        "channels",
+    },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "schedules", "metrics", "logs", "check", "web"}  # onlookers
+    {"inbox", "suppressions", "unsubscribe", "schedules", "metrics", "logs", "check", "web"}  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )

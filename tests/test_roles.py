@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -21,6 +23,7 @@ from outbox.events import ChoreFailed, Retained
 from outbox.messages import Removed
 from outbox.outcomes import Sent
 from outbox.schedule_events import ScheduleFailed, ScheduleRan
+from outbox.unsubscribe import App
 from outbox.worker.chores import chores_with
 from tests.backdated import names, put_days_ago
 from tests.command_line import run
@@ -30,6 +33,7 @@ from tests.kinds import with_driver
 from tests.recorder import Recorder, drain, route
 from tests.test_retention import run_until
 from tests.test_worker import running
+from tests.unsubscribing import configured, token
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
@@ -47,7 +51,7 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
-        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "suppress", "unsuppress"},
+        "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "escalate", "escalation_of", "suppress", "unsuppress"},
     },
     "worker": {
         "notifications": READS,
@@ -113,7 +117,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
-EVERYBODYS |= {"reason_strength", "kept_suppression"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless"}
 
 
 class Roles:
@@ -366,6 +370,15 @@ def test_an_enqueuer_records_opt_outs_and_takes_back_those_that_were_a_choice(ro
         assert suppressions.remove(conn, **given) == Removed(None, ("stop",))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             suppressions.remove(conn, **given, strong=True)
+
+
+async def test_the_application_behind_links_to_unsubscribe_needs_no_more_than_that(roles: Roles) -> None:
+    transport = httpx.ASGITransport(App(configured(roles.login("enqueuer"))))
+    async with httpx.AsyncClient(transport=transport, base_url="https://example.org/unsubscribe") as client:
+        done = await client.post(f"/{token()}", data={"List-Unsubscribe": "One-Click"})
+        (permit,) = re.findall(r'name="undo" value="([^"]+)"', done.text)
+        undone = await client.post(f"/{token()}", data={"undo": permit})
+    assert (done.status_code, undone.status_code) == (200, 200)
 
 
 def test_one_grant_lets_an_application_cancel(roles: Roles) -> None:

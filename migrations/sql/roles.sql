@@ -32,6 +32,7 @@ GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
     TO outbox_enqueuer;
+GRANT EXECUTE ON FUNCTION outbox.escalate, outbox.escalation_of TO outbox_enqueuer;
 
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,

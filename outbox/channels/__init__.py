@@ -99,17 +99,21 @@ def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provid
     raise ConfigError([problem])
 
 
-def compose_for(channel: str) -> Callable[[Notification, Templates], Any]:
-    """Return the function that makes a channel's message from a notification.
+def compose_for(channel: str, config: Config | None = None) -> Callable[[Notification, Templates], Any]:
+    """Return the function that makes a channel's message from a notification, as the configuration has it, if given.
 
     A channel that is not one of ours has nothing to compose with: its providers are given the notification itself.
 
     Raises:
-        ConfigError: the channel needs a module that is not installed.
+        ConfigError: the channel needs a module that is not installed, or the configuration lacks something.
     """
     if channel not in _channels():
         return _as_it_is
-    compose: Callable[[Notification, Templates], Any] = _package(channel).compose
+    package = _package(channel)
+    if config is not None and hasattr(package, "composing"):
+        composing: Callable[[Config], Callable[[Notification, Templates], Any]] = package.composing
+        return composing(config)
+    compose: Callable[[Notification, Templates], Any] = package.compose
     return compose
 
 

@@ -18,21 +18,23 @@ from outbox.config.models import (
     ChannelConfig,
     Config,
     DatabaseConfig,
-    ProviderSection,
     RetentionConfig,
     TemplatesConfig,
-    TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest, sentences
+from outbox.config.provider_section import ProviderSection
 from outbox.config.sources import NAMED, SINGLE, Tree, read_file
+from outbox.config.topics import TopicConfig
+from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
+from outbox.escalation import channels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from outbox.config.models import Section
+    from outbox.config.base import Section
 
 __all__ = [
     "AttachmentsConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "RetentionConfig",
     "TemplatesConfig",
     "TopicConfig",
+    "UnsubscribeConfig",
     "WorkerConfig",
     "find_file",
     "libpq_url",
@@ -100,6 +103,7 @@ def survey(
     values: dict[str, Any] = {section: _validated(tree, model, section) for section, model in SINGLE.items()}
     values["channels"] = {name: _channel(tree, name) for name in _table(tree, "channels")}
     values["topics"] = {name: _topic(tree, name) for name in _table(tree, "topics")}
+    _refuse_undelivered_steps(tree, values["topics"], values["channels"])
     _table(tree, "providers")  # for its shape: those without a section of their own count too
     values["providers"] = {name: _provider(tree, name) for name in tree.names("providers")}
     values["templates"] = _anchored(values["templates"], source)
@@ -156,7 +160,7 @@ def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        secret = model is DatabaseConfig
+        secret = model in (DatabaseConfig, UnsubscribeConfig)
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
         refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
     if refused.isdisjoint(stand_ins):
@@ -176,6 +180,16 @@ def _topic(tree: Tree, name: str) -> Section:
         where = tree.origin("topics", name)
         tree.problems.append(f"{where}: topics.{name}: a topic has 1 to {_LONGEST_TOPIC} characters")
     return _validated(tree, TopicConfig, "topics", name)
+
+
+def _refuse_undelivered_steps(tree: Tree, topics: Mapping[str, Any], channels: Collection[str]) -> None:
+    tree.problems += [
+        f"{tree.origin('topics', name, 'escalation')}: topics.{name}.escalation: no provider delivers {channel}: "
+        f"add [channels.{channel}], or take the step out; {nearest(channel, channels)}"
+        for name, topic in topics.items()
+        for channel in channels_of(topic.escalation)
+        if channel not in channels
+    ]
 
 
 def _provider(tree: Tree, name: str) -> ProviderSection:

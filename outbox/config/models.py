@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from outbox import durations
+from outbox.config.base import Seconds, Section
+from outbox.config.base import listed as _listed
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
-from outbox.config.throttle import ThrottleKeys
+from outbox.config.provider_section import ProviderSection, kept_raw
+from outbox.config.topics import TopicConfig
+from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
 from outbox.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def _number(value: object) -> object:
@@ -29,11 +30,6 @@ def _per_cpu(value: object) -> object:
     return count_cpus() if value == "auto" else _number(value)
 
 
-def _listed(value: object) -> object:
-    """Split a text on commas: lists come so from the environment."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
 def _days(value: object) -> object:
     """Take `30d` for 30, as people write durations everywhere else."""
     return value.strip().removesuffix("d") if isinstance(value, str) else _number(value)
@@ -43,22 +39,12 @@ _NO_DATABASE = (
     "no database: set OUTBOX_DATABASE_URL to postgresql://user@host/database, "
     "or give --database-url, or write url under [database] in {file}"
 )
-Seconds = Annotated[float, BeforeValidator(durations.parse)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Days = Annotated[int, BeforeValidator(_days)]
 _KEY_DAYS = 30
 Name = Annotated[str, Field(min_length=1)]
 Weight = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[durations.Rate, BeforeValidator(durations.parse_rate)]
-
-
-class Section(BaseModel):
-    """The base of every section: frozen, refuses keys that it does not know, and keeps values out of pydantic's errors.
-
-    A field's description completes the sentence "it must be …" when a value is refused.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class DatabaseConfig(Section):
@@ -120,12 +106,6 @@ class ChannelConfig(Section):
         if weights and not any(weights):
             raise ValueError("no weight is above 0: which provider should get the messages?")
         return weights
-
-
-class TopicConfig(ThrottleKeys, Section):
-    """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
-
-    transactional: bool = Field(default=False, description="true or false")
 
 
 class WorkerConfig(Section):
@@ -208,51 +188,6 @@ class RetentionConfig(Section):
         return self.idempotency_days or max(self.days, _KEY_DAYS)
 
 
-class ProviderSection(Mapping[str, Any]):
-    """`[providers.<name>]` as it was given: the provider's own `Settings` validate it. Its repr hides the values.
-
-    `origin` is where it was given, the file as a rule; `origins` has the variables that gave a key of their own. Two
-    keys are the engine's, and no provider sees them: `rate`, and `module`, which is the name unless it says otherwise.
-
-    Raises:
-        ValueError: `rate` is no rate, or `module` no name.
-    """
-
-    def __init__(
-        self, values: Mapping[str, Any], origin: str = "configuration", origins: Mapping[str, str] | None = None
-    ) -> None:
-        self._values = dict(values)
-        rate, module = self._values.pop("rate", None), self._values.pop("module", None)
-        if module is not None and not (isinstance(module, str) and module):
-            raise ValueError(f'module: {module!r} is not the name of a provider, such as "smtp"')
-        self.module: str | None = module
-        self.rate = None if rate is None else durations.parse_rate(rate)
-        self.origin = origin
-        self.origins = dict(origins or {})
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a key's value as it was given."""
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """Return how many keys were given."""
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        """Show the keys; a value may be a password."""
-        return f"ProviderSection({', '.join(f'{key}=…' for key in self._values)})"
-
-
-def _kept_raw(sections: object) -> object:
-    if not isinstance(sections, Mapping):
-        return sections
-    return {name: ProviderSection(raw) if type(raw) is dict else raw for name, raw in sections.items()}
-
-
 class Config(Section):
     """The whole configuration. `source` is the file that it was read from, if there was one."""
 
@@ -260,12 +195,13 @@ class Config(Section):
 
     database: DatabaseConfig = DatabaseConfig()
     channels: Mapping[str, ChannelConfig] = Field(default_factory=dict)
-    providers: Annotated[Mapping[str, ProviderSection], BeforeValidator(_kept_raw)] = Field(default_factory=dict)
+    providers: Annotated[Mapping[str, ProviderSection], BeforeValidator(kept_raw)] = Field(default_factory=dict)
     topics: Mapping[str, TopicConfig] = Field(default_factory=dict)
     worker: WorkerConfig = WorkerConfig()
     templates: TemplatesConfig = TemplatesConfig()
     retention: RetentionConfig = RetentionConfig()
     attachments: AttachmentsConfig = AttachmentsConfig()
+    unsubscribe: UnsubscribeConfig = UnsubscribeConfig()
     source: Path | None = None
 
     @field_validator("channels")
@@ -281,6 +217,11 @@ class Config(Section):
     def transactional(self) -> tuple[str, ...]:
         """The topics that people get who have unsubscribed."""
         return tuple(name for name, topic in self.topics.items() if topic.transactional)
+
+    @property
+    def unsubscribable(self) -> tuple[str, ...]:
+        """The topics whose emails bring a link to unsubscribe."""
+        return tuple(name for name, topic in self.topics.items() if topic.unsubscribe)
 
     @property
     def database_url(self) -> str:

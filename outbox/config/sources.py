@@ -17,17 +17,18 @@ from outbox.config.models import (
     DatabaseConfig,
     RetentionConfig,
     TemplatesConfig,
-    TopicConfig,
     WorkerConfig,
 )
 from outbox.config.problems import nearest
+from outbox.config.topics import TopicConfig
+from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from outbox.config.models import Section
+    from outbox.config.base import Section
 
 SINGLE: dict[str, type[Section]] = {
     "database": DatabaseConfig,
@@ -35,6 +36,7 @@ SINGLE: dict[str, type[Section]] = {
     "templates": TemplatesConfig,
     "retention": RetentionConfig,
     "attachments": AttachmentsConfig,
+    "unsubscribe": UnsubscribeConfig,
 }
 NAMED = ("channels", "topics", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}

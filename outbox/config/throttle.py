@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from outbox import durations
+from outbox.config.base import Section
 
 Quota = Annotated[durations.Quota, BeforeValidator(durations.parse_quota)]
 
 
-class ThrottleKeys(BaseModel):
+class ThrottleKeys(Section):
     """A part of `[topics.<name>]`."""
 
     throttle: Quota | None = Field(default=None, description='so many in so long, such as "3/d", "10/7d" or "1/30m"')

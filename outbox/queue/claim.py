@@ -68,7 +68,9 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.
        CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,  -- looked up for no first claim
        CASE WHEN c.claim > 1 THEN outbox.in_doubt(c.id, d.resolved_at) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
-       n.created_at, n.time_zone
+       n.created_at, n.time_zone,
+       CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
+            THEN outbox.why_needless(n.unless_read, n.unless_sent) END
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -132,6 +134,8 @@ class Claimed(NamedTuple):
     headers: str | None = None
     created_at: datetime | None = None
     time_zone: str | None = None
+    needless: str | None = None
+    """Why it is not needed any more, if so: what it was to follow was read, or was sent."""
 
     def notification(self, channel: str) -> Notification:
         """Return what is to be delivered. Raises `Rejected` when nobody can read it."""
@@ -164,7 +168,8 @@ class Claimed(NamedTuple):
     def may_be_sent(self) -> bool:
         """Tell whether nothing that the claim found out stands in the way."""
         late = self.expires_in is not None and self.expires_in <= 0
-        return self.recipient is not None and self.suppression is None and self.sent_by is None and not late
+        allowed = self.suppression is None and self.needless is None and self.sent_by is None
+        return self.recipient is not None and allowed and not late
 
     def __repr__(self) -> str:
         """Show which it is, but not what it says."""

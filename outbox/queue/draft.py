@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -18,7 +18,7 @@ from outbox.payloads import as_json
 from outbox.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 FIELDS = (
     "channel",
@@ -36,6 +36,7 @@ FIELDS = (
     "ordering_key",
     "time_zone",
     "unless_read",
+    "unless_sent",
 )
 _FIELDS = frozenset(FIELDS)
 PAYLOAD_LIMIT = 262_144
@@ -72,6 +73,7 @@ class Draft(NamedTuple):
     ordering_key: str | None
     time_zone: str | None
     unless_read: str | None
+    unless_sent: str | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], position: int | None = None) -> Draft:
@@ -205,20 +207,23 @@ def _time_zone(value: Any) -> str:
     return value
 
 
-def _unless_read(value: Any) -> str:
+def _identity(field: str, kind: str, value: Any) -> str:
     try:
         return str(value if isinstance(value, UUID) else UUID(value))
     except (ValueError, TypeError, AttributeError):
-        raise InvalidNotification(
-            "unless_read", f"{shown(value)} is not the id of an in-app notification, as enqueue() returns it"
-        ) from None
+        raise InvalidNotification(field, f"{shown(value)} is not the id of {kind}, as enqueue() returns it") from None
 
 
 def _headers(value: Any) -> str:
     return as_json("headers", value, HEADERS_LIMIT)
 
 
-_OTHERS = {"headers": _headers, "time_zone": _time_zone, "unless_read": _unless_read}
+_OTHERS: Mapping[str, Callable[[Any], str]] = {
+    "headers": _headers,
+    "time_zone": _time_zone,
+    "unless_read": partial(_identity, "unless_read", "an in-app notification"),
+    "unless_sent": partial(_identity, "unless_sent", "a notification"),
+}
 
 
 def _priority(value: Any) -> str:

@@ -27,7 +27,7 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue(
     CAST(CAST(:expires_at AS text) AS timestamptz), CAST(:idempotency_key AS text), CAST(:topic AS text),
     CAST(:group_key AS text), CAST(:locale AS text), CAST(CAST(:headers AS text) AS jsonb),
     CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text),
-    CAST(:time_zone AS text), CAST(CAST(:unless_read AS text) AS uuid))
+    CAST(:time_zone AS text), CAST(CAST(:unless_read AS text) AS uuid), CAST(CAST(:unless_sent AS text) AS uuid))
 """
 # What was there already, by its idempotency key, takes nothing's place.
 SUPERSEDE = f"""
@@ -51,6 +51,7 @@ _TYPES = {
     "run_at": "timestamptz",
     "expires_at": "timestamptz",
     "unless_read": "uuid",
+    "unless_sent": "uuid",
 }
 
 
@@ -72,6 +73,7 @@ def enqueue(
     ordering_key: str | None = None,
     time_zone: str | None = None,
     unless_read: UUID | str | None = None,
+    unless_sent: UUID | str | None = None,
     supersedes: bool = False,
     digest_key: str | None = None,
     digest_window: timedelta | None = None,
@@ -98,7 +100,8 @@ def enqueue(
         locale: the language to render in, such as `pt-BR`.
         headers: headers of the message, trace context; a JSON object, at most 16 KiB.
         time_zone: where the recipient lives, such as `Europe/Berlin`: quiet hours are by the clocks there.
-        unless_read: the id of an in-app notification: it is not sent once that was read.
+        unless_read: the id of another notification, in-app as a rule: it is not sent once that was read.
+        unless_sent: the id of another notification: it is not sent if that was, or was taken back, by then.
         ordering_key: of those with the same key, on one channel, the next is not begun before the one before it ended.
         supersedes: it takes the place of whatever else has its `group_key` on its channel and was not sent, which is
             taken back in the same transaction: the old code does not arrive after the new one.
@@ -138,6 +141,7 @@ async def aenqueue(
     ordering_key: str | None = None,
     time_zone: str | None = None,
     unless_read: UUID | str | None = None,
+    unless_sent: UUID | str | None = None,
     supersedes: bool = False,
     digest_key: str | None = None,
     digest_window: timedelta | None = None,

@@ -26,7 +26,7 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
     CAST(:priority AS text[]), CAST(:run_at AS text[]), CAST(:expires_at AS text[]), CAST(:idempotency_key AS text[]),
     CAST(:topic AS text[]), CAST(:group_key AS text[]), CAST(:locale AS text[]), CAST(:headers AS text[]),
     CAST(:delay AS text[]), CAST(:expires_in AS text[]), CAST(:ordering_key AS text[]), CAST(:time_zone AS text[]),
-    CAST(:unless_read AS text[]))
+    CAST(:unless_read AS text[]), CAST(:unless_sent AS text[]))
 """
 
 NOW = "SELECT CAST(CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint) AS text)"

@@ -52,10 +52,11 @@ ORDER BY asked.position
 # held an earlier one.
 REPLAY = """
 WITH queued AS (
-    INSERT INTO outbox.queue (id, run_at, claim, priority, channel, ordering_key)
+    INSERT INTO outbox.queue (id, run_at, claim, priority, channel, ordering_key, unless_read)
     SELECT d.notification_id, statement_timestamp() + make_interval(secs => asked.delay),
            coalesce((SELECT max(a.claim) FROM outbox.attempts a WHERE a.notification_id = d.notification_id), 0),
-           d.priority, d.channel, d.ordering_key
+           d.priority, d.channel, d.ordering_key,
+           (SELECT n.unless_read FROM outbox.notifications n WHERE n.id = d.notification_id)
     FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[]), CAST(CAST(:delays AS text[]) AS float8[])) AS asked (id, delay)
     JOIN outbox.dead_letters d ON d.notification_id = asked.id
     ORDER BY d.notification_id

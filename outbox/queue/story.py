@@ -19,7 +19,7 @@ STORY = """
 SELECT statement_timestamp(),
        n.id, n.channel, n.recipient, n.template, n.locale, n.topic, n.group_key, n.ordering_key, n.idempotency_key,
        n.priority,
-       n.created_at, n.run_at, n.expires_at, n.time_zone, n.unless_read,
+       n.created_at, n.run_at, n.expires_at, n.time_zone, n.unless_read, n.unless_sent,
        s.state, s.attempts, nullif(greatest(q.run_at, q.leased_until), 'infinity'), q.lost, q.worker, w.host, w.pid,
        (SELECT count(*) FROM outbox.workers live
         WHERE n.channel = ANY (live.channels) AND live.seen_at > statement_timestamp() - interval '1 minute'),
@@ -45,6 +45,7 @@ SELECT statement_timestamp(),
           AND (p.reason <> 'unsubscribed' OR (n.topic = ANY (CAST(:transactional AS text[]))) IS NOT TRUE)
         ORDER BY outbox.reason_strength(p.reason) DESC, p.topic
         LIMIT 1),
+       outbox.why_needless(n.unless_read, n.unless_sent),
        d.reason, d.died_at, d.replays, d.resolution, d.resolved_at
 FROM outbox.notifications n
 JOIN outbox.status s ON s.id = n.id
@@ -101,6 +102,7 @@ class Facts:
     expires_at: datetime | None
     time_zone: str | None
     unless_read: UUID | None
+    unless_sent: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,8 @@ class Story:
     facts: Facts
     place: Place
     suppression: str | None
+    needless: str | None
+    """Why its claim would find that it is not needed any more."""
     death: Death | None
     attempts: Sequence[Attempt]
     throttle: Throttle | None = None
@@ -214,10 +218,11 @@ def tell(
     row, told = rows[0], connections.run(conn, THROTTLE, {"id": str(id)}, allow_autocommit=True)
     return Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:16]),
-        place=Place(*row[16:26]),
-        suppression=row[26],
-        death=Death(*row[27:32]) if row[27] is not None else None,
+        facts=Facts(UUID(str(row[1])), *row[2:17]),
+        place=Place(*row[17:27]),
+        suppression=row[27],
+        needless=row[28],
+        death=Death(*row[29:34]) if row[29] is not None else None,
         attempts=list_attempts(conn, id),
         throttle=Throttle(*told[0][:6]) if told and told[0][0] is not None else None,
         gathered=told[0][6] if told else (),

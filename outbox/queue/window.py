@@ -16,7 +16,7 @@ _THROTTLES = "throttle:"  # outbox.throttle_digest_key() makes them
 _MOST_ITEMS = 10_000
 _LONGEST = timedelta(days=30)
 # A notification that joins others has no time, and no identity, of its own.
-_NOT_BESIDE = ("idempotency_key", "run_at", "expires_at", "supersedes", "unless_read")
+_NOT_BESIDE = ("idempotency_key", "run_at", "expires_at", "supersedes", "unless_read", "unless_sent")
 
 
 class Window(NamedTuple):

@@ -42,9 +42,17 @@ class Templates:
         self._refreshing = threading.Lock()
 
     def render(
-        self, name: str, variables: Mapping[str, Any], *, locale: str | None = None, channel: str | None = None
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        *,
+        locale: str | None = None,
+        channel: str | None = None,
+        beside: Mapping[str, str] | None = None,
     ) -> Rendered:
         """Return the template's texts by file name, for those files that it has; on a channel, for those it wants.
+
+        What it sees `beside` its variables, a variable of the same name hides; none of its own rules are about it.
 
         File by file, the locale's own is taken, else its language's (`pt` for `pt-BR`), else the one without locale.
         The subject comes out as one line; only HTML is escaped.
@@ -55,20 +63,20 @@ class Templates:
         """
         edition = self._edition or self.load()
         try:
-            return edition.render(name, variables, locale, channel)
+            return edition.render(name, variables, locale, channel, beside)
         except NoSuchTemplate:
             if not self._has_grown():
                 raise
-        return self.load().render(name, variables, locale, channel)
+        return self.load().render(name, variables, locale, channel, beside)
 
-    def parts(self, notification: Notification) -> Rendered:
-        """Return what a notification's template says on its channel.
+    def parts(self, notification: Notification, beside: Mapping[str, str] | None = None) -> Rendered:
+        """Return what a notification's template says on its channel, which sees its payload, and what is `beside` it.
 
         Raises:
             Rejected: as `render` does.
         """
         payload, locale, channel = notification.payload, notification.locale, notification.channel
-        return self.render(notification.template or "", payload, locale=locale, channel=channel)
+        return self.render(notification.template or "", payload, locale=locale, channel=channel, beside=beside)
 
     def refresh(self) -> list[str] | None:
         """Take what has changed, if anything has; return what is wrong with it, or None where nothing has changed.

@@ -93,14 +93,21 @@ class Edition:
         self._digests: dict[str, bytes] = {}
         self._plan = lru_cache(maxsize=_PLANS)(self._made)
 
-    def render(self, name: str, variables: Mapping[str, Any], locale: str | None, channel: str | None) -> Rendered:
+    def render(
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        locale: str | None,
+        channel: str | None,
+        beside: Mapping[str, str] | None = None,
+    ) -> Rendered:
         """Return a template's texts by file name; `Templates.render` says more."""
         plan = self._plan(name, locale, channel)
         if plan.check is not None and (misfit := plan.check(variables)) is not None:
             raise Rejected(f"template {name}: {misfit.path} {misfit.problem}")
         self.sandbox.begin()
         texts = {}
-        names = {**self.sandbox.globals, **variables}
+        names = {**self.sandbox.globals, **(beside or {}), **variables}
         spoken = None
         for file, template, language, finish in plan.texts:
             if language != spoken:

@@ -9,7 +9,7 @@ from outbox.errors import Rejected
 from outbox.templates import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from outbox.render import Templates
 
@@ -24,8 +24,8 @@ class Rehearsed(NamedTuple):
     problem: str | None
 
 
-def rehearse(templates: Templates, name: str) -> Iterator[Rehearsed]:
-    """Render a template in every way that its samples let us.
+def rehearse(templates: Templates, name: str, beside: Mapping[str, str] | None = None) -> Iterator[Rehearsed]:
+    """Render a template in every way that its samples let us; an email sees what is `beside` them, too.
 
     Raises:
         Rejected: there is no such template, or its template.toml is wrong.
@@ -34,7 +34,8 @@ def rehearse(templates: Templates, name: str) -> Iterator[Rehearsed]:
     for path in said.samples:
         for locale in (None, *layout.locales(name, templates.files)):
             for channel in said.channels or (None,):
-                yield Rehearsed(name, path, locale, channel, _problem(templates, name, path, locale, channel))
+                problem = _problem(templates, Rehearsed(name, path, locale, channel, None), beside)
+                yield Rehearsed(name, path, locale, channel, problem)
 
 
 def sample(templates: Templates, path: str) -> dict[str, Any]:
@@ -53,9 +54,11 @@ def sample(templates: Templates, path: str) -> dict[str, Any]:
     return payload
 
 
-def _problem(templates: Templates, name: str, path: str, locale: str | None, channel: str | None) -> str | None:
+def _problem(templates: Templates, tried: Rehearsed, beside: Mapping[str, str] | None) -> str | None:
+    name, path, locale, channel, _ = tried
+    seen = beside if channel in {"email", None} else None
     try:
-        parts = templates.render(name, sample(templates, path), locale=locale, channel=channel)
+        parts = templates.render(name, sample(templates, path), locale=locale, channel=channel, beside=seen)
     except Rejected as error:
         return error.detail
     if channel == "email" and "subject.txt" not in parts:

@@ -72,7 +72,8 @@ notifications = Table(
         "ordering_key", Text, "Not claimed before the one enqueued before it with this key, on this channel, has ended"
     ),
     _may("time_zone", Text, "Where the recipient lives, such as Europe/Berlin: by whose clocks it may be sent"),
-    _may("unless_read", UUID, "Not to be sent once the in-app notification of this id was read"),
+    _may("unless_read", UUID, "Not to be sent once the notification of this id was read"),
+    _may("unless_sent", UUID, "Not to be sent if the notification of this id was sent, or taken back, by then"),
     Index("notifications_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
     comment="The outbox: what should be sent, one immutable row a notification. Any INSERT enqueues",
@@ -129,6 +130,7 @@ queue = Table(
     _may("position", BigInteger, "The place in the line of its ordering key"),
     _may("ordering_key", Text, "As enqueued"),
     _may("leased_until", _MOMENT, "When the lease of the worker that holds it ends; empty while it waits"),
+    _may("unless_read", UUID, "As enqueued"),
     Index("queue_due", "channel", "priority", "run_at"),
     Index("queue_ordering", "channel", "ordering_key", "position", postgresql_where=text("ordering_key IS NOT NULL")),
     Index(
@@ -138,6 +140,7 @@ queue = Table(
         "position",
         postgresql_where=text("run_at = 'infinity'::timestamptz"),
     ),
+    Index("queue_unless_read", "unless_read", postgresql_where=text("unless_read IS NOT NULL")),
     comment="What remains to be done: narrow and hot, one row a notification that has not ended",
 )
 
@@ -228,6 +231,7 @@ topics = Table(
     _need("said_at", _MOMENT, "When it was last said", server_default=_NOW),
     _need("transactional", Boolean, "Whether it is sent to people who have unsubscribed"),
     _key("name", Text, "The topic, as notifications have it"),
+    _may("escalation", ARRAY(Text), "In which ways somebody is told, one after another; empty where there is one way"),
     comment="The topics of [topics] in the configuration, as a worker said when it started",
 )
 

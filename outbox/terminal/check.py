@@ -60,6 +60,8 @@ def _approve(found: config.Config) -> None:
     done(f"configuration: {found.source or 'from the environment alone'}")
     for name, channel in found.channels.items():
         done(f"channel {name}: {', '.join(channel.providers)}; {counted(channel.max_attempts, 'attempt')} at most")
+    if found.unsubscribable:
+        done(f"unsubscribe: {', '.join(found.unsubscribable)}, by links to {found.unsubscribe.url}")
     templates = Templates(source(found))
     if templates.source.absent() is None:
         done(f"templates: {counted(len(templates.names()), 'template')} in {templates.source.name}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TEXTS = (
     *("channel", "recipient", "template", "idempotency_key", "topic", "group_key", "ordering_key", "locale"),
-    *("time_zone", "unless_read"),
+    *("time_zone", "unless_read", "unless_sent"),
 )
 
 

@@ -11,6 +11,7 @@ from outbox.errors import clean
 from outbox.messages import PRIORITIES
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.gathered import find_window
+from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.gathering import print_window
@@ -20,9 +21,11 @@ from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from outbox.config import Config
+    from outbox.queue.steps_of import StepState
     from outbox.queue.story import Story
 
 _LONGEST = 4_096
@@ -32,6 +35,7 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
     with reading(url) as conn:
         story = tell(conn, id, config.transactional)
+        steps = steps_of(conn, id)
         window = None if story is not None else find_window(conn, id)
         remains = story is None and show_dead_letter(conn, id) is not None
     if window is not None:
@@ -44,9 +48,9 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     policy = config.channels.get(story.facts.channel)
     why, following = why_here(story, policy), what_next(story, policy)
     if as_json:
-        print_json(_document(story, why, following))
+        print_json(_document(story, why, following, steps))
         return 0
-    print_facts(_facts(story))
+    print_facts(_facts(story) + _steps(story, steps))
     say()
     if story.attempts:
         print_attempts(story.attempts)
@@ -74,6 +78,7 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("not after", moment(facts.expires_at, story.now) if facts.expires_at else None),
         ("time zone", facts.time_zone),
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
+        ("unless sent", str(facts.unless_sent) if facts.unless_sent else None),
         ("suppression", story.suppression),
         ("throttle", throttled(story)),
         ("made of", made_of(story)),
@@ -82,12 +87,22 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
     ]
 
 
+def _steps(story: Story, steps: Sequence[StepState]) -> list[tuple[str, str | None]]:
+    """Return a line for each of several ways to tell one person: where each of them is."""
+    lines: list[tuple[str, str | None]] = []
+    for number, step in enumerate(steps, 1):
+        which = "this one" if step.id == story.facts.id else str(step.id)
+        due = f", due {moment(step.due_at, story.now)}" if step.due_at else ""
+        lines.append((f"step {number}", f"{step.channel}, {which}: {step.state}{due}"))
+    return lines
+
+
 def _of_the_last(story: Story, digest: str) -> str | None:
     """Return the digest of the attempt that had the last word, as `outbox template render` shows it."""
     return getattr(story.last, digest, None)
 
 
-def _document(story: Story, why: str, following: str) -> dict[str, Any]:
+def _document(story: Story, why: str, following: str, steps: Sequence[StepState]) -> dict[str, Any]:
     facts, place, death = story.facts, story.place, story.death
     return {
         "id": facts.id,
@@ -105,6 +120,9 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "expires_at": facts.expires_at,
         "time_zone": facts.time_zone,
         "unless_read": facts.unless_read,
+        "unless_sent": facts.unless_sent,
+        "needless": story.needless,
+        "steps": [{"id": step.id, "channel": step.channel, "state": step.state} for step in steps],
         "state": place.state,
         "attempts": place.attempts,
         "next_due_at": place.due_at,
@@ -115,14 +133,7 @@ def _document(story: Story, why: str, following: str) -> dict[str, Any]:
         "suppression": story.suppression,
         "throttle": story.throttle and asdict(story.throttle),
         "made_of": list(story.gathered),
-        "dead_letter": death
-        and {
-            "reason": death.reason,
-            "died_at": death.died_at,
-            "replays": death.replays,
-            "resolution": death.resolution,
-            "resolved_at": death.resolved_at,
-        },
+        "dead_letter": death and asdict(death),
         "history": [attempt_document(attempt) for attempt in story.attempts],
         "why": why,
         "next": following,

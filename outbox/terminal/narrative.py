@@ -111,7 +111,9 @@ def _why_due(story: Story) -> str:
 def _why_scheduled(story: Story) -> str:
     if story.death is not None and story.death.resolution == "replayed":
         return f"it was replayed after it had died, and is due {_due(story)}."
-    return _put_off(story) if story.attempts else f"it was enqueued to be sent later, {_due(story)}."
+    if story.attempts:
+        return _put_off(story)
+    return f"it was enqueued to be sent later, {_due(story)}{_unless(story)}."
 
 
 def _why_blocked(story: Story) -> str:
@@ -147,6 +149,8 @@ def _why_unsent(story: Story) -> str:
             return f"it was not sent: {_last_words(story)}. It still waited when that was added, {_ended(story)}."
         case "expired" | "suppressed":
             return f"it was not sent: {_last_words(story)}."
+        case "cancelled" if story.last is not None and story.last.error_class == "needless":
+            return f"it was not needed any more, {_ended(story)}: {_last_words(story)}."
         case "cancelled":
             by = f": it was {story.last.error}" if story.last is not None and story.last.error else ""
             return f"somebody took it back before it was sent, {_ended(story)}{by}."
@@ -182,6 +186,8 @@ def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
         when = f"start a worker, for none is live: outbox worker --channel {facts.channel}. Then {when}"
     if story.last is not None and story.last.outcome == "sent":
         return f"{when}, and ends it, unsent: it was sent already, by claim {story.last.claim}."
+    if story.needless is not None:
+        return f"{when}, and ends it as cancelled, unsent: {story.needless}."
     if policy is not None and (place.lost or 0) >= policy.max_lost:
         return f"{when}, and makes it a dead letter: its workers vanished {place.lost} times."
     if facts.expires_at is not None and facts.expires_at <= max(place.due_at or story.now, story.now):
@@ -195,6 +201,12 @@ def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
     if place.attempts + 1 == policy.max_attempts:
         return f"{when}, for the last attempt; if it fails, it becomes a dead letter."
     return f"{when}; if it fails, it is tried again, until attempt {policy.max_attempts} makes it a dead letter."
+
+
+def _unless(story: Story) -> str:
+    read, sent = story.facts.unless_read, story.facts.unless_sent
+    conditions = [f"{read} was read"] * (read is not None) + [f"{sent} was sent"] * (sent is not None)
+    return f", unless {' or '.join(conditions)} by then" if conditions else ""
 
 
 def _attempt(story: Story, policy: ChannelConfig | None) -> str:

@@ -141,6 +141,9 @@ RecipientZone = Annotated[
 UnlessRead = Annotated[
     str | None, typer.Option(metavar="ID", help="Not to be sent once the in-app notification of this id was read.")
 ]
+UnlessSent = Annotated[
+    str | None, typer.Option(metavar="ID", help="Not to be sent if the notification of this id was sent by then.")
+]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 
 # Of `schedule`.

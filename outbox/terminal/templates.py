@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from outbox import oneclick
 from outbox.durations import describe
 from outbox.errors import ConfigError, Rejected
 from outbox.render import Templates
@@ -94,7 +95,8 @@ def render(config: Config, asked: Asked) -> int:
     said = templates.manifest(asked.name)
     channel = asked.channel or (said.channels[0] if len(said.channels) == 1 else None)
     payload = _payload(templates, asked, said.samples)
-    parts = templates.render(asked.name, payload, locale=asked.locale, channel=channel)
+    beside = oneclick.sample(config, said.topic) if channel in {"email", None} else None
+    parts = templates.render(asked.name, payload, locale=asked.locale, channel=channel, beside=beside)
     if asked.browse:
         return _browse(parts)
     if asked.part is not None:
@@ -119,7 +121,8 @@ def check(config: Config, *, as_json: bool) -> int:
     rendered, unsampled = 0, []
     for name in templates.names():
         try:
-            tried = list(rehearse(templates, name))
+            beside = oneclick.sample(config, templates.manifest(name).topic)
+            tried = list(rehearse(templates, name, beside))
         except Rejected:  # its template.toml, which is among the problems
             continue
         rendered += len(tried)

@@ -36,7 +36,7 @@ _SELF_TEST = 1.0
 _SHORTEST_LIMIT = 1.0
 _LONGEST_LIMIT = 4.0
 _LAST_WORDS = 5.0  # seconds for saying why a process ends
-_GONE = "gone "  # as outbox.supersede() says it
+_GONE = "gone "  # as outbox.supersede() and end_needless() say it
 _BLOCKED = 1.0  # seconds between asking the event loop for something and its doing so
 
 

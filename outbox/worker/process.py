@@ -49,7 +49,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
     for name in (name for name in names if name in config.channels):
         policy = config.channels[name]
         try:
-            compose = _bound(channels.compose_for(name), templates)
+            compose = _bound(channels.compose_for(name, config), templates)
             completion = channels.completion_for(name, config)
             providers = {
                 provider: channels.load_provider(name, provider, config.providers[provider])
@@ -141,6 +141,7 @@ async def _run(
         drain=drain,
         retention=config.retention,
         topics={name: topic.transactional for name, topic in config.topics.items()},
+        escalations={name: topic.escalation for name, topic in config.topics.items()},
     )
     await load_templates(templates, stop, listener)
     reloading = asyncio.create_task(reload_templates(templates, config.templates.reload, listener))

@@ -11,6 +11,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 from outbox.database import Link
 from outbox.errors import NotMigrated
 from outbox.queue import attend
+from outbox.queue.escalations import declare_escalations
 from outbox.queue.topics import declare
 from outbox.worker.settler import LONGEST_WAIT
 from outbox.worker.shift import Shift
@@ -42,6 +43,7 @@ class Worker:
         drain: bool = False,
         retention: RetentionConfig | None = None,
         topics: Mapping[str, bool] | None = None,
+        escalations: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._url = url
         self._routes = routes
@@ -51,6 +53,7 @@ class Worker:
         self._drain = drain
         self._retention = retention
         self._topics = topics or {}
+        self._escalations = escalations or {}
         self._claims = Link(url, "claim", listener, lookups_only=True)
         self._settles = Link(url, "settle", listener, lookups_only=True, lock_timeout=LONGEST_WAIT)
 
@@ -105,4 +108,5 @@ class Worker:
 
     async def _introduce(self, conn: AsyncConnection[Any]) -> int:
         await declare(conn, self._topics)
+        await declare_escalations(conn, self._escalations)
         return await attend.enter(conn, [route.channel for route in self._routes])

@@ -1,0 +1,64 @@
+"""What waits until another was read, or sent, and escalations made of it, from `migrations/sql/0022`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0022"
+down_revision = "0023"  # renumbered at the merge
+
+_SQL = Path(__file__).parent.parent / "sql"
+_SENT, _SENTS = "unless_sent uuid DEFAULT NULL::uuid", "unless_sents text[] DEFAULT NULL::text[]"
+# Of each function: what it said, and what it says now.
+_CHANGES = {
+    "put_into_queue": (
+        (
+            "INSERT INTO outbox.queue (id, run_at, priority, channel, ordering_key)",
+            "INSERT INTO outbox.queue (id, run_at, priority, channel, ordering_key, unless_read)",
+        ),
+        (
+            "f.run_at, f.priority, f.channel, f.ordering_key\n    FROM fresh f",
+            "f.run_at, f.priority, f.channel, f.ordering_key, f.unless_read\n    FROM fresh f",
+        ),
+    ),
+    "enqueue": (
+        ("unless_read uuid DEFAULT NULL::uuid, OUT id", f"unless_read uuid DEFAULT NULL::uuid, {_SENT}, OUT id"),
+        ("time_zone, unless_read)", "time_zone, unless_read, unless_sent)"),
+        ("enqueue.unless_read)", "enqueue.unless_read, enqueue.unless_sent)"),
+    ),
+    "enqueue_many": (
+        ("unless_reads text[] DEFAULT NULL::text[])", f"unless_reads text[] DEFAULT NULL::text[], {_SENTS})"),
+        ("time_zone, unless_read)\n    SELECT", "time_zone, unless_read, unless_sent)\n    SELECT"),
+        ("n.unless_read::uuid\n    FROM", "n.unless_read::uuid, n.unless_sent::uuid\n    FROM"),
+        ("time_zones, unless_reads)\n", "time_zones, unless_reads, unless_sents)\n"),
+        ("time_zone, unless_read)\n    ORDER", "time_zone, unless_read, unless_sent)\n    ORDER"),
+    ),
+}
+
+
+def upgrade() -> None:
+    op.execute(_read("0022/unless"))
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, pairs)
+    op.execute("DROP FUNCTION pg_temp.amend")
+    op.execute(_read("0022/escalate"))
+
+
+def downgrade() -> None:
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, tuple((after, before) for before, after in pairs))
+    op.execute("DROP FUNCTION pg_temp.amend")
+    op.execute(_read("0022/down"))
+
+
+def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
+    said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
+    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
+
+
+def _read(part: str) -> str:
+    return (_SQL / f"{part}.sql").read_text(encoding="utf-8")
