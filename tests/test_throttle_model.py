@@ -164,7 +164,7 @@ MOVES = st.one_of(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(1, 3), st.booleans(), st.lists(MOVES, min_size=20, max_size=30))
 def test_it_lets_through_what_the_model_lets_through(
     database_url: str,
