@@ -176,7 +176,7 @@ def test_it_lets_through_what_the_model_lets_through(
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
             await conn.execute("DELETE FROM outbox.queue")
             await conn.execute("DELETE FROM outbox.throttles")
-            await conn.execute("SET enable_seqscan = off")
+            await conn.execute("SET enable_seqscan = off; SET jit = off")
             both = Play(conn, Model(number, defers))
             for move in moves:
                 await both.make(*move)

@@ -5,6 +5,7 @@ CREATE FUNCTION outbox.tend_throttles(batch bigint) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET plan_cache_mode = force_generic_plan
+    SET jit = off
 AS $$
 DECLARE
     t      outbox.throttles;
