@@ -24,10 +24,10 @@ from rich.table import Table
 import outbox
 from outbox import migrate
 from outbox.config import ChannelConfig, RetentionConfig, WorkerConfig
-from outbox.deliver import Route
 from outbox.devdb import LocalPostgres
 from outbox.queue.erase import Person, erase_keys, erase_slice, list_slices
 from outbox.queue.retention import Sweep
+from outbox.route import Route
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:

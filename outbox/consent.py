@@ -30,8 +30,12 @@ def refusal(claimed: Claimed, in_hand: float, policy: ChannelConfig) -> Outcome 
         words = f"{claimed.attempt} attempts were made, and max_attempts is {policy.max_attempts}"
         return Dead(failure=Failure("temporary", None, words), reason="exhausted")
     if claimed.expires_in is not None and claimed.expires_in <= in_hand:
-        late = in_hand - claimed.expires_in
-        return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at when its turn came"))
+        return expired(in_hand - claimed.expires_in, "when its turn came")
     if claimed.suppression is not None:
         return Suppressed(failure=Failure("suppressed", None, claimed.suppression))
     return None
+
+
+def expired(late: float, when: str) -> Expired:
+    """Return the end of what is so many seconds too late."""
+    return Expired(failure=Failure("expired", None, f"{late:.1f} s past its expires_at {when}"))

@@ -6,136 +6,114 @@ can never hold a transaction open.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import math
-import random
 import time
-import traceback
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from outbox import errors
-from outbox.consent import refusal
-from outbox.echo import without_echo
-from outbox.errors import clean
-from outbox.events import CodeUnknown, CopiesRefused, FailedOver, ProviderFailed, ProviderHeld, ProviderResumed
-from outbox.holds import HOLD, Holds, told
-from outbox.outcomes import Ambiguous, Dead, Failure, Sent
-from outbox.retry import defer, judge
-from outbox.timeouts import Timeouts
-from outbox.tokens import Bucket, Tokens
+from outbox.ask import ask, place
+from outbox.consent import expired, refusal
+from outbox.events import CodeUnknown, FailedOver, ProviderHeld, ProviderResumed
+from outbox.holds import HOLD, told
+from outbox.outcomes import Ambiguous, Dead, Failure, Outcome
+from outbox.quiet import move, put_off
+from outbox.retry import defer, judge, wait_for_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from outbox.channels import Completion, Provider
-    from outbox.config import ChannelConfig, TopicConfig
-    from outbox.durations import Rate
-    from outbox.events import Listener
-    from outbox.messages import Digests, Notification, Receipt
-    from outbox.outcomes import Outcome
+    from outbox.channels import Completion
     from outbox.queue.claim import Claimed
+    from outbox.route import Route
+    from outbox.timetable import Rules
 
+_NOT_ACCEPTED = (errors.Temporary, errors.Throttled, errors.Misconfigured)
+"""What proves that a provider did not accept the message, and says nothing of the next one."""
 _OF_THE_MESSAGE = (errors.Rejected, errors.Unreachable, errors.Unrecognised)
 """What only a provider that is not down can say, and of one message alone."""
 
 
-@dataclass(kw_only=True)
-class Route:
-    """How one channel delivers: how its messages are composed, and its providers in failover order."""
-
-    channel: str
-    policy: ChannelConfig
-    compose: Callable[[Notification], Any]
-    completion: Completion | None = None
-    providers: Mapping[str, Provider]
-    listener: Listener
-    rates: Mapping[str, Rate] = field(default_factory=dict)
-    """Those that providers have of their own."""
-    transactional: tuple[str, ...] = ()
-    """The topics that people get who have unsubscribed."""
-    throttles: Mapping[str, TopicConfig] = field(default_factory=dict)
-    """The topics that have a throttle."""
-    chance: random.Random = field(default_factory=random.Random)
-    tokens: Tokens = field(init=False)
-    holds: Holds = field(init=False)
-    timeouts: Timeouts = field(init=False)
-    senders: tuple[str, ...] = field(init=False)
-    """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
-
-    def __post_init__(self) -> None:
-        each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
-        each_paced = [name for name, it in self.providers.items() if getattr(it, "throttles_by_recipient", False)]
-        self.holds = Holds(self.providers, never_down=each_apart, never_paused=each_paced)
-        self.timeouts = Timeouts(self.policy.timeout)
-        rate = self.policy.rate
-        self.tokens = Tokens(
-            None if rate is None else Bucket("channel", self.channel, rate),
-            {name: Bucket("provider", name, of_it) for name, of_it in self.rates.items()},
-        )
-        senders = (getattr(provider, "sender", "") for provider in self.providers.values())
-        self.senders = tuple(sender for sender in senders if sender)
-
-    def order(self, key: str) -> Iterable[tuple[str, Provider]]:
-        """Return the providers in the order to try them: as configured, or by their weights.
-
-        With weights it is a draw, whose result is the same for a message each time: a provider that may have accepted
-        it is asked again, and knows it.
-        """
-        if not self.policy.weights:
-            return self.providers.items()
-        shares = dict(zip(self.providers, self.policy.weights, strict=True))
-        return sorted(self.providers.items(), key=lambda each: _drawn(f"{key} {each[0]}", shares[each[0]]))
-
-    def remembers(self, name: str) -> float:
-        """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
-        return float(getattr(self.providers.get(name), "key_lifetime", 0.0))
-
-    async def aclose(self) -> None:
-        """Close all connections but the database's."""
-        for provider in self.providers.values():
-            await provider.aclose()
-        if self.completion is not None:
-            await self.completion.aclose()
-
-
-def _drawn(name: str, weight: float) -> float:
-    """Return a time that comes first as often as `weight` says (Efraimidis and Spirakis, 2006); 0 never does."""
-    drawn = (int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest()) + 1) / 2**56
-    return -math.log(drawn) / weight if weight else math.inf
-
-
-async def deliver(claimed: Claimed, claimed_at: float, route: Route, put_off: Outcome | None = None) -> Outcome:
+async def deliver(
+    claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0, kept_back: Outcome | None = None
+) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
 
-    Where a rate of its recipient's, or a throttle, does not let it go, `put_off` is what is to become of it.
+    Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds, nor in quiet hours, nor once it
+    has expired: that is looked at again right before each provider is asked. `kept_back` is what becomes of it where
+    the throttle of its topic does not let it through.
     """
     in_hand = time.monotonic() - claimed_at
     refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
-    if refused is not None:
-        return refused
-    if put_off is not None:
-        return put_off
+    if (ended := refused or kept_back) is not None:
+        return ended
+    deadline = None if claimed.expires_in is None else claimed_at + claimed.expires_in
+    rules = None if route.timetable is None else route.timetable.rules(claimed.topic, claimed.priority)
+    if rules is not None:
+        waits = _wait_until_open(claimed, deadline, route, rules, over_rate)
+        route = _with_patience(claimed, route, rules)
+    else:
+        waits = wait_for_turn(over_rate, route.policy) if over_rate else None
+    if waits is not None:
+        return waits
     try:
-        message = route.compose(_as_of_now(claimed.notification(route.channel), in_hand))
-    except errors.DeliveryError as error:
+        message = route.compose(claimed.notification(route.channel))
+    except Exception as error:  # noqa: BLE001 - see there
+        outcome = _not_rendered(error, claimed, route)
+    else:
+        if route.completion is not None and route.completion.needed(message):
+            outcome = await _complete_and_send(message, claimed, deadline, route, route.completion)
+        else:
+            outcome = await _send(message, claimed, deadline, route)
+    if rules is None or outcome.delay is None:
+        return outcome
+    now = route.clock()
+    closed = rules.closed(now + timedelta(seconds=outcome.delay), claimed.time_zone)
+    return outcome if closed is None else move(outcome, closed, now, _left(deadline), route.chance)
+
+
+def _wait_until_open(
+    claimed: Claimed, deadline: float | None, route: Route, rules: Rules, over_rate: float
+) -> Outcome | None:
+    """Put off what may not be sent now. The time in which nothing may be brings no turn of its recipient's nearer."""
+    now = route.clock()
+    if over_rate:
+        never = math.isinf(over_rate)
+        wait = over_rate if never else rules.wait_open(now, over_rate, claimed.time_zone)
+        return wait_for_turn(wait, route.policy)
+    closed = rules.closed(now, claimed.time_zone)
+    return None if closed is None else put_off(closed, now, _left(deadline), route.chance)
+
+
+def _with_patience(claimed: Claimed, route: Route, rules: Rules) -> Route:
+    """Return a route for which it is no older than the time in which it might be sent."""
+    most = route.policy.max_age
+    if claimed.age <= most:
+        return route
+    return route.with_patience(rules.kept_back(route.clock(), claimed.age, most, claimed.time_zone))
+
+
+def _not_rendered(error: Exception, claimed: Claimed, route: Route) -> Outcome:
+    """Judge what went wrong with making the message."""
+    if isinstance(error, errors.DeliveryError):
         return judge(error, claimed, route.policy, None, route.chance)
-    except MemoryError:  # it may be the others' doing
+    if isinstance(error, MemoryError):  # it may be the others' doing
         failure = Failure("temporary", None, "there was not enough memory to render it")
         return defer(failure, claimed, route.policy, seconds=HOLD, provider=None, chance=route.chance)
-    except Exception as error:  # noqa: BLE001 - a defect in a template or in compose: this content, not the others
-        return Dead(failure=Failure("rejected", None, f"it could not be rendered: {_place(error)}"), reason="rejected")
-    if route.completion is not None and route.completion.needed(message):
-        return await _complete_and_send(message, claimed, route, route.completion)
-    return await _send(message, claimed, route)
+    # A defect in a template or in compose: this content, not the others.
+    return Dead(failure=Failure("rejected", None, f"it could not be rendered: {place(error)}"), reason="rejected")
 
 
-def _as_of_now(notification: Notification, in_hand: float) -> Notification:
-    left = notification.expires_in
-    return notification if left is None else notification._replace(expires_in=left - in_hand)
+def _left(deadline: float | None) -> float | None:
+    """Return the seconds until it expires, if it does."""
+    return None if deadline is None else deadline - time.monotonic()
+
+
+def _as_of_now(message: Any, deadline: float | None) -> Any:
+    """Tell a message that has a time to live how much of it is left."""
+    if deadline is None or getattr(message, "expires_in", None) is None:
+        return message
+    return message._replace(expires_in=deadline - time.monotonic())
 
 
 def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
@@ -160,52 +138,63 @@ def _may_try_any(claimed: Claimed, route: Route) -> bool:
     return any(route.tokens.may_send(name) and not route.holds.held_for(name) for name in names)
 
 
-async def _complete_and_send(message: Any, claimed: Claimed, route: Route, completion: Completion) -> Outcome:
+async def _complete_and_send(
+    message: Any, claimed: Claimed, deadline: float | None, route: Route, completion: Completion
+) -> Outcome:
     """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing.
 
     Nothing is fetched while no provider may be given it: to fail at that would use up attempts in an outage.
     """
-    if not _may_try_any(claimed, route):
-        return _unsent(claimed, None, route)
+    if _is_past(deadline) or not _may_try_any(claimed, route):
+        return _unsent(claimed, None, deadline, route)
     async with AsyncExitStack() as sending:
         try:
             whole = await sending.enter_async_context(completion.completed(message))
         except errors.DeliveryError as error:
             return judge(error, claimed, route.policy, None, route.chance)
         except Exception as error:  # noqa: BLE001 - a defect, or too little memory; nothing was sent
-            failed = errors.Temporary(f"it could not be completed: {_place(error)}")
+            failed = errors.Temporary(f"it could not be completed: {place(error)}")
             return judge(failed, claimed, route.policy, None, route.chance)
-        return await _send(whole, claimed, route)
+        return await _send(whole, claimed, deadline, route)
 
 
-async def _send(message: Any, claimed: Claimed, route: Route) -> Outcome:
-    """Try the providers in order; the next one only after an error which proves that the message was not accepted."""
+async def _send(message: Any, claimed: Claimed, deadline: float | None, route: Route) -> Outcome:
+    """Try the providers in order; the next one only after an error which proves that the message was not accepted.
+
+    A send that has begun is not cut off when it expires: that would turn an acceptance into one nobody knows of.
+    """
     refused: tuple[str, errors.DeliveryError] | None = None
     only = _only(claimed, route)
     tokens = route.tokens if route.tokens.any else None
     for name, provider in route.order(claimed.key):
-        if only is not None and name != only:
+        other = only is not None and name != only
+        if other or (tokens is not None and not tokens.may_send(name)) or not route.holds.may_try(name, claimed.key):
             continue
-        if (tokens is not None and not tokens.may_send(name)) or not route.holds.may_try(name, claimed.key):
-            continue
+        if deadline is not None and time.monotonic() >= deadline:
+            route.holds.unasked(name, claimed.key)
+            break
         if tokens is not None:
             tokens.spend(name, getattr(message, "parts", 1), again=refused is not None)
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
         try:
-            sent = await _attempt(provider, message, claimed, name, route)
+            sent = await ask(provider, _as_of_now(message, deadline), claimed, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             _count(name, claimed, error, route)
-            if not isinstance(error, (errors.Temporary, errors.Throttled, errors.Misconfigured)):
+            if not isinstance(error, _NOT_ACCEPTED):
                 break
         else:
             if route.holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
             return sent
-    unsent = _unsent(claimed, refused, route)
+    unsent = _unsent(claimed, refused, deadline, route)
     digests = getattr(message, "digests", None)
     return unsent if digests is None or refused is None else replace(unsent, digests=digests)
+
+
+def _is_past(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Route) -> None:
@@ -223,8 +212,13 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
         route.listener(ProviderHeld(route.channel, name, seconds, error))
 
 
-def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, route: Route) -> Outcome:
+def _unsent(
+    claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, deadline: float | None, route: Route
+) -> Outcome:
     """Judge the last refusal, if it is one of the message: while every provider is held, nothing else is known."""
+    if deadline is not None and _is_past(deadline) and (refused is None or isinstance(refused[1], _NOT_ACCEPTED)):
+        before = "before any provider was asked" if refused is None else f"after {refused[0]} said {refused[1]}"
+        return expired(time.monotonic() - deadline, before)
     holds, policy, chance = route.holds, route.policy, route.chance
     seconds = holds.closed_for()
     if refused is None:
@@ -242,59 +236,3 @@ def _unsent(claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, 
         seconds = max(told(last) or 0.0, seconds)
         return defer(Failure.of(last), claimed, policy, seconds=seconds, provider=name, chance=chance)
     return judge(last, claimed, policy, name, chance, remembered=route.remembers(name))
-
-
-def _sent(name: str, receipt: Receipt, digests: Digests | None) -> Sent:
-    identity = receipt.provider_message_id
-    if receipt.inbox is not None:
-        return Sent(provider=name, inbox=receipt.inbox, digests=digests)
-    if digests is not None:
-        known = clean(str(identity), 255) if identity else None
-        return Sent(provider=name, provider_message_id=known, digests=digests)
-    return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
-
-
-@cache
-def _sent_without_id(name: str) -> Sent:
-    """Return one value for all that a provider accepts without an id of its own: making each takes a microsecond."""
-    return Sent(provider=name)
-
-
-async def _attempt(provider: Provider, message: Any, claimed: Claimed, name: str, route: Route) -> Sent:
-    """Send once. What is not a delivery error is a defect, after which nobody can know whether it went out."""
-    try:
-        with route.timeouts:
-            receipt = await provider.send(message, claimed.key)
-        if receipt.refused_copies:
-            codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
-            route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
-        return _sent(name, receipt, getattr(message, "digests", None))
-    except errors.DeliveryError as error:
-        if (detail := without_echo(error.detail, message)) != error.detail:
-            error.detail = detail
-            error.args = (f"{error.code}: {detail}" if error.code else detail,)
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
-        raise _defect(error, name, route) from None
-    except TimeoutError as error:
-        meaning = errors.Temporary if isinstance(error.__cause__, errors.NotSent) else errors.Ambiguous
-        raise meaning(f"no answer within {route.policy.timeout:g} s") from None
-    except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
-        raise _defect(error, name, route) from None
-
-
-def _defect(error: BaseException, name: str, route: Route) -> errors.Ambiguous:
-    """Tell of a defect in a provider's module, and return what it means for the message."""
-    route.listener(ProviderFailed(route.channel, name, type(error).__name__, _place(error)))
-    return errors.Ambiguous(f"the provider's module failed: {_place(error)}")
-
-
-def _place(error: BaseException) -> str:
-    """Return a defect's type and place, not its words: they may quote the message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}"

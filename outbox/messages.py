@@ -186,6 +186,8 @@ class Email(NamedTuple):
     links: tuple[AttachmentLink, ...] = ()
     digests: Digests | None = None
     """Those of its template, and of what that said."""
+    expires_in: float | None = None
+    """Seconds after which it is worth nothing any more."""
 
     def __repr__(self) -> str:
         """Show whom it is for, but not what it says."""

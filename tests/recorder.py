@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from outbox.config import ChannelConfig, WorkerConfig
-from outbox.deliver import Route
 from outbox.messages import Notification, Receipt
+from outbox.route import Route
 from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def route(
     events: list[Event] | None = None,
     rates: Mapping[str, Rate] | None = None,
     transactional: tuple[str, ...] = (),
-    throttles: Mapping[str, TopicConfig] | None = None,
+    topics: Mapping[str, TopicConfig] | None = None,
     **policy: Any,
 ) -> Route:
     """A route to recorders, which are given the notification itself as the message."""
@@ -60,7 +60,7 @@ def route(
         providers=dict(zip(names, providers, strict=True)),
         rates=rates or {},
         transactional=transactional,
-        throttles=throttles or {},
+        topics=topics or {},
         listener=events.append if events is not None else lambda _: None,
     )
 

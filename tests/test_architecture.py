@@ -21,12 +21,27 @@ ROOT = Path(__file__).parents[1]
 # A module imports its own floor and those below it. What a folder holds stands on the folder's floor.
 FLOORS = (
     {"errors", "messages", "outcomes", "events", "durations", "addresses", "arrays", "payloads", "timeouts"}  # words
-    | {"attachments", "email_fields", "escalation", "occurrences", "reasons", "schedule_events", "spelling", "zones"},
+    | {
+        "attachments",
+        "email_fields",
+        "escalation",
+        "occurrences",
+        "reasons",
+        "schedule_events",
+        "spelling",
+        "zones",
+        "week",
+        "hours",
+    },
     {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
     {"queue"},  # what can happen to a notification
     {
         "retry",
         "consent",
+        "quiet",
+        "timetable",
+        "route",
+        "ask",
         "echo",
         "holds",
         "oneclick",

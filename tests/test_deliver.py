@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from outbox import errors, events
-from outbox.deliver import Route, deliver
+from outbox.deliver import deliver
 from outbox.messages import Receipt
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
 from outbox.queue.claim import Claimed
@@ -18,6 +18,7 @@ from tests.recorder import Recorder, route
 if TYPE_CHECKING:
     from outbox.events import Event
     from outbox.messages import Notification
+    from outbox.route import Route
 
 SECRET = "your code is 123456"
 
@@ -72,6 +73,83 @@ async def test_the_time_in_hand_counts_against_the_expiry() -> None:
     recorder = Recorder()
     outcome = await deliver(claimed(expires_in=5.0), time.monotonic() - 6.0, route(recorder))
     assert isinstance(outcome, Expired)
+    assert recorder.keys == []
+
+
+def slow(notification: Notification) -> Notification:
+    """Compose a message in more time than it has."""
+    time.sleep(0.03)
+    return notification
+
+
+async def test_what_expires_while_it_is_rendered_reaches_no_provider() -> None:
+    recorder = Recorder()
+    to = route(recorder)
+    to.compose = slow
+    outcome = await attempt(to, claimed(expires_in=0.02))
+    assert isinstance(outcome, Expired)
+    assert outcome.failure is not None
+    assert outcome.failure.detail == "0.0 s past its expires_at before any provider was asked"
+    assert recorder.keys == []
+
+
+@pytest.mark.parametrize("error", [errors.Temporary("busy", code="451"), errors.Throttled("slow", code="451")])
+async def test_what_expires_with_a_slow_provider_never_reaches_the_next(error: errors.DeliveryError) -> None:
+    async def take_long(_: Notification) -> None:
+        await asyncio.sleep(0.06)
+        raise error
+
+    seen: list[Event] = []
+    first, second = Recorder(take_long), Recorder()
+    outcome = await attempt(route(first, second, events=seen), claimed(expires_in=0.05))
+    assert isinstance(outcome, Expired)
+    assert not outcome.used
+    assert outcome.failure is not None
+    assert outcome.failure.detail == f"0.0 s past its expires_at after recorder0 said {error}"
+    assert (len(first.keys), second.keys) == (1, [])
+    assert not any(isinstance(event, events.FailedOver) for event in seen)
+    alone = await attempt(route(Recorder(take_long)), claimed(expires_in=0.05))
+    assert isinstance(alone, Expired), "it would come back for nothing"
+
+
+async def test_a_send_that_has_begun_is_not_cut_off_when_it_expires() -> None:
+    async def take_long(_: Notification) -> None:
+        await asyncio.sleep(0.06)
+
+    assert isinstance(await attempt(route(Recorder(take_long)), claimed(expires_in=0.05)), Sent)
+
+    async def die(_: Notification) -> None:
+        await asyncio.sleep(0.06)
+        raise errors.Ambiguous("lost")
+
+    assert isinstance(await attempt(route(Recorder(die)), claimed(expires_in=0.05)), Ambiguous)
+
+
+async def test_each_provider_is_told_how_much_time_there_is_left_when_it_is_asked() -> None:
+    async def take_long(_: Notification) -> None:
+        await asyncio.sleep(0.05)
+        raise errors.Temporary("busy")
+
+    given: list[float | None] = []
+
+    async def note(message: Notification) -> None:
+        given.append(message.expires_in)
+
+    one = claimed(expires_in=5.0)
+    assert isinstance(await deliver(one, time.monotonic() - 2.0, route(Recorder(take_long), Recorder(note))), Sent)
+    (left,) = given
+    assert left is not None
+    assert 2.0 < left <= 2.95
+
+
+async def test_what_expires_before_it_is_the_probe_leaves_the_probe_to_another() -> None:
+    recorder = Recorder()
+    to = route(recorder)
+    to.holds.failed("recorder0", "another", errors.Misconfigured("535"))
+    to.holds._held["recorder0"].until = time.monotonic()  # noqa: SLF001 - the hold is over
+    to.compose = slow
+    assert isinstance(await attempt(to, claimed(expires_in=0.02)), Expired)
+    assert to.holds.may_try("recorder0", "the next")
     assert recorder.keys == []
 
 

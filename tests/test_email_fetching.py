@@ -27,10 +27,11 @@ from outbox.channels.email.fetching import Fetching
 from outbox.channels.guard import TlsOptionalSettings
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, load
-from outbox.deliver import Route, deliver
+from outbox.deliver import deliver
 from outbox.messages import Attachment, AttachmentLink, Email, Notification
-from outbox.outcomes import Dead, Retry, Sent
+from outbox.outcomes import Dead, Expired, Retry, Sent
 from outbox.queue.claim import Claimed
+from outbox.route import Route
 from outbox.worker import process
 from tests.email_by_api import sent
 from tests.providers.counterpart import KEY
@@ -66,9 +67,16 @@ def linking(url: str, *paths: str) -> Email:
 
 
 @asynccontextmanager
-async def store(*acts: Act, limit: int = SIZE_LIMIT, **settings: Any) -> AsyncIterator[tuple[HttpServer, Fetching]]:
+async def store(
+    *acts: Act, limit: int = SIZE_LIMIT, takes: float = 0.0, **settings: Any
+) -> AsyncIterator[tuple[HttpServer, Fetching]]:
     """Open a store of objects on loopback, which has to be allowed, and what fetches from it."""
-    async with HttpServer(lambda _: Reply(200, PDF)) as server:
+
+    def answer(_: Request) -> Act:
+        time.sleep(takes)
+        return Reply(200, PDF)
+
+    async with HttpServer(answer) as server:
         server.script.extend(acts)
         port = int(server.url.rpartition(":")[2])
         given = {"allow": ["127.0.0.1"], "ports": [port], "http": ["127.0.0.1"], "timeout": 5, **settings}
@@ -224,10 +232,12 @@ def route_to(fetching: Fetching, message: Email, recorder: Recorder) -> Route:
     )
 
 
-async def outcome(*acts: Act, paths: tuple[str, ...] = ("/a",)) -> tuple[Outcome, Recorder]:
+async def outcome(
+    *acts: Act, paths: tuple[str, ...] = ("/a",), expires_in: float | None = None, takes: float = 0.0
+) -> tuple[Outcome, Recorder]:
     recorder, one = Recorder(), uuid4()
-    claimed = Claimed(one, str(one), age=1.0, recipient="ada@example.org", payload="{}")
-    async with store(*acts) as (server, fetching):
+    claimed = Claimed(one, str(one), age=1.0, recipient="ada@example.org", payload="{}", expires_in=expires_in)
+    async with store(*acts, takes=takes) as (server, fetching):
         route = route_to(fetching, linking(server.url, *paths), recorder)
         return await deliver(claimed, time.monotonic(), route), recorder
 
@@ -245,6 +255,31 @@ async def test_what_cannot_be_fetched_reaches_no_provider_and_is_no_providers_fa
         assert isinstance(found, kind)
         assert found.provider is None
         assert recorder.keys == []
+
+
+async def test_what_expires_while_it_is_fetched_reaches_no_provider() -> None:
+    found, recorder = await outcome(takes=0.2, expires_in=0.15)
+    assert isinstance(found, Expired)
+    assert recorder.keys == []
+
+
+async def test_nothing_is_fetched_for_what_expired_while_it_was_rendered() -> None:
+    recorder, one = Recorder(), uuid4()
+    claimed = Claimed(one, str(one), age=1.0, recipient="ada@example.org", payload="{}", expires_in=0.02)
+    async with store() as (server, fetching):
+        route = route_to(fetching, linking(server.url, "/a"), recorder)
+        render = route.compose
+
+        def slowly(notification: Notification) -> Email:
+            time.sleep(0.03)
+            message: Email = render(notification)
+            return message
+
+        route.compose = slowly
+        found = await deliver(claimed, time.monotonic(), route)
+        assert server.requests == []
+    assert isinstance(found, Expired)
+    assert recorder.keys == []
 
 
 async def test_a_message_that_names_nothing_waits_for_nothing() -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pytest
 
     from outbox.channels.email.fetching import Fetching
-    from outbox.deliver import Route
     from outbox.outcomes import Outcome
+    from outbox.route import Route
 
 REFUSES_US = errors.Misconfigured("bad password", code="535")
 

@@ -13,12 +13,12 @@ import outbox
 from outbox import Rejected, inbox
 from outbox.channels import compose_for, load_provider
 from outbox.config import ChannelConfig
-from outbox.deliver import Route
 from outbox.messages import InApp, Notification
 from outbox.outcomes import Sent
 from outbox.queue.deposit import deposit
 from outbox.queue.settlement import Settlement
 from outbox.render import Templates
+from outbox.route import Route
 from tests.hands import claim, enqueue, expire_leases, rows
 from tests.kinds import KINDS, Async, opened
 from tests.recorder import drain

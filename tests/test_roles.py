@@ -538,7 +538,7 @@ async def test_a_worker_lets_through_and_gathers_what_a_throttle_says(roles: Rol
     put(roles.url, 3, recipient="ada@example.org", topic="news")
     rule = TopicConfig.model_validate({"throttle": "1/d", "throttle_policy": "digest"})
     recorder = Recorder()
-    await drain(roles.login("worker"), route(recorder, throttles={"news": rule}))
+    await drain(roles.login("worker"), route(recorder, topics={"news": rule}))
     assert len(recorder.sent) == 1
     assert rows(roles.url, "SELECT items FROM outbox.digests") == [(2,)]
     rows(roles.login("worker"), "SELECT outbox.tend_throttles(10)")

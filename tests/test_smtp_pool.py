@@ -66,6 +66,21 @@ async def test_what_waits_too_long_for_a_connection_is_known_not_to_be_sent() ->
     assert server.said("RCPT") == ["RCPT TO:<ada@example.com>"]
 
 
+async def test_what_expires_while_it_waits_for_a_connection_is_not_sent() -> None:
+    async with (
+        SmtpServer({"dot": lambda _: Late(0.2, "250 ok")}) as server,
+        provider(server.port, connections=1) as smtp,
+    ):
+        first = asyncio.create_task(smtp.send(email(), KEY))
+        await await_until(lambda: server.said("DATA"))
+        with pytest.raises(Throttled, match="it expired while it waited for a connection"):
+            await smtp.send(email("grace@example.com", expires_in=0.05), KEY)
+        await first
+        await smtp.send(email("edsger@example.com", expires_in=5.0), KEY)
+    assert server.said("RCPT") == ["RCPT TO:<ada@example.com>", "RCPT TO:<edsger@example.com>"]
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize("ending", [Drop(), "421 4.4.2 idle for too long, closing", Hang()], ids=str)
 async def test_a_connection_gone_stale_costs_nothing(ending: Act) -> None:
     async with SmtpServer({"MAIL": ["250 ok", ending]}) as server, provider(server.port, timeout=0.3) as smtp:

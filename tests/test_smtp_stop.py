@@ -9,9 +9,9 @@ import pytest
 
 from outbox import channels
 from outbox.config import ChannelConfig
-from outbox.deliver import Route
 from outbox.errors import NotSent
 from outbox.render import Templates
+from outbox.route import Route
 from tests.hands import enqueue, rows
 from tests.smtp_client import KEY, email, provider
 from tests.smtp_server import Hang, SmtpServer

@@ -20,7 +20,7 @@ from tests.recorder import Recorder, drain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from outbox.deliver import Route
+    from outbox.route import Route
 
 ATTEMPTS = """
 SELECT outcome, encode(content_digest, 'hex'), encode(template_digest, 'hex') FROM outbox.attempts ORDER BY finished_at

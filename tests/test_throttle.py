@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from outbox.deliver import Route
     from outbox.events import Event
+    from outbox.route import Route
 
 ADA = "ada@example.org"
 
@@ -39,7 +39,7 @@ ADA = "ada@example.org"
 def limited(*providers: Recorder, throttle: str = "3/d", policy: str = "drop", **other: Any) -> Route:
     """A route whose topic `news` has a throttle."""
     rule = TopicConfig.model_validate({"throttle": throttle, "throttle_policy": policy} | other.pop("rule", {}))
-    return route(*providers, throttles={"news": rule}, **other)
+    return route(*providers, topics={"news": rule}, **other)
 
 
 def news(url: str, count: int = 1, **given: Any) -> list[Any]:
@@ -420,7 +420,7 @@ async def test_the_page_about_throttles_is_right(cloned_url: str, tmp_path: Path
     assert rule.throttle == Quota(3, 86_400.0)
     news(cloned_url, 5)
     recorder = Recorder()
-    await drain(cloned_url, route(recorder, throttles={"news": rule}))
+    await drain(cloned_url, route(recorder, topics={"news": rule}))
     assert len(recorder.sent) == 3
     held, gathered = (rows(cloned_url, sql) for sql in blocks("docs/throttling.md", "sql"))
     assert [row[2] for row in held] == ["suppressed"] * 2

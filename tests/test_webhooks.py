@@ -21,10 +21,10 @@ from outbox.channels import load_provider
 from outbox.channels.webhook import compose, standard
 from outbox.channels.webhook.signatures import signed, signer
 from outbox.config import ChannelConfig
-from outbox.deliver import Route
 from outbox.errors import ConfigError, Rejected
 from outbox.messages import Notification, Webhook
 from outbox.render import Templates
+from outbox.route import Route
 from tests.providers.counterpart import KEY
 from tests.providers.server import HttpServer, Reply, Request
 from tests.providers.webhook_standard import PRIVATE, PUBLIC, SECRET

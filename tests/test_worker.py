@@ -18,8 +18,8 @@ from tests.waiting import await_until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from outbox.deliver import Route
     from outbox.messages import Notification
+    from outbox.route import Route
 
 
 @contextlib.asynccontextmanager

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from outbox.config.base import Section
+    from outbox.config.times import SendingTimes
 
 __all__ = [
     "AttachmentsConfig",
@@ -107,6 +108,7 @@ def survey(
     _table(tree, "providers")  # for its shape: those without a section of their own count too
     values["providers"] = {name: _provider(tree, name) for name in tree.names("providers")}
     values["templates"] = _anchored(values["templates"], source)
+    _refuse_what_never_opens(tree, values["channels"], values["topics"])
     return Config(**values, source=source), tree.problems
 
 
@@ -134,6 +136,19 @@ def _refuse_unknown_sections(tree: Tree) -> None:
         f"{tree.origin()}: [{section}] is not a known section; {nearest(section, known)}"
         for section in tree.tables
         if section not in known
+    ]
+
+
+def _refuse_what_never_opens(
+    tree: Tree, channels: Mapping[str, SendingTimes], topics: Mapping[str, SendingTimes]
+) -> None:
+    """Both hold for what has the topic and goes out on the channel."""
+    tree.problems += [
+        f"{tree.origin()}: topics.{topic} and channels.{channel} are never open at the same time: what has this topic "
+        "would never be sent on that channel; change the quiet_hours or the send_window of one of them"
+        for topic, its in topics.items()
+        for channel, other in channels.items()
+        if its.never_open_with(other)
     ]
 
 

@@ -14,6 +14,7 @@ from outbox.config.base import listed as _listed
 from outbox.config.cpus import count_cpus
 from outbox.config.files import ExistingFile
 from outbox.config.provider_section import ProviderSection, kept_raw
+from outbox.config.times import SendingTimes
 from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
@@ -64,7 +65,7 @@ class DatabaseConfig(Section):
             raise ValueError(str(error)) from None
 
 
-class ChannelConfig(Section):
+class ChannelConfig(SendingTimes, Section):
     """`[channels.<name>]`: who delivers a channel's notifications, and how long it is tried. Durations in seconds."""
 
     providers: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(

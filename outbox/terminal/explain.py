@@ -19,6 +19,7 @@ from outbox.terminal.narrative import made_of, throttled, what_next, why_here
 from outbox.terminal.output import moment, print_facts, print_json, say
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
+from outbox.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from outbox.config import Config
     from outbox.queue.steps_of import StepState
     from outbox.queue.story import Story
+    from outbox.timetable import Rules
 
 _LONGEST = 4_096
 
@@ -46,11 +48,12 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
         complain(f"there is no notification {id} in this database{hint}")
         return FAILED
     policy = config.channels.get(story.facts.channel)
-    why, following = why_here(story, policy), what_next(story, policy)
+    rules = _rules(story, config)
+    why, following = why_here(story, policy), what_next(story, policy, rules)
     if as_json:
-        print_json(_document(story, why, following, steps))
+        print_json(_document(story, rules, why, following, steps))
         return 0
-    print_facts(_facts(story) + _steps(story, steps))
+    print_facts(_facts(story, rules) + _steps(story, steps))
     say()
     if story.attempts:
         print_attempts(story.attempts)
@@ -60,7 +63,16 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     return 0
 
 
-def _facts(story: Story) -> list[tuple[str, str | None]]:
+def _rules(story: Story, config: Config) -> Rules | None:
+    """Return when it may be sent, as far as the configuration here says."""
+    facts = story.facts
+    policy = config.channels.get(facts.channel)
+    if policy is None:
+        return None
+    return Timetable(facts.channel, policy, config.topics).rules(facts.topic, facts.priority)
+
+
+def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
     facts = story.facts
     names = {level: f"{name} ({level})" for name, level in PRIORITIES.items()}
     asked_later = (facts.run_at - facts.created_at).total_seconds() > 1
@@ -77,6 +89,7 @@ def _facts(story: Story) -> list[tuple[str, str | None]]:
         ("not before", moment(facts.run_at, story.now) if asked_later else None),
         ("not after", moment(facts.expires_at, story.now) if facts.expires_at else None),
         ("time zone", facts.time_zone),
+        ("kept back", f"{rules}, by the clocks of {rules.zone(facts.time_zone)}" if rules is not None else None),
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
         ("unless sent", str(facts.unless_sent) if facts.unless_sent else None),
         ("suppression", story.suppression),
@@ -102,7 +115,9 @@ def _of_the_last(story: Story, digest: str) -> str | None:
     return getattr(story.last, digest, None)
 
 
-def _document(story: Story, why: str, following: str, steps: Sequence[StepState]) -> dict[str, Any]:
+def _document(
+    story: Story, rules: Rules | None, why: str, following: str, steps: Sequence[StepState]
+) -> dict[str, Any]:
     facts, place, death = story.facts, story.place, story.death
     return {
         "id": facts.id,
@@ -119,6 +134,7 @@ def _document(story: Story, why: str, following: str, steps: Sequence[StepState]
         "run_at": facts.run_at,
         "expires_at": facts.expires_at,
         "time_zone": facts.time_zone,
+        "kept_back": rules and {"rules": str(rules), "time_zone": str(rules.zone(facts.time_zone))},
         "unless_read": facts.unless_read,
         "unless_sent": facts.unless_sent,
         "needless": story.needless,

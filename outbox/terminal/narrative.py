@@ -12,6 +12,7 @@ from outbox.terminal.output import age, counted, moment
 if TYPE_CHECKING:
     from outbox.config import ChannelConfig
     from outbox.queue.story import Death, Story
+    from outbox.timetable import Rules
 
 _REASONS = {
     "rejected": "its content was refused",
@@ -50,11 +51,14 @@ def why_here(story: Story, policy: ChannelConfig | None) -> str:
             return _why_unsent(story)
 
 
-def what_next(story: Story, policy: ChannelConfig | None) -> str:
-    """Return what will happen to the notification now, and what a person can do about it."""
+def what_next(story: Story, policy: ChannelConfig | None, rules: Rules | None = None) -> str:
+    """Return what will happen to the notification now, and what a person can do about it.
+
+    `rules` say when it may be sent, if not at any time.
+    """
     place, death = story.place, story.death
     if place.state in {"due", "deferred", "scheduled", "retrying"}:
-        return _next_claim(story, policy)
+        return _next_claim(story, policy, rules)
     if place.state == "leased":
         return "its outcome. The lease is renewed meanwhile; if the worker vanishes, another takes over when it ends."
     if place.state == "blocked":
@@ -179,9 +183,10 @@ def _after_death(story: Story) -> str:
     )
 
 
-def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
+def _next_claim(story: Story, policy: ChannelConfig | None, rules: Rules | None) -> str:
     place, facts = story.place, story.facts
-    when = "the next claim takes it" if place.state == "due" else f"it is taken when it is due ({_due(story)})"
+    due = f"{_due(story)}{_there(story, rules)}"
+    when = "the next claim takes it" if place.state == "due" else f"it is taken when it is due ({due})"
     if not place.live_workers:
         when = f"start a worker, for none is live: outbox worker --channel {facts.channel}. Then {when}"
     if story.last is not None and story.last.outcome == "sent":
@@ -194,13 +199,29 @@ def _next_claim(story: Story, policy: ChannelConfig | None) -> str:
         return f"{when}, and ends it as expired, unsent: it will be, or is, past {moment(facts.expires_at, story.now)}."
     if story.suppression is not None:
         return f"{when}, and ends it as suppressed, unsent: {story.suppression}."
-    if policy is None:
-        return f"{when}, for attempt {place.attempts + 1}."
-    if place.attempts >= policy.max_attempts:
+    if policy is not None and place.attempts >= policy.max_attempts:
         return f"{when}, and makes it a dead letter, unsent: it has had all of its attempts."
-    if place.attempts + 1 == policy.max_attempts:
-        return f"{when}, for the last attempt; if it fails, it becomes a dead letter."
-    return f"{when}; if it fails, it is tried again, until attempt {policy.max_attempts} makes it a dead letter."
+    return f"{when}{_kept_back(story, rules) or _tried(story, policy)}"
+
+
+def _kept_back(story: Story, rules: Rules | None) -> str | None:
+    """Return what the next claim does with it if nothing may be sent by then."""
+    expires_at, due_at = story.facts.expires_at, max(story.place.due_at or story.now, story.now)
+    closed = rules.closed(due_at, story.facts.time_zone) if rules is not None else None
+    if closed is None:
+        return None
+    if expires_at is not None and expires_at <= closed.until:
+        return f", and ends it as expired, unsent: {closed.words}, and it expires before that."
+    return f", and puts it off: {closed.words}."
+
+
+def _tried(story: Story, policy: ChannelConfig | None) -> str:
+    """Return for which attempt the next claim takes it."""
+    if policy is None:
+        return f", for attempt {story.place.attempts + 1}."
+    if story.place.attempts + 1 == policy.max_attempts:
+        return ", for the last attempt; if it fails, it becomes a dead letter."
+    return f"; if it fails, it is tried again, until attempt {policy.max_attempts} makes it a dead letter."
 
 
 def _unless(story: Story) -> str:
@@ -221,6 +242,14 @@ def _holder(story: Story) -> str:
 
 def _due(story: Story) -> str:
     return moment(story.place.due_at, story.now) if story.place.due_at else "now"
+
+
+def _there(story: Story, rules: Rules | None) -> str:
+    """Return when it is due by the clocks that decide whether it may be sent, if any do."""
+    if rules is None or story.place.due_at is None:
+        return ""
+    zone = rules.zone(story.facts.time_zone)
+    return f"; {story.place.due_at.astimezone(zone):%H:%M} in {zone}"
 
 
 def _ended(story: Story) -> str:

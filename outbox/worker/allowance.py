@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from outbox.database import Link
-    from outbox.deliver import Route
+    from outbox.route import Route
     from outbox.tokens import Bucket
 
 _SHORTEST_SLEEP = 0.05  # not for the first token alone, or each would cost a statement

@@ -10,7 +10,6 @@ from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.limit import reserve
 from outbox.queue.release import release
-from outbox.retry import wait_for_turn
 from outbox.worker.allowance import Allowance
 from outbox.worker.marks import Marks
 from outbox.worker.pace import Pace
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from outbox.config import WorkerConfig
     from outbox.database import Link
-    from outbox.deliver import Route
+    from outbox.route import Route
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.wakeup import Wakeup
 
@@ -167,7 +166,7 @@ class Feeder:
             lambda conn: reserve(conn, recipients, channel=self._route.channel, rate=rate, patience=patience)
         )
         for lease, wait in zip(first, waits, strict=True):
-            lease.put_off = wait_for_turn(wait, self._route.policy) if wait else None
+            lease.over_rate = wait
 
     async def _wait_for_freed(self) -> None:
         self._freed.clear()

@@ -25,8 +25,10 @@ class Lease:
     """Where its row lies, as far as we know."""
     begun: bool = False
     """Whether its delivery has begun: from then on only an outcome ends it."""
-    put_off: Outcome | None = None
-    """What is to become of it instead, where its recipient may not be sent another now."""
+    over_rate: float = 0.0
+    """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
+    kept_back: Outcome | None = None
+    """What is to become of it instead, where the throttle of its topic does not let it through."""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin: it is ours, as far as this clock can tell."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import channels
 from outbox.config.problems import nearest
-from outbox.deliver import Route
 from outbox.errors import ConfigError
 from outbox.events import WorkerStarted
 from outbox.render import Templates
+from outbox.route import Route
 from outbox.templates.configured import source
 from outbox.worker.reloading import load_templates, reload_templates
 from outbox.worker.slots import CUT_OFF
@@ -69,7 +69,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
                     listener=listener,
                     rates=rates,
                     transactional=config.transactional,
-                    throttles={topic: rule for topic, rule in config.topics.items() if rule.throttle is not None},
+                    topics=config.topics,
                 )
             )
     if problems:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from outbox.config import RetentionConfig, WorkerConfig
     from outbox.database import Link
-    from outbox.deliver import Route
     from outbox.events import Listener
+    from outbox.route import Route
 
 # After the grace, for what was cut off to be written down.
 _LAST_WRITES = 5.0

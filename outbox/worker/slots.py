@@ -14,8 +14,8 @@ from outbox.outcomes import Ambiguous, Deferred, Failure
 from outbox.worker.settler import Ended
 
 if TYPE_CHECKING:
-    from outbox.deliver import Route
     from outbox.outcomes import Outcome
+    from outbox.route import Route
     from outbox.worker.feeder import Feeder
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.settler import Settler
@@ -81,7 +81,7 @@ class Slots:
     async def _deliver(self, lease: Lease) -> None:
         started = time.monotonic()
         try:
-            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.put_off)
+            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate, lease.kept_back)
         except asyncio.CancelledError as error:
             self._ended(lease, self._cut_off(error), started)
             raise

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from outbox.config import TopicConfig
     from outbox.database import Link
-    from outbox.deliver import Route
     from outbox.queue.admit import Verdict
+    from outbox.route import Route
     from outbox.worker.leases import Lease
 
 
@@ -26,7 +26,7 @@ async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
         lease.claimed.id: (lease, rule)
         for lease in leases
         if (rule := route.throttles.get(lease.claimed.topic or "")) is not None
-        and lease.put_off is None
+        and not lease.over_rate
         and lease.claimed.may_be_sent()
     }
     if not asking:
@@ -54,4 +54,4 @@ def _heed(verdict: Verdict, lease: Lease, rule: TopicConfig) -> None:
     elif rule.throttle is not None:
         topic, template = claimed.topic or "", rule.throttle_template
         surplus = Surplus(topic, rule.throttle, rule.throttle_policy, verdict.wait, template)
-        lease.put_off = keep_back(surplus, expires_in=claimed.expires_in, in_line=verdict.in_line)
+        lease.kept_back = keep_back(surplus, expires_in=claimed.expires_in, in_line=verdict.in_line)

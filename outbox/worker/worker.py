@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from outbox.config import RetentionConfig, WorkerConfig
-    from outbox.deliver import Route
     from outbox.events import Listener
+    from outbox.route import Route
 
 _ALL_LEVELS = tuple(range(10))
 

@@ -9,7 +9,7 @@ import pytest
 
 from outbox import errors
 from outbox.config import ChannelConfig
-from outbox.deliver import Route
+from outbox.route import Route
 from tests.hands import rows
 from tests.providers.counterpart import KEY
 from tests.providers.server import Act, Reply, Silence

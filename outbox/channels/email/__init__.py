@@ -67,6 +67,7 @@ def compose(notification: Notification, templates: Templates, links: Links | Non
         tags=fields.tags,
         links=fields.attachments.links,
         digests=digests,
+        expires_in=notification.expires_in,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+import time
 
 from outbox.channels.email.mime import build, moment
 from outbox.channels.email.recipients import recipients_of
@@ -68,7 +69,8 @@ class Provider:
         recipients = recipients_of(message)
         own_sender = message.sender is not None
         envelope = Envelope(sender.address, recipients.to, content, recipients.copies, own_sender=own_sender)
-        accepted = await self._pool.deliver(envelope)
+        deadline = None if message.expires_in is None else time.monotonic() + message.expires_in
+        accepted = await self._pool.deliver(envelope, deadline)
         return Receipt(_provider_message_id(accepted.words), refused_copies=accepted.refused_copies)
 
     async def probe(self) -> None:

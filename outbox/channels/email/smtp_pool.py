@@ -80,8 +80,10 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def deliver(self, envelope: Envelope) -> Acceptance:
+    async def deliver(self, envelope: Envelope, deadline: float | None = None) -> Acceptance:
         """Send one message over a free connection, or a new one, waiting in turn; return its acceptance.
+
+        Nothing of it is sent from `deadline` on (`time.monotonic()`), if it has one.
 
         Raises:
             Throttled: no connection became free in time.
@@ -94,11 +96,11 @@ class Pool:
             try:
                 if (connection := self._take()) is not None:
                     try:
-                        return await self._use(connection, envelope)
+                        return await self._use(connection, envelope, deadline)
                     except Stale:  # the server closed it while it was idle: nothing of this message was taken
                         pass
                 connection = await self._connect()
-                return await self._use(connection, envelope)
+                return await self._use(connection, envelope, deadline)
             finally:
                 self._line.leave()
         except asyncio.CancelledError:
@@ -115,8 +117,10 @@ class Pool:
         self._idle.clear()
         await asyncio.gather(*farewells)
 
-    async def _use(self, connection: Connection, envelope: Envelope) -> Acceptance:
+    async def _use(self, connection: Connection, envelope: Envelope, deadline: float | None) -> Acceptance:
         try:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise Throttled("it expired while it waited for a connection to the relay")
             return await connection.deliver(envelope)
         finally:
             self._give_back(connection)

@@ -1,0 +1,80 @@
+"""ask: one provider, once, and what its answer is: a delivery error, or that it accepted the message."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from outbox import errors
+from outbox.echo import without_echo
+from outbox.errors import clean
+from outbox.events import CopiesRefused, ProviderFailed
+from outbox.outcomes import Sent
+
+if TYPE_CHECKING:
+    from outbox.channels import Provider
+    from outbox.messages import Digests, Receipt
+    from outbox.queue.claim import Claimed
+    from outbox.route import Route
+
+
+async def ask(provider: Provider, message: Any, claimed: Claimed, name: str, route: Route) -> Sent:
+    """Give a message to a provider, once, and return its acceptance.
+
+    Raises:
+        DeliveryError: what else it led to. What is none is a defect, after which nobody can know whether it went out.
+    """
+    try:
+        with route.timeouts:
+            receipt = await provider.send(message, claimed.key)
+        if receipt.refused_copies:
+            codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
+            route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
+        return _sent(name, receipt, getattr(message, "digests", None))
+    except errors.DeliveryError as error:
+        if (detail := without_echo(error.detail, message)) != error.detail:
+            error.detail = detail
+            error.args = (f"{error.code}: {detail}" if error.code else detail,)
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
+        raise _defect(error, name, route) from None
+    except TimeoutError as error:
+        meaning = errors.Temporary if isinstance(error.__cause__, errors.NotSent) else errors.Ambiguous
+        raise meaning(f"no answer within {route.policy.timeout:g} s") from None
+    except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
+        raise _defect(error, name, route) from None
+
+
+def _sent(name: str, receipt: Receipt, digests: Digests | None) -> Sent:
+    identity = receipt.provider_message_id
+    if receipt.inbox is not None:
+        return Sent(provider=name, inbox=receipt.inbox, digests=digests)
+    if digests is not None:
+        known = clean(str(identity), 255) if identity else None
+        return Sent(provider=name, provider_message_id=known, digests=digests)
+    return Sent(provider=name, provider_message_id=clean(str(identity), 255)) if identity else _sent_without_id(name)
+
+
+@cache
+def _sent_without_id(name: str) -> Sent:
+    """Return one value for all that a provider accepts without an id of its own: making each takes a microsecond."""
+    return Sent(provider=name)
+
+
+def _defect(error: BaseException, name: str, route: Route) -> errors.Ambiguous:
+    """Tell of a defect in a provider's module, and return what it means for the message."""
+    route.listener(ProviderFailed(route.channel, name, type(error).__name__, place(error)))
+    return errors.Ambiguous(f"the provider's module failed: {place(error)}")
+
+
+def place(error: BaseException) -> str:
+    """Return a defect's type and place, not its words: they may quote the message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
