@@ -20,6 +20,7 @@ from outbox.schema.columns import need as _need
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.fanning_out import fan_outs
 from outbox.schema.scheduling import schedule_runs, schedules
+from outbox.schema.throttling import throttle_digests, throttles
 
 __all__ = [
     "SCHEMA",
@@ -41,6 +42,8 @@ __all__ = [
     "schedule_runs",
     "schedules",
     "suppressions",
+    "throttle_digests",
+    "throttles",
     "topics",
     "workers",
 ]
