@@ -9,10 +9,11 @@ from outbox import oneclick
 from outbox.channels import Probed, completion_for, load_provider
 from outbox.errors import ConfigError, DeliveryError, Temporary
 from outbox.render import Templates
+from outbox.spelling import nearest
 from outbox.templates.configured import source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from outbox.config import Config
 
@@ -106,6 +107,15 @@ def _templates(config: Config) -> list[str]:
     if not chosen and not config.templates.path.is_dir():
         return []  # payloads may bring their own texts
     try:
-        return Templates(source(config)).check(all_emails=set(config.channels) == {"email"})
+        templates = Templates(source(config))
+        problems = templates.check(all_emails=set(config.channels) == {"email"})
+        return [*problems, *_missing(config, templates.names())]
     except ConfigError as error:
         return list(error.problems)
+
+
+def _missing(config: Config, names: Sequence[str]) -> Iterator[str]:
+    for topic, rule in config.topics.items():
+        if rule.throttle_template is not None and rule.throttle_template not in names:
+            place = f"{config.source or 'configuration'}: topics.{topic}.throttle_template"
+            yield f"{place}: there is no template {rule.throttle_template}; {nearest(rule.throttle_template, names)}"

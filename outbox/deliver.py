@@ -34,15 +34,19 @@ _OF_THE_MESSAGE = (errors.Rejected, errors.Unreachable, errors.Unrecognised)
 """What only a provider that is not down can say, and of one message alone."""
 
 
-async def deliver(claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0) -> Outcome:
+async def deliver(
+    claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0, kept_back: Outcome | None = None
+) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
 
     Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds, nor in quiet hours, nor once it
-    has expired: that is looked at again right before each provider is asked.
+    has expired: that is looked at again right before each provider is asked. `kept_back` is what becomes of it where
+    the throttle of its topic does not let it through.
     """
     in_hand = time.monotonic() - claimed_at
-    if refused := refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand):
-        return refused
+    refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
+    if (ended := refused or kept_back) is not None:
+        return ended
     deadline = None if claimed.expires_in is None else claimed_at + claimed.expires_in
     rules = None if route.timetable is None else route.timetable.rules(claimed.topic, claimed.priority)
     if rules is not None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))  # in milliseconds
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WRITTEN = re.compile(r"\s*".join(rf"(?:({_NUMBER.pattern})\s*{unit})?" for unit, _ in _UNITS))
+_QUOTA = re.compile(r"([0-9]+)\s*/\s*(.+)")
+_MOST, _SHORTEST_PERIOD, _LONGEST_PERIOD = 1_000, 1.0, 30 * 86_400.0
 _RATE = re.compile(rf"({_NUMBER.pattern})\s*/\s*(s|m|h|d)")
 _LONGEST = 100 * 365 * 86_400.0  # a hundred years: beyond it PostgreSQL's and Python's dates come to an end
 
@@ -67,6 +69,37 @@ def parse_rate(text: str) -> Rate:
     if found is None or not float(found[1]):
         raise ValueError(f"{text!r} is not a rate: write it like 100/s, 600/m, 5/h or 1000/d")
     return Rate(float(found[1]), dict(_UNITS)[found[2]] / 1_000)
+
+
+class Quota(NamedTuple):
+    """At most so many in any period of so many seconds."""
+
+    number: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return it for people: `3 in 1d`."""
+        return f"{self.number} in {describe(self.seconds)}"
+
+
+def parse_quota(text: str) -> Quota:
+    """Return what `3/d`, `10/7d`, `10/w` or `1/30m` stands for: a whole number, and a unit or a duration.
+
+    Raises:
+        ValueError: it is not that, or the number is not from 1 to 1000, or the period not from 1 s to 30 days.
+    """
+    found = _QUOTA.fullmatch(str(text).strip())
+    seconds = None
+    if found is not None:
+        unit = found[2].strip()
+        seconds = _seconds("7d" if unit == "w" else f"1{unit}" if unit.isalpha() else unit)
+    if found is None or seconds is None:
+        raise ValueError(f"{text!r} is not so many in so long: write it like 3/d, 10/7d or 1/30m")
+    if not 1 <= len(found[1]) <= len(str(_MOST)) or not 1 <= int(found[1]) <= _MOST:
+        raise ValueError(f"{text!r} begins with no whole number from 1 to {_MOST}")
+    if not _SHORTEST_PERIOD <= seconds <= _LONGEST_PERIOD:
+        raise ValueError(f"{text!r} has a period that is not between 1s and 30d")
+    return Quota(int(found[1]), seconds)
 
 
 def describe(seconds: float) -> str:

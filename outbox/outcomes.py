@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from outbox.durations import Quota
     from outbox.errors import DeliveryError
     from outbox.messages import Digests, InApp
 
@@ -35,6 +36,19 @@ class Suppression(NamedTuple):
     sender: str = ""
 
 
+class Surplus(NamedTuple):
+    """That the throttle of a topic did not let it through, and what that does with the rest."""
+
+    topic: str
+    quota: Quota
+    policy: str
+    """`drop`, `defer` or `digest`."""
+    wait: float
+    """Seconds until there could be a place."""
+    template: str | None = None
+    """That of the digest it goes out in, if the topic has one for that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The base: `delay` None ends the notification, a `reason` makes it a dead letter, `provider` is who was tried."""
@@ -52,6 +66,8 @@ class Outcome:
     """What the settlement is to write into the recipient's inbox."""
     digests: Digests | None = None
     """Those of what a provider was given, if that was rendered."""
+    surplus: Surplus | None = None
+    """Why it was not sent, if that was a throttle."""
 
     @property
     def used(self) -> bool:
@@ -97,7 +113,7 @@ class Deferred(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressed(Outcome):
-    """The recipient must not be contacted; `failure` says which suppression applied."""
+    """The recipient must not be contacted, or not that often; `failure` says which suppression or throttle applied."""
 
     name = "suppressed"
 

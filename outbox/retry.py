@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from outbox import errors
 from outbox.durations import describe
 from outbox.holds import HOLD, LONGEST_TOLD, told
-from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome, Retry, Suppression
+from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Failure, Outcome, Retry, Suppressed, Suppression
 from outbox.reasons import as_reason
 
 if TYPE_CHECKING:
     from random import Random
 
     from outbox.config import ChannelConfig
+    from outbox.outcomes import Surplus
     from outbox.queue.claim import Claimed
 
 
@@ -94,3 +95,22 @@ def wait_for_turn(seconds: float, policy: ChannelConfig) -> Outcome:
         return Dead(failure=Failure("throttled", None, words), reason="too_old")
     words = f"over recipient_rate: its turn comes in {describe(seconds)}"
     return Deferred(failure=Failure("throttled", None, words), delay=seconds)
+
+
+def keep_back(surplus: Surplus, *, expires_in: float | None, in_line: bool) -> Outcome:
+    """Return what becomes of what a throttle does not let through; no attempt is used. Who stands in line waits there.
+
+    What would be too late by then expires, at that time if it waits, or else at once.
+    """
+    rule, wait = f"over the throttle of {surplus.topic}, {surplus.quota}", surplus.wait
+    if in_line or surplus.policy == "defer":
+        delay = wait if expires_in is None else min(wait, expires_in)
+        failure = Failure("throttled", None, f"{rule}: its turn comes in {describe(wait)}")
+        return Deferred(failure=failure, delay=delay, surplus=surplus)
+    if surplus.policy == "drop":
+        failure = Failure("throttled", None, f"{rule}: one would have been let through in {describe(wait)}")
+        return Suppressed(failure=failure, surplus=surplus)
+    if expires_in is not None and expires_in <= wait:
+        words = f"{rule}: it expires in {describe(expires_in)}, and the next could go out in {describe(wait)}"
+        return Expired(failure=Failure("throttled", None, words), surplus=surplus)
+    return Suppressed(failure=Failure("throttled", None, f"{rule}: it goes out with others, in"), surplus=surplus)

@@ -45,7 +45,7 @@ class Route:
     transactional: tuple[str, ...] = ()
     """The topics that people get who have unsubscribed."""
     topics: Mapping[str, TopicConfig] = field(default_factory=dict)
-    """What is configured of topics: when what has one of them may be sent, and what is done in doubt."""
+    """What is configured of topics: when what has one of them may be sent, how often, and what is done in doubt."""
     clock: Callable[[], datetime] = _now
     """Tells the time, in UTC: for hours of the day alone."""
     chance: random.Random = field(default_factory=random.Random)
@@ -56,10 +56,13 @@ class Route:
     timeouts: Timeouts = field(init=False)
     timetable: Timetable | None = field(init=False)
     """When something may be sent, if there are hours in which it may not."""
+    throttles: Mapping[str, TopicConfig] = field(init=False)
+    """The topics that have a throttle."""
     senders: tuple[str, ...] = field(init=False)
     """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
     def __post_init__(self) -> None:
+        self.throttles = {name: topic for name, topic in self.topics.items() if topic.throttle is not None}
         each_apart = [name for name, it in self.providers.items() if getattr(it, "fails_by_recipient", False)]
         each_paced = [name for name, it in self.providers.items() if getattr(it, "throttles_by_recipient", False)]
         self.holds = Holds(self.providers, never_down=each_apart, never_paused=each_paced)

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from outbox import errors, events, metrics
+from outbox.durations import Quota
 from outbox.errors import ConfigError
-from outbox.outcomes import Dead, Failure, Sent
+from outbox.outcomes import Dead, Failure, Sent, Suppressed, Surplus
 from outbox.schedule_events import ScheduleSkipped
 from tests.command_line import run_process
 from tests.fleet import Fleet
@@ -96,6 +97,8 @@ def test_the_page_names_every_metric_with_its_kind_and_labels() -> None:
     for event in EVERY_EVENT:
         counts(event)
     counts(events.Attempted(ID, "email", 1, Dead(reason="rejected"), 0.02, 3.0))
+    surplus = Surplus("news", Quota(3, 86_400.0), "drop", 60.0)
+    counts(events.Attempted(ID, "email", 0, Suppressed(surplus=surplus), 0.0, 3.0))
     served = {
         family.name.removesuffix("_info") + "_info" * (family.type == "info"): (
             family.type.replace("info", "gauge"),

@@ -83,6 +83,9 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
             "delete_expired",
             "delete_expired_keys",
             "close_due_digests",
+            "admit",
+            "gather",
+            "tend_throttles",
         },
     },
     "auditor": {
@@ -110,6 +113,9 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "preferences": READS,
         "topics": READS,
         "limits": READS,
+        "throttles": READS,
+        "throttle_digests": READS,
+        "EXECUTE": {"throttle_recipient"},
         "pauses": READS,
         "erasures": READS,
         "migrations": READS,
@@ -560,6 +566,7 @@ def test_a_worker_of_before_is_given_the_rights_by_the_migration(roles: Roles) -
         assert found[place] == GOLDEN["worker"][place]
     assert matrix(roles)["enqueuer"]["fan_outs"] == GOLDEN["enqueuer"]["fan_outs"]
     assert matrix(roles)["enqueuer"]["EXECUTE"] == GOLDEN["enqueuer"]["EXECUTE"]
+    assert found["EXECUTE"] >= {"admit", "gather", "tend_throttles"}
     assert found["EXECUTE"] >= {"run_schedule", "schedule_statement"}
 
 
@@ -573,6 +580,7 @@ BEYOND_A_WORKER = (
     "DELETE FROM outbox.dead_letters",
     "DELETE FROM outbox.idempotency_keys",
     "DELETE FROM outbox.suppressions",
+    "DELETE FROM outbox.throttles",
     "SELECT outbox.suppress('email', 'ada@example.org', 'stop')",
     "SELECT outbox.lift_suppression('email', 'ada@example.org')",
     "INSERT INTO outbox.queue (id, run_at, priority, channel) VALUES (outbox.uuid7(), now(), 0, 'email')",
@@ -597,6 +605,17 @@ def test_a_worker_may_do_nothing_else(roles: Roles) -> None:
 
 
 # Reading
+
+
+async def test_a_worker_lets_through_and_gathers_what_a_throttle_says(roles: Roles) -> None:
+    put(roles.url, 3, recipient="ada@example.org", topic="news")
+    rule = TopicConfig.model_validate({"throttle": "1/d", "throttle_policy": "digest"})
+    recorder = Recorder()
+    await drain(roles.login("worker"), route(recorder, topics={"news": rule}))
+    assert len(recorder.sent) == 1
+    assert rows(roles.url, "SELECT items FROM outbox.digests") == [(2,)]
+    rows(roles.login("worker"), "SELECT outbox.tend_throttles(10)")
+    assert rows(roles.login("auditor"), "SELECT cardinality(waiting) FROM outbox.throttles") == [(1,)]
 
 
 def test_an_auditor_sees_how_things_stand_and_not_what_messages_say(roles: Roles) -> None:

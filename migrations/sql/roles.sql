@@ -55,12 +55,15 @@ GRANT SELECT, UPDATE (next_at, retry_at, failures, problem) ON outbox.schedules 
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.schedule_runs TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.run_schedule, outbox.schedule_statement TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partition, outbox.drop_detached_partition,
-                          outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests TO outbox_worker;
+                          outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests,
+                          outbox.admit, outbox.gather, outbox.tend_throttles TO outbox_worker;
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
-                outbox.limits, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs, outbox.migrations,
-                outbox.status, outbox.partitions TO outbox_auditor;
+                outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
+                outbox.migrations, outbox.status, outbox.partitions
+    TO outbox_auditor;
+GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$

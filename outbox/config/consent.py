@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from outbox import durations
-from outbox.config.base import listed
+from outbox.config.base import Section, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ Policy = TypeVar("Policy", bound=BaseModel)
 Channel = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$")]
 
 
-class ConsentKeys(BaseModel):
+class ConsentKeys(Section):
     """A part of `[topics.<name>]`. Durations in seconds."""
 
     default: Literal["opt_out", "opt_in"] = Field(default="opt_out", description='"opt_out" or "opt_in"')

@@ -91,6 +91,8 @@ class Counts:
         wait(max(event.waited, 0.0))
         if outcome.reason is not None:
             self._all.dead_letters.labels(event.channel, outcome.reason).inc()
+        if outcome.surplus is not None:
+            self._all.throttled.labels(event.channel, outcome.surplus.topic, outcome.surplus.policy).inc()
 
     def _claimed(self, event: events.Claimed) -> None:
         self._all.claimed.labels(event.channel).inc(event.count)

@@ -1,8 +1,8 @@
 """What is measured: every metric by its name, with its labels. Each label takes its values from a closed set.
 
-The sets are what the configuration names (channels, providers) and what the code does (outcomes, classes of error,
-reasons, purposes, chores), and the schedules that operators name, so that the number of series is bounded, whatever is
-sent to whom.
+The sets are what the configuration names (channels, providers, topics that have a throttle) and what the code does
+(outcomes, classes of error, reasons, purposes, chores), and the schedules that operators name, so that the number of
+series is bounded, whatever is sent to whom.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class Definitions:
             *(*_PROVIDER, "outcome", "class"),
         )
         self.dead_letters = self._counter("dead_letters", "Notifications given up, by why.", "channel", "reason")
+        self.throttled = self._counter(
+            "throttled",
+            "Notifications that the throttle of their topic did not let through.",
+            *("channel", "topic", "policy"),
+        )
         self.delivery = self._histogram("delivery_seconds", "A delivery, from begin to end.", _DELIVERY, *_PROVIDER)
         self.wait = self._histogram("wait_seconds", "From when it was due to its claim.", _WAIT, "channel")
 

@@ -170,9 +170,13 @@ class Claimed(NamedTuple):
 
     def wants_token(self) -> bool:
         """Tell whether it was never claimed before, and may be sent."""
+        return self.claim == 1 and self.may_be_sent()
+
+    def may_be_sent(self) -> bool:
+        """Tell whether nothing that the claim found out stands in the way."""
         late = self.expires_in is not None and self.expires_in <= 0
-        allowed = self.suppression is None and self.needless is None
-        return self.claim == 1 and self.recipient is not None and allowed and not late
+        allowed = self.suppression is None and self.needless is None and self.sent_by is None
+        return self.recipient is not None and allowed and not late
 
     def __repr__(self) -> str:
         """Show which it is, but not what it says."""

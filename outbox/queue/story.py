@@ -74,6 +74,23 @@ ORDER BY a.claim
 """
 
 
+# What is under way counts as long as nobody has looked how it ended.
+THROTTLE = """
+SELECT t.number, date_part('epoch', t.period), cardinality(t.waiting),
+       cardinality(t.held) + recent.count, array_position(t.waiting, n.id), recent.first + t.period,
+       ARRAY(SELECT CAST(g.notification_id AS text) FROM outbox.throttle_digests g
+             WHERE g.digest_id = n.id ORDER BY g.notification_id)
+FROM outbox.notifications n
+LEFT JOIN outbox.throttles t ON t.recipient = outbox.throttle_recipient(n.channel, n.recipient)
+    AND t.topic = n.topic AND t.channel = n.channel
+LEFT JOIN LATERAL (
+    SELECT count(*) AS count, min(s.at) AS first
+    FROM unnest(t.sent_at) AS s (at) WHERE s.at > statement_timestamp() - t.period
+) recent ON true
+WHERE n.id = CAST(CAST(:id AS text) AS uuid)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was enqueued, without what the message says."""
@@ -130,6 +147,21 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """What the throttle of its topic says of its recipient: `number` in any period of so many `seconds`."""
+
+    number: int
+    seconds: float
+    waiting: int
+    """How many wait for a place."""
+    taken: int
+    position: int | None
+    """Where in the line of those who wait it stands, from 1 on, if it does."""
+    free_at: datetime | None
+    """When the place of the first that was sent is free again, if any was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Death:
     """Its dead letter; open while `resolution` is None."""
 
@@ -178,6 +210,9 @@ class Story:
     """Why its claim would find that it is not needed any more."""
     death: Death | None
     attempts: Sequence[Attempt]
+    throttle: Throttle | None = None
+    gathered: Sequence[str] = ()
+    """The ids of those that a throttle kept back, and that go out in this one."""
 
     @property
     def last(self) -> Attempt | None:
@@ -203,7 +238,7 @@ def tell(
     rows = connections.run(conn, STORY, asked, allow_autocommit=True)
     if not rows:
         return None
-    row = rows[0]
+    row, told = rows[0], connections.run(conn, THROTTLE, {"id": str(id)}, allow_autocommit=True)
     return Story(
         now=row[0],
         facts=Facts(UUID(str(row[1])), *row[2:17]),
@@ -213,6 +248,8 @@ def tell(
         needless=row[28],
         death=Death(*row[29:34]) if row[29] is not None else None,
         attempts=list_attempts(conn, id),
+        throttle=Throttle(*told[0][:6]) if told and told[0][0] is not None else None,
+        gathered=told[0][6] if told else (),
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY_LIMIT = 255
+_THROTTLES = "throttle:"  # outbox.throttle_digest_key() makes them
 _MOST_ITEMS = 10_000
 _LONGEST = timedelta(days=30)
 # A notification that joins others has no time, and no identity, of its own.
@@ -40,6 +41,8 @@ class Window(NamedTuple):
             return None
         if not isinstance(key, str) or not 1 <= len(key) <= _KEY_LIMIT or not key.isprintable():
             raise InvalidNotification("digest_key", f"must be a text of 1 to {_KEY_LIMIT} printable characters")
+        if key.startswith(_THROTTLES):
+            raise InvalidNotification("digest_key", f"must not begin with {_THROTTLES}, as the keys of throttles do")
         for name in _NOT_BESIDE:
             if given.get(name):
                 raise InvalidNotification(name, "does not go with digest_key: what joins others has none of its own")

@@ -21,6 +21,7 @@ from outbox.schema.consenting import preferences, suppressions, topics
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.fanning_out import fan_outs
 from outbox.schema.scheduling import schedule_runs, schedules
+from outbox.schema.throttling import throttle_digests, throttles
 
 __all__ = [
     "SCHEMA",
@@ -43,6 +44,8 @@ __all__ = [
     "schedule_runs",
     "schedules",
     "suppressions",
+    "throttle_digests",
+    "throttles",
     "topics",
     "workers",
 ]

@@ -15,7 +15,7 @@ from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.gathering import print_window
-from outbox.terminal.narrative import what_next, why_here
+from outbox.terminal.narrative import made_of, throttled, what_next, why_here
 from outbox.terminal.output import moment, print_facts, print_json, say
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
@@ -99,6 +99,8 @@ def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
         ("unless sent", str(facts.unless_sent) if facts.unless_sent else None),
         ("suppression", story.suppression),
+        ("throttle", throttled(story)),
+        ("made of", made_of(story)),
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
@@ -159,8 +161,9 @@ def _document(
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
-        "topic_default": story.consent.default,
-        "preference": None if story.consent.wanted is None else asdict(story.consent),
+        "consent": asdict(story.consent),
+        "throttle": story.throttle and asdict(story.throttle),
+        "made_of": list(story.gathered),
         "dead_letter": death and asdict(death),
         "history": [attempt_document(attempt) for attempt in story.attempts],
         "why": why,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from outbox.durations import describe
@@ -22,6 +23,8 @@ _REASONS = {
     "poison": "its workers vanished too often: it may be what kills them",
 }
 _QUOTED = 300
+_NAMED = 5
+_ID_AT_THE_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _NOTHING = "nothing: this is its end."
 
 
@@ -65,9 +68,37 @@ def what_next(story: Story, policy: ChannelConfig | None, rules: Rules | None = 
     if place.state == "sent" and death is not None and death.resolution is None:
         close = f"outbox dead-letters discard {story.facts.id}"
         return f"nothing. It had been given up before the acceptance came in; its dead letter can be closed: {close}"
+    if place.state == "suppressed" and (other := _gathered_into(story)) is not None:
+        return f"what it says goes out in another notification, when there is a place: outbox explain {other}"
     if place.state == "unaccounted":
         return "nothing. Enqueue it again if it should be sent."
     return _NOTHING
+
+
+def throttled(story: Story) -> str | None:
+    """Return how the throttle of its topic stands for its recipient, if there is one and it has seen any."""
+    limit = story.throttle
+    if limit is None:
+        return None
+    words = f"{limit.taken} of {limit.number} in {describe(limit.seconds)} are taken"
+    if limit.free_at is not None and limit.taken >= limit.number:
+        words += f"; the next place is free {moment(limit.free_at, story.now)}"
+    if limit.position is not None:
+        return f"{words}; it is number {limit.position} of {limit.waiting} in line"
+    return f"{words}; {counted(limit.waiting, 'notification')} in line" if limit.waiting else words
+
+
+def made_of(story: Story) -> str | None:
+    """Return which notifications went into it because a throttle had kept them back."""
+    named = ", ".join(story.gathered[:_NAMED]) + (", …" if len(story.gathered) > _NAMED else "")
+    return f"{counted(len(story.gathered), 'notification')}: {named}" if story.gathered else None
+
+
+def _gathered_into(story: Story) -> str | None:
+    """Return the id of the notification that it goes out in, which ends the words of what a throttle gathered."""
+    last = story.last
+    said = _ID_AT_THE_END.search(last.error or "") if last is not None and last.error_class == "throttled" else None
+    return said and said[0]
 
 
 def _why_due(story: Story) -> str:

@@ -12,7 +12,7 @@ import psycopg
 
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
-from outbox.queue import attend, digest, limit, turn
+from outbox.queue import attend, digest, limit, tend, turn
 from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
@@ -67,11 +67,17 @@ async def close_digests(conn: AsyncConnection[Any]) -> bool:
     return await digest.close_due(conn, batch=_FEW)
 
 
+async def tend_throttles(conn: AsyncConnection[Any]) -> bool:
+    """Look at the throttles whose time has come, and delete those that say nothing any more."""
+    return await tend.tend(conn, batch=_FEW)
+
+
 CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
     Chore("forget_limits", 600.0, forget_limits),
     Chore("close_digests", 5.0, close_digests),
+    Chore("tend_throttles", 15.0, tend_throttles),
 )
 _UNBLOCK_EVERY = 5.0
 _LOOK_AT_HORIZON_EVERY = 20.0

@@ -14,6 +14,7 @@ from outbox.worker.allowance import Allowance
 from outbox.worker.marks import Marks
 from outbox.worker.pace import Pace
 from outbox.worker.ready import Ready
+from outbox.worker.throttling import throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,6 +148,11 @@ class Feeder:
                 self._leases.drop(lease)
         return [lease for lease in leases if lease not in surplus]
 
+    async def _put_off(self, leases: Sequence[Lease]) -> None:
+        """Note on each whose recipient may not be sent another now what is to become of it."""
+        await self._reserve(leases)
+        await throttle(self._link, self._route, leases)
+
     async def _reserve(self, leases: Sequence[Lease]) -> None:
         """Take a token of each recipient's for what is claimed for the first time; it keeps it from then on."""
         rate, patience = self._route.policy.recipient_rate, self._route.policy.max_age
@@ -196,7 +202,7 @@ class Feeder:
             if with_suspects:
                 self._marks.found(rows, levels, limit, asked_at, time.monotonic())
                 new = await self._quarantined(new)
-            await self._reserve(new)
+            await self._put_off(new)
         finally:
             self._claiming = False
         self._in_hand += len(new)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    from outbox.outcomes import Outcome
     from outbox.queue.claim import Claimed
 
 
@@ -26,6 +27,8 @@ class Lease:
     """Whether its delivery has begun: from then on only an outcome ends it."""
     over_rate: float = 0.0
     """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
+    kept_back: Outcome | None = None
+    """What is to become of it instead, where the throttle of its topic does not let it through."""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin: it is ours, as far as this clock can tell."""

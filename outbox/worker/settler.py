@@ -12,6 +12,7 @@ import psycopg
 from outbox.database import describe
 from outbox.events import ChoreFailed, Settled
 from outbox.queue.deposit import deposit
+from outbox.queue.gather import gather
 from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
 
@@ -198,13 +199,21 @@ class Settler:
 async def _settle(
     conn: AsyncConnection[Any], settlements: Sequence[Settlement], worker: int
 ) -> tuple[set[str], set[str]]:
-    """Settle each in its way; what was done when the second way fails is done again, and changes nothing."""
-    kept = [one for one in settlements if one.outcome.inbox is not None]
-    if not kept:
+    """Settle each in its way; what was done when another way fails is done again, and changes nothing."""
+    apart = [one for one in settlements if one.outcome.inbox is not None or one.outcome.surplus is not None]
+    if not apart:
         return await settle(conn, settlements, worker=worker)
-    deposited, locked = await deposit(conn, kept, worker=worker)
-    rest = [one for one in settlements if one.outcome.inbox is None]
-    if not rest:
-        return deposited, locked
-    settled, also_locked = await settle(conn, rest, worker=worker)
-    return deposited | settled, locked | also_locked
+    kept = [one for one in apart if one.outcome.inbox is not None]
+    gathered = [one for one in apart if _is_gathered(one.outcome)]
+    rest = [one for one in settlements if one.outcome.inbox is None and not _is_gathered(one.outcome)]
+    settled: set[str] = set()
+    locked: set[str] = set()
+    for way, those in ((deposit, kept), (gather, gathered), (settle, rest)):
+        if those:
+            done, waiting = await way(conn, those, worker=worker)
+            settled, locked = settled | done, locked | waiting
+    return settled, locked
+
+
+def _is_gathered(outcome: Outcome) -> bool:
+    return outcome.surplus is not None and outcome.surplus.policy == "digest" and outcome.name == "suppressed"

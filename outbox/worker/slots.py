@@ -81,7 +81,7 @@ class Slots:
     async def _deliver(self, lease: Lease) -> None:
         started = time.monotonic()
         try:
-            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate)
+            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate, lease.kept_back)
         except asyncio.CancelledError as error:
             self._ended(lease, self._cut_off(error, lease.claimed.topic), started)
             raise

@@ -1,0 +1,57 @@
+"""throttling: what was just claimed and is over the throttle of its topic is put off, or ends, before it is begun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outbox.outcomes import Surplus
+from outbox.queue.admit import Asking, admit
+from outbox.retry import keep_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from outbox.config import TopicConfig
+    from outbox.database import Link
+    from outbox.queue.admit import Verdict
+    from outbox.route import Route
+    from outbox.worker.leases import Lease
+
+
+async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
+    """Note on each of these leases that is over its topic's throttle what is to become of it."""
+    if not route.throttles:
+        return
+    asking = {
+        lease.claimed.id: (lease, rule)
+        for lease in leases
+        if (rule := route.throttles.get(lease.claimed.topic or "")) is not None
+        and not lease.over_rate
+        and lease.claimed.may_be_sent()
+    }
+    if not asking:
+        return
+    asked = [
+        Asking(
+            lease.claimed.id,
+            str(lease.claimed.recipient),
+            str(lease.claimed.topic),
+            rule.throttle,
+            defers=rule.throttle_policy == "defer",
+        )
+        for lease, rule in asking.values()
+        if rule.throttle is not None
+    ]
+    for verdict in await link.run(lambda conn: admit(conn, asked, channel=route.channel)):
+        _heed(verdict, *asking[verdict.id])
+
+
+def _heed(verdict: Verdict, lease: Lease, rule: TopicConfig) -> None:
+    claimed = lease.claimed
+    if verdict.wait is None:
+        # What it waited here counts for no limit: only what it has waited since for something else does.
+        lease.claimed = claimed._replace(age=min(claimed.age, verdict.age or 0.0))
+    elif rule.throttle is not None:
+        topic, template = claimed.topic or "", rule.throttle_template
+        surplus = Surplus(topic, rule.throttle, rule.throttle_policy, verdict.wait, template)
+        lease.kept_back = keep_back(surplus, expires_in=claimed.expires_in, in_line=verdict.in_line)
