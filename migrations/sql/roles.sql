@@ -50,7 +50,9 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.topics, outbox.limits,
-                outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions TO outbox_auditor;
+                outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.migrations, outbox.status, outbox.partitions,
+                outbox.audit_timeline, outbox.audit_by_recipient, outbox.audit_failures, outbox.audit_days, outbox.audit_daily
+    TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
 GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
 DO $$
