@@ -121,6 +121,11 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "migrations": READS,
         "status": READS,
         "partitions": READS,
+        "audit_timeline": READS,
+        "audit_by_recipient": READS,
+        "audit_failures": READS,
+        "audit_days": READS,
+        "audit_daily": READS,
     },
     "stranger": {},
 }
