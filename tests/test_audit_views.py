@@ -43,21 +43,23 @@ def of_day(url: str, days: int) -> set[str]:
     return {f"notifications_{day}", f"attempts_{day}"}
 
 
-def test_a_timeline_is_everything_that_happened_in_order(database_url: str) -> None:
+def test_a_timeline_is_everything_that_happened(database_url: str) -> None:
     [identity] = put(database_url, 1, Retry(provider="smtp", failure=GREYLISTED, delay=0))
     end(database_url, Dead(provider="ses", failure=TOLD, reason="rejected"))
     rows(database_url, "UPDATE outbox.dead_letters SET resolution = 'discarded', resolved_at = clock_timestamp()")
     told = rows(
         database_url,
-        """
-        SELECT event, claim, provider, error_code FROM outbox.audit_timeline
-        WHERE notification_id = %s ORDER BY at, event = 'enqueued' DESC, claim
-        """,
+        "SELECT event, claim, provider, error_code FROM outbox.audit_timeline WHERE notification_id = %s",
         identity,
     )
-    assert [event for event, *_ in told] == ["enqueued", "begun", "retry", "begun", "dead", "discarded"]
-    assert told[2] == ("retry", 1, "smtp", "451 4.7.1")
-    assert told[4] == ("dead", 2, "ses", TOLD.code)
+    assert sorted(told, key=str) == [
+        ("begun", 1, "smtp", None),
+        ("begun", 2, "ses", None),
+        ("dead", 2, "ses", TOLD.code),
+        ("discarded", None, None, None),
+        ("enqueued", None, None, None),
+        ("retry", 1, "smtp", "451 4.7.1"),
+    ]
 
 
 def test_what_a_person_did_with_an_in_app_notification_is_in_its_timeline(database_url: str) -> None:
