@@ -110,7 +110,7 @@ def test_conditions_are_about_the_step_that_they_can_be_about(
 async def test_three_steps_go_out_one_after_another_while_nobody_reads(cloned_url: str, tmp_path: Path) -> None:
     email, sms = Recorder(), Recorder()
     lanes = (inbox_route(tmp_path), route(email), route(sms, channel="sms"))
-    quick = ("inapp", "wait 500ms unless read", "email", "wait 500ms unless read", "sms")
+    quick = ("inapp", "wait 500ms unless read", "email", "wait 3s unless read", "sms")
     async with running(cloned_url, *lanes):
         told = escalate(cloned_url, quick)
         await await_until(lambda: states(cloned_url)["sms"] == "sent")

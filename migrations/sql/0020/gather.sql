@@ -41,7 +41,7 @@ BEGIN
         SELECT d.id INTO joined FROM outbox.enqueue_digest(
             channel => surplus.channel, recipient => surplus.recipient, key => outbox.throttle_digest_key(surplus.topic),
             closes_in => surplus.wait, payload => surplus.payload, template => coalesce(surplus.digest_template, surplus.template),
-            priority => surplus.priority::integer, topic => surplus.topic, group_key => surplus.group_key,
+            priority => surplus.priority, topic => surplus.topic, group_key => surplus.group_key,
             locale => surplus.locale, headers => surplus.headers, ordering_key => surplus.ordering_key,
             time_zone => surplus.time_zone) d;
         PERFORM set_config('outbox.any_topic', '', true);
