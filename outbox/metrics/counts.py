@@ -48,6 +48,7 @@ class Counts:
             events.HorizonHeld: lambda _: self._all.horizon_held.inc(),
             events.ChoreFailed: lambda event: self._all.chore_failures.labels(event.chore).inc(),
             events.TemplatesRefused: lambda _: self._all.refusals.inc(),
+            events.TopicsChanged: lambda event: self._all.redeclared.inc(len(event.topics)),
             ScheduleRan: lambda event: self._all.runs.labels(event.schedule).inc(),
             ScheduleFailed: lambda event: self._all.failed_runs.labels(event.schedule).inc(),
             events.ProcessDied: lambda _: self._all.deaths.inc(),

@@ -81,6 +81,7 @@ class Definitions:
         self.runs = self._counter("schedule_runs", "Occurrences of schedules that were run.", "schedule")
         self.failed_runs = self._counter("schedule_failures", "Runs of schedules that failed.", "schedule")
         self.refusals = self._counter("templates_refused", "Changes of templates that were not taken.")
+        self.redeclared = self._counter("topics_redeclared", "Topics declared otherwise than before.")
         self.deaths = self._counter("process_deaths", "Worker processes that ended, and should not have.")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
