@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -393,6 +394,18 @@ def test_explain_finds_what_was_enqueued_by_itself_from_both_ends(database_url: 
         assert str(other) in words
         assert "step 2" in words
     assert "step" not in run(database_url, "explain", alone).stdout
+
+
+def test_explain_tells_two_escalations_of_one_group_apart(database_url: str) -> None:
+    with psycopg.connect(database_url) as conn:
+        ours, others = (
+            outbox.escalate(conn, steps=STEPS, payload=MESSAGE, group_key="disk:7", to=TO | {"inapp": person})
+            for person in (ADA, "user:43")
+        )
+    for step in ours.ids.values():
+        steps = json.loads(run(database_url, "explain", step, "--json").stdout)["steps"]
+        assert [each["id"] for each in steps] == [str(each) for each in ours.ids.values()]
+    assert others.group_key == ours.group_key
 
 
 async def test_erasing_one_address_leaves_the_others_which_then_are_sent(database_url: str, tmp_path: Path) -> None:
