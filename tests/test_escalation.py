@@ -21,6 +21,7 @@ from tests.recorder import Recorder, drain, route
 from tests.test_docs import blocks
 from tests.test_inapp import ADA
 from tests.test_inapp import route as inbox_route
+from tests.test_quiet import around, topics
 from tests.test_roles import made
 from tests.test_worker import running
 from tests.waiting import await_until
@@ -406,6 +407,30 @@ def test_explain_tells_two_escalations_of_one_group_apart(database_url: str) -> 
         steps = json.loads(run(database_url, "explain", step, "--json").stdout)["steps"]
         assert [each["id"] for each in steps] == [str(each) for each in ours.ids.values()]
     assert others.group_key == ours.group_key
+
+
+async def test_a_night_that_puts_off_all_steps_leaves_the_time_between_them(database_url: str) -> None:
+    quiet = topics(alerts={"quiet_hours": around(-60, 120)})
+    told = escalate(database_url, topic="alerts")
+    for channel in TO:
+        rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE channel = %s", channel)  # its time has come
+        await drain(database_url, route(Recorder(), channel=channel, topics=quiet))
+    due = dict(rows(database_url, "SELECT channel, date_part('epoch', run_at - now()) FROM outbox.queue"))
+    assert 118 * 60 < due["inapp"] <= 121 * 60
+    assert due["email"] - due["inapp"] == pytest.approx(5 * 60, abs=2)
+    assert due["sms"] - due["inapp"] == pytest.approx(35 * 60, abs=2)
+    words = " ".join(run(database_url, "explain", told.ids["sms"]).stdout.split())
+    assert "because quiet hours of topic alerts until" in words
+    assert "and what it is to follow waits as well." in words
+
+
+async def test_in_the_night_what_was_sent_before_it_is_not_waited_for(database_url: str) -> None:
+    escalate(database_url, topic="alerts")
+    await drain(database_url, route(Recorder(), channel="inapp"))
+    rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE channel = 'email'")
+    await drain(database_url, route(Recorder(), topics=topics(alerts={"quiet_hours": around(-60, 120)})))
+    due = dict(rows(database_url, "SELECT channel, date_part('epoch', run_at - now()) FROM outbox.queue"))["email"]
+    assert 118 * 60 < due <= 121 * 60
 
 
 async def test_erasing_one_address_leaves_the_others_which_then_are_sent(database_url: str, tmp_path: Path) -> None:

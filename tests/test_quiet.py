@@ -398,7 +398,8 @@ def test_explain_of_an_open_window_says_what_will_keep_it_back_when_it_closes(
     ).stdout
     with psycopg.connect(database_url) as conn:
         suppressions.add(conn, channel="email", recipient="ada@example.org", reason="unsubscribed", topic="news")
-    assert "then it ends as suppressed, unsent: unsubscribed, topic news" in explained(database_url, made.id, file)["next"]
+    following = explained(database_url, made.id, file)["next"]
+    assert "then it ends as suppressed, unsent: unsubscribed, topic news" in following
 
 
 async def test_the_page_about_time_is_right(cloned_url: str, tmp_path: Path) -> None:

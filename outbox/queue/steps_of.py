@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-# The steps of one escalation were enqueued together, and have one group key, which many others may have as well: others'
-# escalations, too. So it is the conditions that lead from one to the next. What was enqueued by itself is found by its
+# The steps of one escalation were enqueued together, and have one group key, which many may have as well: another
+# escalation, too. So it is the conditions that lead from one to the next. What was enqueued by itself is found by its
 # condition, and by what it waits for while it waits.
 STEPS_OF = """
 WITH RECURSIVE asked AS MATERIALIZED (

@@ -26,7 +26,8 @@ def print_window(window: OpenWindow, identity: UUID, rules: Rules | None, *, as_
     """
     why = f"{counted(window.items, 'item')} of the digest {window.key} {'waits' if window.items == 1 else 'wait'} here"
     why = f"{why} to go out as one notification."
-    following = f"it closes, and is due, within seconds of {moment(window.closes_at, window.now)}{_then(window, rules)}."
+    closes = moment(window.closes_at, window.now)
+    following = f"it closes, and is due, within seconds of {closes}{_then(window, rules)}."
     if as_json:
         print_json(_document(window, identity, rules, why, following))
         return
