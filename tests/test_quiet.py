@@ -393,9 +393,10 @@ def test_explain_of_an_open_window_says_what_will_keep_it_back_when_it_closes(
     assert document["kept_back"] == {"rules": f"quiet hours of topic news ({quiet})", "time_zone": "UTC"}
     until = f"quiet hours of topic news until {quiet.partition('-')[2]} UTC"
     assert document["next"].endswith(f"; then it is put off: {until}.")
-    assert f"kept back     quiet hours of topic news ({quiet})" in run(
-        database_url, "explain", made.id, "--config", file
-    ).stdout
+    assert (
+        f"kept back     quiet hours of topic news ({quiet})"
+        in run(database_url, "explain", made.id, "--config", file).stdout
+    )
     with psycopg.connect(database_url) as conn:
         suppressions.add(conn, channel="email", recipient="ada@example.org", reason="unsubscribed", topic="news")
     following = explained(database_url, made.id, file)["next"]

@@ -60,9 +60,7 @@ def _then(window: OpenWindow, rules: Rules | None) -> str:
     return "" if closed is None else f"; then it is put off: {closed.words}"
 
 
-def _document(
-    window: OpenWindow, identity: UUID, rules: Rules | None, why: str, following: str
-) -> dict[str, object]:
+def _document(window: OpenWindow, identity: UUID, rules: Rules | None, why: str, following: str) -> dict[str, object]:
     return {
         "id": identity,
         "channel": window.channel,
