@@ -1,4 +1,4 @@
-"""cancel() takes back what waits in open windows of digests, too. From `migrations/sql/0023`."""
+"""cancel() takes back what waits in open windows of digests, too. From `migrations/sql/0018`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0023"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 _SQL = Path(__file__).parent.parent / "sql"
 # It is closed, and what comes of it is taken back as all else is: so that it is on record what became of it.
@@ -28,13 +28,13 @@ _CHANGES = (
 
 
 def upgrade() -> None:
-    op.execute(_read("0023/up"))
+    op.execute(_read("0018/up"))
     _amend(_CHANGES)
 
 
 def downgrade() -> None:
     _amend(tuple((after, before) for before, after in reversed(_CHANGES)))
-    op.execute(_read("0023/down"))
+    op.execute(_read("0018/down"))
 
 
 def _amend(pairs: tuple[tuple[str, str], ...]) -> None:
