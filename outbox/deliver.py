@@ -82,7 +82,7 @@ def _wait_until_open(
         wait = over_rate if never else rules.wait_open(now, over_rate, claimed.time_zone)
         return wait_for_turn(wait, route.policy)
     closed = rules.closed(now, claimed.time_zone)
-    return None if closed is None else put_off(closed, now, _left(deadline), route.chance)
+    return None if closed is None else put_off(closed, now, _left(deadline), route.chance, claimed.follows_in)
 
 
 def _with_patience(claimed: Claimed, route: Route, rules: Rules) -> Route:

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from outbox.timetable import Closed
 
 
-def put_off(closed: Closed, now: datetime, left: float | None, chance: Random) -> Outcome:
+def put_off(
+    closed: Closed, now: datetime, left: float | None, chance: Random, follows_in: float | None = None
+) -> Outcome:
     """Put off to the opening what may not be sent now; no attempt is used. What has expired by then ends at once.
 
-    `left` is how many seconds it has until it expires, if it does.
+    `left` is how many seconds it has until it expires, if it does; `follows_in` how many until its turn after another
+    that waits as well, if it is to follow one.
     """
     wait = (closed.until - now).total_seconds()
     if left is not None and left <= wait:
         return Expired(failure=Failure("expired", None, f"{closed.words}, and it expires before that"))
+    if follows_in is not None and follows_in > wait:
+        words = f"{closed.words}, and what it is to follow waits as well"
+        return Deferred(failure=Failure(closed.by, None, words), delay=follows_in)
     spread = closed.spread if left is None else min(closed.spread, (left - wait) / 2)
     return Deferred(failure=Failure(closed.by, None, closed.words), delay=wait + chance.uniform(0, spread))
 

@@ -190,10 +190,22 @@ def test_an_open_window_can_be_cancelled_with_all_that_is_in_it(database_url: st
     cancelled = 0 if "another" in by else 1
     assert found == outbox.Cancelled(cancelled, 0, 0, 0, 0)
     assert let_close(database_url) == 2 - cancelled
-    left = [payload["count"] for payload in payloads(database_url)]
-    assert left == [1] if cancelled else [3, 1]
     assert rows(database_url, "SELECT count(*) FROM outbox.digest_items") == [(0,)]
-    assert rows(database_url, "SELECT true FROM outbox.notifications WHERE id = %s", other.id) == [(True,)]
+    assert rows(database_url, "SELECT id, state FROM outbox.status ORDER BY 1") == [
+        (made.id, "cancelled" if cancelled else "due"),
+        (other.id, "due"),
+    ]
+    assert [payload["count"] for payload in payloads(database_url)] == [3, 1]
+
+
+def test_of_a_window_that_was_cancelled_explain_tells_so(database_url: str) -> None:
+    made = like(database_url, 1)
+    with psycopg.connect(database_url) as conn:
+        outbox.cancel(conn, id=made.id)
+    assert like(database_url, 2).id != made.id, "the next window is another"
+    document = json.loads(run(database_url, "explain", made.id, "--json").stdout)
+    assert document["state"] == "cancelled"
+    assert document["why"].startswith("somebody took it back before it was sent")
 
 
 def test_a_cancellation_that_is_rolled_back_leaves_the_window(database_url: str) -> None:

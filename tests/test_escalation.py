@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tests.recorder import Recorder, drain, route
 from tests.test_docs import blocks
 from tests.test_inapp import ADA
 from tests.test_inapp import route as inbox_route
+from tests.test_quiet import around, topics
 from tests.test_roles import made
 from tests.test_worker import running
 from tests.waiting import await_until
@@ -345,6 +347,9 @@ def test_an_escalation_may_come_from_the_environment(tmp_path: Path) -> None:
         ("{inapp,wait 5m unless read}", "is no wait between two channels"),
         ("{inapp,wait 5m unless read,inapp}", "is no channel, or comes twice"),
         ("{Inapp,wait 5m unless read,email}", "is no channel"),
+        ("{NULL,wait 5m unless read,email}", "NULL is no channel"),
+        ("{inapp,wait -5m unless read,email}", '"wait -5m unless read" is no wait between two channels'),
+        ("{inapp,wait 0s unless read,email}", '"wait 0s unless read" is no wait between two channels'),
         ("{sms}", "there is a recipient for none of the steps sms"),
         ("{}", "there is a recipient for none of the steps"),
         (None, "topic NULL has no escalation, and no steps were given"),
@@ -394,6 +399,42 @@ def test_explain_finds_what_was_enqueued_by_itself_from_both_ends(database_url: 
         assert str(other) in words
         assert "step 2" in words
     assert "step" not in run(database_url, "explain", alone).stdout
+
+
+def test_explain_tells_two_escalations_of_one_group_apart(database_url: str) -> None:
+    with psycopg.connect(database_url) as conn:
+        ours, others = (
+            outbox.escalate(conn, steps=STEPS, payload=MESSAGE, group_key="disk:7", to=TO | {"inapp": person})
+            for person in (ADA, "user:43")
+        )
+    for step in ours.ids.values():
+        steps = json.loads(run(database_url, "explain", step, "--json").stdout)["steps"]
+        assert [each["id"] for each in steps] == [str(each) for each in ours.ids.values()]
+    assert others.group_key == ours.group_key
+
+
+async def test_a_night_that_puts_off_all_steps_leaves_the_time_between_them(database_url: str) -> None:
+    quiet = topics(alerts={"quiet_hours": around(-60, 120)})
+    told = escalate(database_url, topic="alerts")
+    for channel in TO:
+        rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE channel = %s", channel)  # its time has come
+        await drain(database_url, route(Recorder(), channel=channel, topics=quiet))
+    due = dict(rows(database_url, "SELECT channel, date_part('epoch', run_at - now()) FROM outbox.queue"))
+    assert 118 * 60 < due["inapp"] <= 121 * 60
+    assert due["email"] - due["inapp"] == pytest.approx(5 * 60, abs=2)
+    assert due["sms"] - due["inapp"] == pytest.approx(35 * 60, abs=2)
+    words = " ".join(run(database_url, "explain", told.ids["sms"]).stdout.split())
+    assert "because quiet hours of topic alerts until" in words
+    assert "and what it is to follow waits as well." in words
+
+
+async def test_in_the_night_what_was_sent_before_it_is_not_waited_for(database_url: str) -> None:
+    escalate(database_url, topic="alerts")
+    await drain(database_url, route(Recorder(), channel="inapp"))
+    rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE channel = 'email'")
+    await drain(database_url, route(Recorder(), topics=topics(alerts={"quiet_hours": around(-60, 120)})))
+    due = dict(rows(database_url, "SELECT channel, date_part('epoch', run_at - now()) FROM outbox.queue"))["email"]
+    assert 118 * 60 < due <= 121 * 60
 
 
 async def test_erasing_one_address_leaves_the_others_which_then_are_sent(database_url: str, tmp_path: Path) -> None:

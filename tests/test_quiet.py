@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import outbox
-from outbox import errors
+from outbox import errors, suppressions
 from outbox.config import TopicConfig, load
 from outbox.deliver import deliver
 from outbox.errors import ConfigError
@@ -377,6 +377,30 @@ async def test_a_digest_that_closes_in_quiet_hours_waits_like_any_other(database
     await drain(database_url, route(recorder, topics=topics(news={"quiet_hours": around(-60, 60)})))
     assert recorder.sent == []
     assert rows(database_url, "SELECT outcome, error_class FROM outbox.attempts") == [("deferred", "quiet_hours")]
+
+
+def test_explain_of_an_open_window_says_what_will_keep_it_back_when_it_closes(
+    database_url: str, tmp_path: Path
+) -> None:
+    quiet = around(-60, 60)
+    file = tmp_path / "outbox.toml"
+    file.write_text(f'[channels.email]\nproviders = ["smtp"]\n[topics.news]\nquiet_hours = "{quiet}"\n')
+    with psycopg.connect(database_url) as conn:
+        window: dict[str, Any] = {"digest_key": "likes", "digest_window": timedelta(minutes=1)}
+        made = outbox.enqueue(conn, channel="email", recipient="ada@example.org", topic="news", **window)
+    document = explained(database_url, made.id, file)
+    assert document["state"] == "gathering"
+    assert document["kept_back"] == {"rules": f"quiet hours of topic news ({quiet})", "time_zone": "UTC"}
+    until = f"quiet hours of topic news until {quiet.partition('-')[2]} UTC"
+    assert document["next"].endswith(f"; then it is put off: {until}.")
+    assert (
+        f"kept back     quiet hours of topic news ({quiet})"
+        in run(database_url, "explain", made.id, "--config", file).stdout
+    )
+    with psycopg.connect(database_url) as conn:
+        suppressions.add(conn, channel="email", recipient="ada@example.org", reason="unsubscribed", topic="news")
+    following = explained(database_url, made.id, file)["next"]
+    assert "then it ends as suppressed, unsent: unsubscribed, topic news" in following
 
 
 async def test_the_page_about_time_is_right(cloned_url: str, tmp_path: Path) -> None:

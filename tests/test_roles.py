@@ -132,7 +132,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
-EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "is_mailbox"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "follows_in", "is_mailbox"}
 
 
 class Roles:

@@ -271,6 +271,19 @@ async def test_the_rest_goes_out_as_one_when_there_is_a_place(database_url: str)
     assert states(database_url) == {"sent": 2, "suppressed": 4}
 
 
+async def test_what_belongs_to_another_group_is_not_taken_back_with_the_first_in_the_digest(database_url: str) -> None:
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    news(database_url, group_key="order:0")
+    news(database_url, group_key="order:1")
+    await drain(database_url, limits)
+    assert rows(database_url, "SELECT group_key FROM outbox.digests") == [("order:1",)]
+    news(database_url, group_key="order:2")
+    await drain(database_url, limits)
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, group_key="order:1") == outbox.Cancelled(0, 0, 0, 0, ended=1)
+    assert rows(database_url, "SELECT items FROM outbox.digests") == [(2,)], "what order 2 says is still to go out"
+
+
 async def test_a_digest_that_finds_no_place_waits_and_is_not_gathered_itself(database_url: str) -> None:
     news(database_url, 3)
     recorder = Recorder()

@@ -10,22 +10,20 @@ revision = "0018"
 down_revision = "0017"
 
 _SQL = Path(__file__).parent.parent / "sql"
-_DROPPED = """
-    WITH closed AS (
-        DELETE FROM outbox.digests d
-        WHERE (d.id = cancel.id OR d.group_key = cancel.group_key)
-          AND (cancel.channel IS NULL OR d.channel = cancel.channel)
-        RETURNING d.id
-    ), gone AS (
-        DELETE FROM outbox.digest_items i USING closed c WHERE i.digest_id = c.id
-    )
-    SELECT count(*) INTO dropped FROM closed;
+# It is closed, and what comes of it is taken back as all else is: so that it is on record what became of it.
+_CLOSED = """
+    closing := ARRAY(SELECT d.id FROM outbox.digests d
+                     WHERE (d.id = cancel.id OR d.group_key = cancel.group_key)
+                       AND (cancel.channel IS NULL OR d.channel = cancel.channel)
+                     ORDER BY d.id FOR UPDATE);
+    IF closing <> '{}' THEN
+        PERFORM outbox.close_digests(closing);
+    END IF;
 """
 # What outbox.cancel() said, and what it says now.
 _CHANGES = (
-    ("    asked uuid[];\n", "    dropped bigint;\n    asked uuid[];\n"),
-    ("    asked := ARRAY(\n", f"{_DROPPED}\n    asked := ARRAY(\n"),
-    ("    SELECT cardinality(moved),\n", "    SELECT cardinality(moved) + dropped,\n"),
+    ("    asked uuid[];\n", "    closing uuid[];\n    asked uuid[];\n"),
+    ("    asked := ARRAY(\n", f"{_CLOSED}\n    asked := ARRAY(\n"),
 )
 
 

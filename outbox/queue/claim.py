@@ -77,7 +77,9 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at, n.time_zone,
        CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
-            THEN outbox.why_needless(n.unless_read, n.unless_sent) END
+            THEN outbox.why_needless(n.unless_read, n.unless_sent) END,
+       CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
+            THEN outbox.follows_in(n.run_at, n.unless_read, n.unless_sent) END
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -143,6 +145,8 @@ class Claimed(NamedTuple):
     time_zone: str | None = None
     needless: str | None = None
     """Why it is not needed any more, if so: what it was to follow was read, or was sent."""
+    follows_in: float | None = None
+    """Seconds until its turn after what it is to follow, if that waits as well."""
 
     def notification(self, channel: str) -> Notification:
         """Return what is to be delivered. Raises `Rejected` when nobody can read it."""

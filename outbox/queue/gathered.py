@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Any
 from outbox import connections
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from outbox.connections import Parameters
+
 WINDOW = """
 SELECT d.channel, d.recipient, d.key, d.template, d.topic, d.group_key, d.priority, d.items, d.opened_at, d.closes_at,
-       statement_timestamp()
+       d.time_zone, statement_timestamp(),
+       (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'from ' || nullif(p.sender, ''),
+                         'since ' || CAST(p.created_at AS date))
+        FROM outbox.suppressions p
+        WHERE p.channel = d.channel
+          AND p.recipient = CASE WHEN d.channel = 'email' THEN lower(d.recipient) ELSE d.recipient END
+          AND p.topic IN ('', coalesce(d.topic, '')) AND (p.until IS NULL OR p.until > d.closes_at)
+          AND (p.reason <> 'unsubscribed' OR (d.topic = ANY (CAST(:transactional AS text[]))) IS NOT TRUE)
+        ORDER BY outbox.reason_strength(p.reason) DESC, p.topic
+        LIMIT 1)
 FROM outbox.digests d
 WHERE d.id = CAST(CAST(:id AS text) AS uuid)
 """
@@ -34,15 +46,25 @@ class OpenWindow:
     """How many have come."""
     opened_at: datetime
     closes_at: datetime
+    time_zone: str | None
     now: datetime
     """The database's clock, when it was asked."""
+    suppression: str | None
+    """Why the recipient must not be contacted when it closes, if so."""
 
 
-def find_window(conn: Any, id: UUID | str) -> OpenWindow | None:  # noqa: A002 - the name of the column
+def find_window(
+    conn: Any,
+    id: UUID | str,  # noqa: A002 - the name of the column
+    transactional: Sequence[str] = (),
+) -> OpenWindow | None:
     """Return the open window whose notification will have this id, or None when there is none.
+
+    The `transactional` topics are those of the configuration that its worker has.
 
     Raises:
         NotMigrated: the database has no outbox.
     """
-    rows = connections.run(conn, WINDOW, {"id": str(id)}, allow_autocommit=True)
+    asked: Parameters = {"id": str(id), "transactional": list(transactional)}
+    rows = connections.run(conn, WINDOW, asked, allow_autocommit=True)
     return OpenWindow(*rows[0]) if rows else None

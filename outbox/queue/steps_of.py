@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-# The steps of one escalation were enqueued together, and have one group key, which many others may have as well. What
-# was enqueued by itself is found by its condition, and by what it waits for while it waits.
+# The steps of one escalation were enqueued together, and have one group key, which many may have as well: another
+# escalation, too. So it is the conditions that lead from one to the next. What was enqueued by itself is found by its
+# condition, and by what it waits for while it waits.
 STEPS_OF = """
-WITH asked AS MATERIALIZED (
+WITH RECURSIVE asked AS MATERIALIZED (
     SELECT n.id, n.group_key, n.unless_read, n.unless_sent,
            outbox.uuid7_floor(outbox.uuid7_time(n.id) - interval '1 second') AS lowest,
            outbox.uuid7_floor(outbox.uuid7_time(n.id) + interval '1 second') AS beyond
@@ -27,14 +28,17 @@ WITH asked AS MATERIALIZED (
     FROM asked a JOIN outbox.notifications n ON n.id IN (a.id, a.unless_read, a.unless_sent)
     UNION
     SELECT q.id, q.unless_read, NULL FROM asked a JOIN outbox.queue q ON q.unless_read = a.id
+), linked AS (
+    SELECT n.id, other FROM near n CROSS JOIN LATERAL (VALUES (n.unless_read), (n.unless_sent)) AS to_it (other)
+    WHERE other IN (SELECT id FROM near)
+), found AS (
+    SELECT a.id FROM asked a
+    UNION
+    SELECT CASE WHEN l.id = f.id THEN l.other ELSE l.id END FROM found f JOIN linked l ON f.id IN (l.id, l.other)
 )
 SELECT s.id, s.channel, s.state, s.next_due_at
-FROM near
-JOIN outbox.status s ON s.id = near.id
-WHERE near.unless_read IS NOT NULL OR near.unless_sent IS NOT NULL
-   OR near.id IN (SELECT o.unless_read FROM near o UNION ALL SELECT o.unless_sent FROM near o)
-GROUP BY s.id, s.channel, s.state, s.next_due_at, s.run_at
-HAVING (SELECT count(*) FROM near) > 1
+FROM outbox.status s
+WHERE s.id = ANY (ARRAY(SELECT f.id FROM found f)) AND (SELECT count(*) FROM found) > 1
 ORDER BY s.run_at, s.id
 """
 

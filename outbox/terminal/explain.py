@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from outbox.config import Config
+    from outbox.queue.gathered import OpenWindow
     from outbox.queue.steps_of import StepState
-    from outbox.queue.story import Story
+    from outbox.queue.story import Facts, Story
     from outbox.timetable import Rules
 
 _LONGEST = 4_096
@@ -43,17 +44,17 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     with reading(url) as conn:
         story = tell(conn, id, config.transactional)
         steps = steps_of(conn, id)
-        window = None if story is not None else find_window(conn, id)
+        window = None if story is not None else find_window(conn, id, config.transactional)
         remains = story is None and show_dead_letter(conn, id) is not None
     if window is not None:
-        print_window(window, id, as_json=as_json)
+        print_window(window, id, _rules(window, config), as_json=as_json)
         return 0
     if story is None:
         hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if remains else ""
         complain(f"there is no notification {id} in this database{hint}")
         return FAILED
     policy = config.channels.get(story.facts.channel)
-    rules = _rules(story, config)
+    rules = _rules(story.facts, config)
     why, following = why_here(story, policy), what_next(story, policy, rules)
     if as_json:
         print_json(_document(story, rules, why, following, steps))
@@ -68,13 +69,12 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     return 0
 
 
-def _rules(story: Story, config: Config) -> Rules | None:
+def _rules(what: Facts | OpenWindow, config: Config) -> Rules | None:
     """Return when it may be sent, as far as the configuration here says."""
-    facts = story.facts
-    policy = config.channels.get(facts.channel)
+    policy = config.channels.get(what.channel)
     if policy is None:
         return None
-    return Timetable(facts.channel, policy, config.topics).rules(facts.topic, facts.priority)
+    return Timetable(what.channel, policy, config.topics).rules(what.topic, what.priority)
 
 
 def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:

@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from outbox.queue.gathered import OpenWindow
+    from outbox.timetable import Rules
 
 _LONGEST = 4_096
 
 
-def print_window(window: OpenWindow, identity: UUID, *, as_json: bool) -> None:
-    """Print what waits in an open window (not what it says), and what happens next."""
+def print_window(window: OpenWindow, identity: UUID, rules: Rules | None, *, as_json: bool) -> None:
+    """Print what waits in an open window (not what it says), and what happens next.
+
+    `rules` say when what comes of it may be sent, if not at any time.
+    """
     why = f"{counted(window.items, 'item')} of the digest {window.key} {'waits' if window.items == 1 else 'wait'} here"
     why = f"{why} to go out as one notification."
-    following = f"it closes, and is due, within seconds of {moment(window.closes_at, window.now)}."
+    closes = moment(window.closes_at, window.now)
+    following = f"it closes, and is due, within seconds of {closes}{_then(window, rules)}."
     if as_json:
-        print_json(_document(window, identity, why, following))
+        print_json(_document(window, identity, rules, why, following))
         return
     names = {level: f"{name} ({level})" for name, level in PRIORITIES.items()}
     print_facts(
@@ -37,14 +42,25 @@ def print_window(window: OpenWindow, identity: UUID, *, as_json: bool) -> None:
             ("digest key", window.key),
             ("priority", names.get(window.priority, str(window.priority))),
             ("opened", moment(window.opened_at, window.now)),
+            ("time zone", window.time_zone),
+            ("kept back", f"{rules}, by the clocks of {rules.zone(window.time_zone)}" if rules is not None else None),
+            ("suppression", window.suppression),
         ]
     )
     say()
     say(Text.assemble(("now   ", "dim"), ("gathering", "bold"), f": {clean(why, _LONGEST)}"))
-    say(Text.assemble(("next  ", "dim"), following))
+    say(Text.assemble(("next  ", "dim"), clean(following, _LONGEST)))
 
 
-def _document(window: OpenWindow, identity: UUID, why: str, following: str) -> dict[str, object]:
+def _then(window: OpenWindow, rules: Rules | None) -> str:
+    """Return what its claim will do with it, if that is not to send it."""
+    if window.suppression is not None:
+        return f"; then it ends as suppressed, unsent: {window.suppression}"
+    closed = None if rules is None else rules.closed(max(window.closes_at, window.now), window.time_zone)
+    return "" if closed is None else f"; then it is put off: {closed.words}"
+
+
+def _document(window: OpenWindow, identity: UUID, rules: Rules | None, why: str, following: str) -> dict[str, object]:
     return {
         "id": identity,
         "channel": window.channel,
@@ -57,6 +73,9 @@ def _document(window: OpenWindow, identity: UUID, why: str, following: str) -> d
         "opened_at": window.opened_at,
         "closes_at": window.closes_at,
         "items": window.items,
+        "time_zone": window.time_zone,
+        "kept_back": rules and {"rules": str(rules), "time_zone": str(rules.zone(window.time_zone))},
+        "suppression": window.suppression,
         "state": "gathering",
         "why": why,
         "next": following,

@@ -28,7 +28,7 @@ BEGIN
     FOR place IN 1 .. coalesce(cardinality(steps), 0) LOOP
         IF place % 2 = 0 THEN
             wait := regexp_match(steps[place], '^wait (.+) unless (read|sent)$');
-            IF wait IS NULL OR place = cardinality(steps) THEN
+            IF wait IS NULL OR place = cardinality(steps) OR wait[1]::interval <= interval '0' THEN
                 RAISE invalid_parameter_value USING
                     MESSAGE = format('%L is no wait between two channels, such as "wait 5m unless read" or "wait 5m unless sent"',
                                      steps[place]);
@@ -41,7 +41,7 @@ BEGIN
         END IF;
         step := place / 2 + 1;
         channel := steps[place];
-        IF channel !~ '^[a-z][a-z0-9_]*$' OR channel = ANY (steps[1:place - 1]) THEN
+        IF (channel ~ '^[a-z][a-z0-9_]*$') IS NOT TRUE OR channel = ANY (steps[1:place - 1]) THEN
             RAISE invalid_parameter_value USING MESSAGE = format('%L is no channel, or comes twice', channel);
         END IF;
         recipient := nullif(recipients->>channel, '');

@@ -49,6 +49,22 @@ END
 $$;
 COMMENT ON FUNCTION outbox.why_needless IS 'Why a notification with these conditions is not needed any more; NULL when it is';
 
+-- Asked by the claim, of those that have a condition: a night puts off to one morning all the ways in which a person is told, and
+-- between them is to lie what lay between them before.
+CREATE FUNCTION outbox.follows_in(run_at timestamptz, unless_read uuid, unless_sent uuid) RETURNS double precision
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT max(date_part('epoch', q.run_at + greatest(follows_in.run_at - n.run_at, '0') - clock_timestamp()))
+        FROM outbox.queue q
+        CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = q.id LIMIT 1) n
+        WHERE q.id IN (follows_in.unless_read, follows_in.unless_sent) AND q.run_at < 'infinity');
+END
+$$;
+COMMENT ON FUNCTION outbox.follows_in IS 'Seconds until what it follows is due and the time between them is over; NULL where that waits no more';
+
 -- Ends, in the caller's transaction, what was to be sent unless these (in order) were read. As supersede() does, it takes
 -- it out of a worker's hands as well, which is told at the commit: a send that has begun goes on, and is not tried again.
 CREATE FUNCTION outbox.end_needless(ids uuid[], moments timestamptz[]) RETURNS bigint

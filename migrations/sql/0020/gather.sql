@@ -37,6 +37,10 @@ BEGIN
             END IF;
             CONTINUE;
         END IF;
+        -- Of several groups it belongs to none: who takes one of them back must not take what others say along.
+        UPDATE outbox.digests d SET group_key = NULL
+        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient
+          AND d.key = outbox.throttle_digest_key(surplus.topic) AND d.group_key <> coalesce(surplus.group_key, '');
         PERFORM set_config('outbox.any_topic', 'on', true);  -- it was declared when this one was enqueued
         SELECT d.id INTO joined FROM outbox.enqueue_digest(
             channel => surplus.channel, recipient => surplus.recipient, key => outbox.throttle_digest_key(surplus.topic),
