@@ -285,6 +285,44 @@ async def test_a_digest_that_finds_no_place_waits_and_is_not_gathered_itself(dat
     assert recorder.sent[-1].payload["count"] == 2
 
 
+@pytest.mark.parametrize("large", [{"payload": {"numbers": [0] * 65_000}}, {"recipient": "x" * 3_000}])
+async def test_what_is_too_large_to_go_out_with_others_waits_for_its_own_turn(
+    database_url: str, large: dict[str, Any]
+) -> None:
+    news(database_url, 2, channel="push", **{"recipient": ADA} | large)
+    recorder = Recorder()
+    limits = limited(recorder, throttle="1/d", policy="digest", channel="push")
+    await drain(database_url, limits)
+    assert states(database_url) == {"sent": 1, "deferred": 1}
+    assert rows(database_url, "SELECT error FROM outbox.attempts WHERE outcome = 'deferred'") == [
+        ("over the throttle of news, 1 in 1d: it is too large to go out with others, and waits for its turn",)
+    ]
+    let_pass(database_url, timedelta(days=1, seconds=1))
+    await drain(database_url, limits)
+    assert states(database_url) == {"sent": 2}
+
+
+async def test_two_who_ask_for_the_same_new_and_old_rows_do_not_wait_for_each_other(cloned_url: str) -> None:
+    """One has made a row when the other wants it, who must not hold then what the first wants next."""
+    by_digest = "SELECT r FROM unnest(%s::text[]) AS r ORDER BY outbox.throttle_recipient('email', r)"
+    (old,), (new,) = rows(cloned_url, by_digest, ["ada@example.org", "eve@example.org"])
+
+    def asking(recipient: str, number: int) -> list[Asking]:
+        return [Asking(each, recipient, "news", Quota(2, 60.0), defers=False) for each in enqueue(cloned_url, number)]
+
+    async with await psycopg.AsyncConnection.connect(cloned_url) as one:
+        await admit(one, asking(old, 1), channel="email")
+        await one.commit()
+        await admit(one, asking(new, 1), channel="email")
+        async with await psycopg.AsyncConnection.connect(cloned_url) as other:
+            waiting = asyncio.create_task(admit(other, [*asking(old, 1), *asking(new, 3)], channel="email"))
+            blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await await_until(lambda: rows(cloned_url, blocked))
+            await admit(one, asking(old, 1), channel="email")
+            await one.commit()
+            await waiting
+
+
 async def test_what_expires_before_the_digest_goes_out_is_not_in_it(database_url: str) -> None:
     news(database_url)
     (late,) = news(database_url, expires_at=timedelta(hours=1))

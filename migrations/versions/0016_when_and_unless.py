@@ -62,6 +62,11 @@ _CHANGES = {
             "max_wait interval DEFAULT NULL::interval, OUT id",
             f"max_wait interval DEFAULT NULL::interval, {_ZONE}, OUT id",
         ),
+        (
+            "        ('headers', jsonb_typeof(enqueue_digest",
+            "        ('time_zone', length(enqueue_digest.time_zone) BETWEEN 1 AND 64, 'must have 1 to 64 characters'),\n"
+            "        ('headers', jsonb_typeof(enqueue_digest",
+        ),
         ("group_key, ordering_key, headers)\n", "group_key, ordering_key, headers, time_zone)\n"),
         ("enqueue_digest.headers)\n", "enqueue_digest.headers, enqueue_digest.time_zone)\n"),
     ),

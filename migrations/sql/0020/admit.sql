@@ -2,7 +2,8 @@
 -- and whether they stand in line until then; and those that may after they had waited, with the seconds since they were
 -- let through. Rows are locked in one order, and nobody's row in the queue is waited for, so that nothing can deadlock.
 --
--- Nearly all are the first of their recipient: for these a row is made, many in one statement. Plans are generic: each would be
+-- Nearly all are the first of their recipient: for these a row is made, many in one statement, and all before any is locked:
+-- whoever waits for a new row must not hold one that its maker waits for. Plans are generic: each would be
 -- made anew for the very arrays that it is given, which takes ten times as long as to run it.
 CREATE FUNCTION outbox.admit(
     channel text, ids uuid[], recipients text[], topics text[], numbers bigint[], periods double precision[], defers boolean[])
@@ -34,15 +35,16 @@ BEGIN
         ), made AS (
             INSERT INTO outbox.throttles (look_at, period, number, held_at, held, channel, topic, recipient)
             SELECT moment + least(g.period, interval '1 hour'), g.period, g.number,
-                   array_fill(moment, ARRAY[cardinality(g.ids)]), g.ids, admit.channel, g.topic, g.recipient
+                   CASE WHEN f.fits THEN array_fill(moment, ARRAY[cardinality(g.ids)]) ELSE '{}' END,
+                   CASE WHEN f.fits THEN g.ids ELSE '{}' END, admit.channel, g.topic, g.recipient
             FROM given g
-            WHERE cardinality(g.ids) <= g.number
+            CROSS JOIN LATERAL (SELECT cardinality(g.ids) <= g.number AS fits) f
             ORDER BY g.recipient, g.topic
             ON CONFLICT DO NOTHING
-            RETURNING recipient, topic
+            RETURNING recipient, topic, held
         )
         SELECT g.* FROM given g
-        WHERE (g.recipient, g.topic) NOT IN (SELECT m.recipient, m.topic FROM made m)
+        WHERE (g.recipient, g.topic) NOT IN (SELECT m.recipient, m.topic FROM made m WHERE m.held <> '{}')
         ORDER BY g.recipient, g.topic
     LOOP
         t := outbox.lock_throttle(admit.channel, asked.topic, asked.recipient, asked.number, asked.period);
