@@ -285,6 +285,19 @@ async def test_a_digest_that_finds_no_place_waits_and_is_not_gathered_itself(dat
     assert recorder.sent[-1].payload["count"] == 2
 
 
+async def test_a_digest_of_several_groups_belongs_to_none_and_is_cancelled_with_none(database_url: str) -> None:
+    news(database_url)
+    for number, group in enumerate(("spring", "spring", "summer", "spring")):
+        news(database_url, group_key=group, payload={"n": number})
+        news(database_url, recipient="eve@example.org", group_key="spring")
+    await drain(database_url, limited(Recorder(), throttle="1/d", policy="digest"))
+    found = "SELECT recipient, group_key, items FROM outbox.digests ORDER BY recipient"
+    assert rows(database_url, found) == [(ADA, None, 4), ("eve@example.org", "spring", 3)]
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, group_key="spring").cancelled == 1
+    assert rows(database_url, found) == [(ADA, None, 4)]
+
+
 @pytest.mark.parametrize("large", [{"payload": {"numbers": [0] * 65_000}}, {"recipient": "x" * 3_000}])
 async def test_what_is_too_large_to_go_out_with_others_waits_for_its_own_turn(
     database_url: str, large: dict[str, Any]

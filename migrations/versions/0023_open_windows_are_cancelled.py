@@ -1,4 +1,4 @@
-"""cancel() takes back what waits in open windows of digests, too. From `migrations/sql/0023`."""
+"""cancel() and supersede() take back what waits in open windows of digests, too. From `migrations/sql/0023`."""
 
 from __future__ import annotations
 
@@ -21,29 +21,45 @@ _DROPPED = """
     )
     SELECT count(*) INTO dropped FROM closed;
 """
-# What outbox.cancel() said, and what it says now.
-_CHANGES = (
-    ("    asked uuid[];\n", "    dropped bigint;\n    asked uuid[];\n"),
-    ("    asked := ARRAY(\n", f"{_DROPPED}\n    asked := ARRAY(\n"),
-    ("    SELECT cardinality(moved),\n", "    SELECT cardinality(moved) + dropped,\n"),
+_REPLACED = _DROPPED.replace(
+    """(d.id = cancel.id OR d.group_key = cancel.group_key)
+          AND (cancel.channel IS NULL OR d.channel = cancel.channel)""",
+    "d.group_key = newest.group_key AND d.channel = newest.channel",
 )
+# Of each function: what it said, and what it says now.
+_CHANGES = {
+    "cancel": (
+        ("    asked uuid[];\n", "    dropped bigint;\n    asked uuid[];\n"),
+        ("    asked := ARRAY(\n", f"{_DROPPED}\n    asked := ARRAY(\n"),
+        ("    SELECT cardinality(moved),\n", "    SELECT cardinality(moved) + dropped,\n"),
+    ),
+    "supersede": (
+        ("    ended  bigint;\n", "    ended  bigint;\n    dropped bigint;\n"),
+        ("    -- In id order, as every", f"{_REPLACED}\n    -- In id order, as every"),
+        ("    RETURN ended;\n", "    RETURN ended + dropped;\n"),
+    ),
+}
 
 
 def upgrade() -> None:
     op.execute(_read("0023/up"))
-    _amend(_CHANGES)
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, pairs)
+    op.execute("DROP FUNCTION pg_temp.amend")
 
 
 def downgrade() -> None:
-    _amend(tuple((after, before) for before, after in reversed(_CHANGES)))
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, tuple((after, before) for before, after in reversed(pairs)))
+    op.execute("DROP FUNCTION pg_temp.amend")
     op.execute(_read("0023/down"))
 
 
-def _amend(pairs: tuple[tuple[str, str], ...]) -> None:
+def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
     said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
-    op.execute(_read("amend"))
-    op.execute(f"SELECT pg_temp.amend('cancel', ARRAY[{said}])")
-    op.execute("DROP FUNCTION pg_temp.amend")
+    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
 
 
 def _read(part: str) -> str:

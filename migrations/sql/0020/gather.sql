@@ -57,6 +57,10 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
+        -- Where they belong to different groups, the digest belongs to none: whoever cancels one must not take the others along.
+        UPDATE outbox.digests d SET group_key = NULL
+        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient AND d.key = outbox.throttle_digest_key(surplus.topic)
+          AND d.group_key IS NOT NULL AND d.group_key IS DISTINCT FROM surplus.group_key;
         SELECT d.id INTO joined FROM outbox.enqueue_digest(
             channel => surplus.channel, recipient => surplus.recipient, key => outbox.throttle_digest_key(surplus.topic),
             closes_in => surplus.wait, payload => surplus.payload, template => coalesce(surplus.digest_template, surplus.template),
