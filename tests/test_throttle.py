@@ -285,6 +285,26 @@ async def test_a_digest_that_finds_no_place_waits_and_is_not_gathered_itself(dat
     assert recorder.sent[-1].payload["count"] == 2
 
 
+async def test_what_was_gathered_says_what_became_of_its_digest(database_url: str) -> None:
+    def following(identity: UUID) -> str:
+        return str(json.loads(run(database_url, "explain", identity, "--json").stdout)["next"])
+
+    _, gathered = news(database_url, 2)
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(database_url, limits)
+    assert "goes out in another notification, when there is a place" in following(gathered)
+    let_pass(database_url, timedelta(days=1, seconds=1))
+    rows(database_url, "SELECT outbox.close_due_digests(100)")
+    assert "goes out in another notification, when there is a place" in following(gathered)
+    await drain(database_url, limits)
+    assert following(gathered).startswith("nothing: what it says was in another notification, which is sent: ")
+    (dropped,) = news(database_url)
+    await drain(database_url, limits)
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, id=last_words(database_url, dropped)[-36:]).cancelled == 1
+    assert "was taken back before it went out" in following(dropped)
+
+
 async def test_a_digest_of_several_groups_belongs_to_none_and_is_cancelled_with_none(database_url: str) -> None:
     news(database_url)
     for number, group in enumerate(("spring", "spring", "summer", "spring")):
