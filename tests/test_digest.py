@@ -104,7 +104,7 @@ def test_numbers_are_as_long_as_the_database_has_them(database_url: str) -> None
     like(database_url, 3, payload={"numbers": [0] * 49_000}, digest_key="another")
     let_close(database_url)
     assert [payload["count"] for payload in payloads(database_url)] == [2, 1, 1]
-    with pytest.raises(psycopg.errors.CheckViolation, match="payload of what joins a digest .* at most 600 KB"):
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"payload of what joins a digest .* at most 600 KB"):
         like(database_url, 4, payload={"numbers": [0] * 65_000})
 
 

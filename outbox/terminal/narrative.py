@@ -98,7 +98,8 @@ def _in_a_digest(story: Story) -> str:
         return f"nothing: the digest {story.digest} was taken back before it went out, or is stored no longer."
     if story.digest_state in _UNDER_WAY:
         return f"what it says goes out in another notification, when there is a place: outbox explain {story.digest}"
-    return f"nothing: what it says was in another notification, which is {story.digest_state}: outbox explain {story.digest}"
+    state = story.digest_state
+    return f"nothing: what it says was in another notification, which is {state}: outbox explain {story.digest}"
 
 
 def _why_due(story: Story) -> str:
