@@ -399,6 +399,23 @@ async def test_erasing_somebody_forgets_what_they_were_sent(database_url: str) -
     assert rows(database_url, "SELECT recipient FROM outbox.digests") == [("eve@example.org",)]
 
 
+async def test_a_transaction_that_has_erased_somebody_and_stays_open_holds_up_nobody_else(cloned_url: str) -> None:
+    limits = limited(Recorder(), throttle="1/d")
+    news(cloned_url)
+    await drain(cloned_url, limits)
+    with psycopg.connect(cloned_url) as conn:
+        outbox.erase(conn, recipient=ADA)
+        (held,) = news(cloned_url)
+        others = news(cloned_url, recipient="eve@example.org") + enqueue(cloned_url, 2)
+        recorder = Recorder()
+        await asyncio.wait_for(drain(cloned_url, limited(recorder, throttle="1/d")), timeout=20)
+        assert {each.id for each in recorder.sent} == set(others)
+        assert last_words(cloned_url, held) == "somebody holds the throttle of news: it is looked at again in 3s"
+    rows(cloned_url, "UPDATE outbox.queue SET run_at = now()")
+    await drain(cloned_url, limits)
+    assert states(cloned_url) == {"sent": 4}
+
+
 async def test_where_no_topic_has_a_throttle_nothing_is_asked(database_url: str) -> None:
     news(database_url, 3)
     rows(database_url, "ALTER FUNCTION outbox.admit RENAME TO admit_not")
