@@ -21,7 +21,7 @@ from tests.hands import claim, rows
 from tests.recorder import Recorder, route
 from tests.test_docs import blocks
 from tests.test_worker import running
-from tests.waiting import await_until
+from tests.waiting import await_until, wait_until
 
 if TYPE_CHECKING:
     from outbox.messages import Enqueued
@@ -95,6 +95,28 @@ def test_it_closes_before_its_payload_could_become_too_large(database_url: str) 
     for number in range(3):
         like(database_url, number, payload={"words": "x" * 120_000})
     assert [payload["count"] for payload in payloads(database_url)] == [2]
+
+
+@pytest.mark.parametrize(
+    "take_back",
+    [
+        "SELECT outbox.erase('ada@example.org')",
+        "SELECT outbox.cancel(group_key => 'g')",
+        "SELECT outbox.supersede(id) FROM outbox.enqueue('email', 'ada@example.org', 'likes', '{}', group_key => 'g')",
+    ],
+)
+def test_nothing_is_left_of_what_joins_a_window_while_it_is_taken_back(cloned_url: str, take_back: str) -> None:
+    like(cloned_url, 1, group_key="g")
+    with psycopg.connect(cloned_url) as conn:
+        outbox.enqueue(conn, **LIKES, payload={"by": 2}, group_key="g")
+        other = threading.Thread(target=rows, args=[cloned_url, take_back])
+        other.start()
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_until(lambda: rows(cloned_url, blocked))
+        conn.commit()
+        other.join()
+    for table in ("digests", "digest_items"):
+        assert rows(cloned_url, f"SELECT count(*) FROM outbox.{table}") == [(0,)], table
 
 
 def test_numbers_are_as_long_as_the_database_has_them(database_url: str) -> None:

@@ -10,7 +10,12 @@ revision = "0023"
 down_revision = "0016"
 
 _SQL = Path(__file__).parent.parent / "sql"
+# Whoever is joining a window is waited for first, so that what they bring is seen by what follows.
 _DROPPED = """
+    PERFORM FROM outbox.digests d
+    WHERE (d.id = cancel.id OR d.group_key = cancel.group_key)
+      AND (cancel.channel IS NULL OR d.channel = cancel.channel)
+    ORDER BY d.id FOR UPDATE;
     WITH closed AS (
         DELETE FROM outbox.digests d
         WHERE (d.id = cancel.id OR d.group_key = cancel.group_key)
@@ -22,10 +27,8 @@ _DROPPED = """
     SELECT count(*) INTO dropped FROM closed;
 """
 _REPLACED = _DROPPED.replace(
-    """(d.id = cancel.id OR d.group_key = cancel.group_key)
-          AND (cancel.channel IS NULL OR d.channel = cancel.channel)""",
-    "d.group_key = newest.group_key AND d.channel = newest.channel",
-)
+    "(d.id = cancel.id OR d.group_key = cancel.group_key)", "d.group_key = newest.group_key"
+).replace("(cancel.channel IS NULL OR d.channel = cancel.channel)", "d.channel = newest.channel")
 # Of each function: what it said, and what it says now.
 _CHANGES = {
     "cancel": (

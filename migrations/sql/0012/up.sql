@@ -163,7 +163,12 @@ BEGIN
     IF strpos(definition, last_words) = 0 THEN
         RAISE EXCEPTION 'outbox.erase_notifications() is not the one that earlier migrations made';
     END IF;
-    EXECUTE replace(definition, last_words, $text$WITH gone AS (
+    EXECUTE replace(definition, last_words, $text$-- Whoever is joining one is waited for here, so that what they bring is seen below.
+    PERFORM FROM outbox.digests g
+    WHERE outbox.is_of(g.channel, g.recipient, erase_notifications.channel, erase_notifications.recipient)
+      AND g.id >= lowest AND g.id < beyond
+    ORDER BY g.id FOR UPDATE;
+    WITH gone AS (
         DELETE FROM outbox.digests g
         WHERE outbox.is_of(g.channel, g.recipient, erase_notifications.channel, erase_notifications.recipient)
           AND g.id >= lowest AND g.id < beyond
