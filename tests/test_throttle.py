@@ -318,6 +318,23 @@ async def test_a_digest_of_several_groups_belongs_to_none_and_is_cancelled_with_
     assert rows(database_url, found) == [(ADA, None, 4)]
 
 
+async def test_what_is_gathered_while_it_is_superseded_waits_for_that_and_nobody_for_it(cloned_url: str) -> None:
+    """One has the window and wants what waits, and the other must not have that and want the window."""
+    news(cloned_url, 2, group_key="g")
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(cloned_url, limits)
+    (late,) = news(cloned_url, group_key="g")
+    async with await psycopg.AsyncConnection.connect(cloned_url) as conn:
+        await conn.execute("SELECT FROM outbox.digests FOR UPDATE")  # as outbox.supersede() does, before it goes on
+        draining = asyncio.create_task(drain(cloned_url, limits))
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await await_until(lambda: rows(cloned_url, blocked))
+        await conn.execute("SELECT FROM outbox.queue WHERE id = %s FOR UPDATE NOWAIT", [late])
+        await conn.commit()
+        await draining
+    assert rows(cloned_url, "SELECT items FROM outbox.digests") == [(2,)]
+
+
 @pytest.mark.parametrize("large", [{"payload": {"numbers": [0] * 65_000}}, {"recipient": "x" * 3_000}])
 async def test_what_is_too_large_to_go_out_with_others_waits_for_its_own_turn(
     database_url: str, large: dict[str, Any]

@@ -27,6 +27,10 @@ BEGIN
         ORDER BY known_as, n.topic, n.id
     LOOP
         t := outbox.lock_throttle(surplus.channel, surplus.topic, surplus.known_as, surplus.number, surplus.period);
+        -- The window before the queue, as cancel() and supersede() lock them.
+        PERFORM FROM outbox.digests d
+        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient AND d.key = outbox.throttle_digest_key(surplus.topic)
+        FOR UPDATE;
         SELECT * INTO mine FROM outbox.queue q
         WHERE q.id = surplus.id AND q.claim = surplus.claim AND q.worker = gather.worker FOR UPDATE SKIP LOCKED;
         id := surplus.id;
