@@ -11,10 +11,12 @@ from outbox.terminal import options, selection
 from outbox.terminal.dead_letter_commands import dead_letters
 from outbox.terminal.fan_out_commands import fan_out
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
+from outbox.terminal.topic_commands import topic
 from outbox.terminal.unsubscribe_commands import unsubscribe
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend")
 app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
+app.add_typer(preference, name="preference", rich_help_panel="Look and mend")
+app.add_typer(topic, name="topic", rich_help_panel="Delivery")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")

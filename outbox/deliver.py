@@ -119,7 +119,7 @@ def _as_of_now(message: Any, deadline: float | None) -> Any:
 def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
     """Return the end of what may have been accepted before, where another copy is worse than none, and one could be."""
     name = claimed.in_doubt
-    if name is None or route.policy.on_ambiguous == "retry" or age < route.remembers(name):
+    if name is None or route.policy_of(claimed.topic).on_ambiguous == "retry" or age < route.remembers(name):
         return None
     words = f"{name} may have accepted it, and would not know it again by now"
     return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
@@ -133,8 +133,7 @@ def _only(claimed: Claimed, route: Route) -> str | None:
 
 def _may_try_any(claimed: Claimed, route: Route) -> bool:
     """Tell whether some provider may be tried now. To look takes no token, and makes nobody the probe."""
-    only = _only(claimed, route)
-    names = route.providers if only is None else (only,)
+    names = route.providers if (only := _only(claimed, route)) is None else (only,)
     return any(route.tokens.may_send(name) and not route.holds.held_for(name) for name in names)
 
 
@@ -219,7 +218,7 @@ def _unsent(
     if deadline is not None and _is_past(deadline) and (refused is None or isinstance(refused[1], _NOT_ACCEPTED)):
         before = "before any provider was asked" if refused is None else f"after {refused[0]} said {refused[1]}"
         return expired(time.monotonic() - deadline, before)
-    holds, policy, chance = route.holds, route.policy, route.chance
+    holds, policy, chance = route.holds, route.policy_of(claimed.topic), route.chance
     seconds = holds.closed_for()
     if refused is None:
         if (only := _only(claimed, route)) is not None:

@@ -57,6 +57,10 @@ class InvalidSuppression(_Invalid):
     """A suppression was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 
 
+class InvalidPreference(_Invalid):
+    """A preference was refused before anything was written: `field` names the argument, `problem` what is wrong."""
+
+
 class InvalidSchedule(_Invalid):
     """A schedule was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 

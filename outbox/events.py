@@ -230,6 +230,13 @@ class ChoreFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicsChanged:
+    """A worker that started has declared these topics otherwise than somebody did before."""
+
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TemplatesChanged:
     """What has changed of the templates is used from now on; there are `count` of them."""
 
@@ -276,6 +283,7 @@ Event: TypeAlias = (
     | HorizonHeld
     | ListenUnheard
     | ChoreFailed
+    | TopicsChanged
     | TemplatesChanged
     | TemplatesRefused
     | Retained

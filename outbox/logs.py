@@ -34,6 +34,7 @@ _LEVELS: dict[type[Any], int] = {
     events.CodeUnknown: logging.WARNING,
     events.CopiesRefused: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
+    events.TopicsChanged: logging.WARNING,
     events.LeaseLost: logging.WARNING,
     events.LoopBlocked: logging.WARNING,
     events.LoopStuck: logging.ERROR,
@@ -95,6 +96,8 @@ def _sentence(event: Event) -> str:
         case events.CopiesRefused(identity, channel, provider, codes):
             which = ", ".join(dict.fromkeys(codes))
             return f"{channel} {identity}: {provider} took it, but refused {len(codes)} of its copies: {which}"
+        case events.TopicsChanged(topics):
+            return f"topics are declared otherwise than before, until somebody else starts: {', '.join(topics)}"
         case events.ProviderHeld(channel, provider, seconds, error):
             return f"{channel}: {provider} refuses us or is down, held for {seconds:.3g} s, then probed: {error}"
         case _:

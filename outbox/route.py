@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from outbox.config.consent import policies
 from outbox.holds import Holds
 from outbox.timeouts import Timeouts
 from outbox.timetable import Timetable
@@ -44,10 +45,12 @@ class Route:
     transactional: tuple[str, ...] = ()
     """The topics that people get who have unsubscribed."""
     topics: Mapping[str, TopicConfig] = field(default_factory=dict)
-    """What is configured of topics: when what has one of them may be sent, and how often."""
+    """What is configured of topics: when what has one of them may be sent, how often, and what is done in doubt."""
     clock: Callable[[], datetime] = _now
     """Tells the time, in UTC: for hours of the day alone."""
     chance: random.Random = field(default_factory=random.Random)
+    policies: Mapping[str, ChannelConfig] = field(init=False)
+    """Under the topics that say themselves what is done in doubt."""
     tokens: Tokens = field(init=False)
     holds: Holds = field(init=False)
     timeouts: Timeouts = field(init=False)
@@ -64,6 +67,7 @@ class Route:
         each_paced = [name for name, it in self.providers.items() if getattr(it, "throttles_by_recipient", False)]
         self.holds = Holds(self.providers, never_down=each_apart, never_paused=each_paced)
         self.timeouts = Timeouts(self.policy.timeout)
+        self.policies = policies(self.policy, self.topics)
         timetable = Timetable(self.channel, self.policy, self.topics)
         self.timetable = timetable if timetable.any else None
         rate = self.policy.rate
@@ -85,6 +89,10 @@ class Route:
         shares = dict(zip(self.providers, self.policy.weights, strict=True))
         return sorted(self.providers.items(), key=lambda each: _drawn(f"{key} {each[0]}", shares[each[0]]))
 
+    def policy_of(self, topic: str | None) -> ChannelConfig:
+        """Return the policy for what is about a topic: the channel's, but for what the topic itself says of doubt."""
+        return self.policies.get(topic or "", self.policy)
+
     def remembers(self, name: str) -> float:
         """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
         return float(getattr(self.providers.get(name), "key_lifetime", 0.0))
@@ -93,6 +101,7 @@ class Route:
         """Return the same route, whose `max_age` is so much longer. What it knows of its providers is shared."""
         patient = copy.copy(self)
         patient.policy = self.policy.model_copy(update={"max_age": self.policy.max_age + seconds})
+        patient.policies = policies(patient.policy, self.topics)
         return patient
 
     async def aclose(self) -> None:

@@ -69,7 +69,7 @@ def worker(
     url: str,
     *routes: Route,
     drain: bool = False,
-    topics: Mapping[str, bool] | None = None,
+    topics: Mapping[str, TopicConfig] | None = None,
     escalations: Mapping[str, Sequence[str]] | None = None,
     **settings: Any,
 ) -> Worker:

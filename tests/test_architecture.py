@@ -53,7 +53,18 @@ FLOORS = (
     },  # judgement
     {"deliver"},  # the act
     {"worker"},
-    {"inbox", "suppressions", "unsubscribe", "schedules", "fan_outs", "metrics", "logs", "check", "web"}  # onlookers
+    {
+        "inbox",
+        "suppressions",
+        "preferences",
+        "unsubscribe",
+        "schedules",
+        "fan_outs",
+        "metrics",
+        "logs",
+        "check",
+        "web",
+    }  # onlookers
     | {"testing", "devdb", "terminal", "demo"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
@@ -85,6 +96,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.settlement",
     "outbox.queue.entry",
     "outbox.queue.definition",
+    "outbox.queue.declared",
+    "outbox.queue.choice",
     "outbox.queue.query",
     "outbox.queue.selection",
 }

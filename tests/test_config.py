@@ -280,3 +280,43 @@ def test_a_mistake_in_a_topic_says_what_would_be_right(tmp_path: Path, text: str
     with pytest.raises(ConfigError) as refused:
         load(path, environ={})
     assert refused.value.problems[0].startswith(f"{path}: {problem}")
+
+
+def test_a_topic_says_who_gets_it_by_what_how_often_and_until_when(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.toml"
+    path.write_text(
+        '[topics.offers]\ndefault = "opt_in"\nchannels = ["email", "push"]\ndelivery = "at_most_once"\n'
+        'expires = "10m"\n[topics.news]\n'
+    )
+    variables = {"OUTBOX_TOPICS_NEWS_CHANNELS": "sms, push", "OUTBOX_TOPICS_NEWS_DEFAULT": "opt_in"}
+    topics = load(path, environ=variables).topics
+    offers, news = topics["offers"], topics["news"]
+    assert (offers.default, offers.channels, offers.delivery, offers.expires) == (
+        "opt_in",
+        ("email", "push"),
+        "at_most_once",
+        600.0,
+    )
+    assert (news.default, news.channels, news.delivery, news.expires) == ("opt_in", ("sms", "push"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('default = "opt_in"\ntransactional = true', 'goes to everybody, and default = "opt_in" says the opposite'),
+        ('default = "optin"', 'topics.t.default is "optin"; it must be "opt_out" or "opt_in"'),
+        ("channels = []", 'nothing could be sent by no channel; name some, such as ["email"], or leave it out'),
+        ('channels = ["email", "email"]', "topics.t.channels: a channel is named twice"),
+        ('channels = ["E-mail"]', 'topics.t.channels[0] is "E-mail"; it must be a list of channels'),
+        ('delivery = "once"', 'topics.t.delivery is "once"; it must be "at_least_once" or "at_most_once"'),
+        ('expires = "0s"', 'topics.t.expires is "0s"; it must be a duration above zero'),
+        ('expires = "soon"', "topics.t.expires: 'soon' is not a duration: write it like"),
+        ('defalt = "opt_in"', "topics.t.defalt is not a known key; did you mean default?"),
+    ],
+)
+def test_a_contradiction_in_a_topic_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "outbox.toml"
+    path.write_text(f"[topics.t]\n{text}\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path, environ={})
+    assert problem in str(refused.value)

@@ -25,6 +25,7 @@ from outbox.check import check
 from outbox.devdb import find_binaries
 from outbox.migrate import roles_sql
 from outbox.outcomes import Ambiguous, Dead, Failure, Retry, Sent
+from outbox.queue.topics import declare_now
 from outbox.reasons import KNOWN
 from outbox.worker import process
 from tests.command_line import run
@@ -388,7 +389,33 @@ def test_the_page_about_suppressions_is_right(
     assert [reason for reason, fate in listed if fate == "sent"] == ["unsubscribed"]
 
 
-@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md", "docs/suppressions.md"])
+def test_the_page_about_topics_is_right(cloned_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "outbox.toml").write_text("".join(blocks("docs/topics.md", "toml")))
+    topics = config.load(tmp_path / "outbox.toml", environ={}).topics
+    with psycopg.connect(cloned_url) as conn:
+        declare_now(conn, topics)
+    enqueue(cloned_url, 2, recipient="ada@example.org", topic="news")
+    refused, sets, shows = blocks("docs/topics.md", "python")
+    names: dict[str, Any] = {"outbox": outbox}
+    with psycopg.connect(cloned_url) as conn:
+        exec(refused + sets + shows, names | {"conn": conn}, names)  # noqa: S102 - our own page
+    assert capsys.readouterr().out.splitlines() == [
+        refused.split("# ")[1].strip(),
+        "2 will not be sent; 0 are in a worker's hands",
+        "news False explicit",
+        "offers False default",
+        "receipts True transactional",
+    ]
+    assert [one.changed for one in names["saved"]] == [True, True]
+    in_sql, counts = blocks("docs/topics.md", "sql")
+    assert rows(cloned_url, counts) == [("email", "offers", 1, 0), ("push", "offers", 0, 1)]
+    set_, of, clear = in_sql.strip().splitlines()
+    assert rows(cloned_url, set_) == [(True, 0, 0, None, [])]
+    assert rows(cloned_url, of)[0] == ("news", False, "explicit", None)
+    assert rows(cloned_url, clear) == [(True, 0, 0)]
+
+
+@pytest.mark.parametrize("page", ["docs/retention.md", "docs/roles.md", "docs/suppressions.md", "docs/topics.md"])
 def test_the_commands_on_the_pages_run(
     page: str, cloned_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from outbox import InvalidFanOut, Selected, suppressions
 from outbox.addresses import check_email
 from tests.hands import claim, rows
 from tests.kinds import KINDS, opened
+from tests.topical import choose, say
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -244,7 +245,10 @@ def stored(conn: psycopg.Connection, found: list[Row], held: list[Entry]) -> Non
     with conn.cursor().copy("COPY wanted FROM STDIN") as copy:
         for place, row in enumerate(found):
             copy.write_row((place, row.name and f"{row.name}@example.org", row.topic, row.due, row.key))
-    conn.execute("DELETE FROM outbox.topics; INSERT INTO outbox.topics (name, transactional) VALUES ('receipts', true)")
+    conn.execute(
+        "DELETE FROM outbox.topics; "
+        "INSERT INTO outbox.topics (name, transactional) VALUES ('receipts', true), ('news', false)"
+    )
     for entry in held:
         conn.execute(
             "INSERT INTO outbox.suppressions (channel, recipient, topic, reason, until) "
@@ -295,13 +299,24 @@ def test_rows_with_keys_of_their_own_are_told_apart_by_them(url: str, found: lis
 
 
 async def test_whom_it_leaves_out_a_claim_would_have_left_out(url: str) -> None:
-    rows(url, "INSERT INTO outbox.topics (name, transactional) VALUES ('receipts', true) ON CONFLICT DO NOTHING")
+    say(url, receipts={"transactional": True}, news={})
     with psycopg.connect(url) as conn:
         suppressions.add(conn, channel="email", recipient="ADA@example.org", reason="unsubscribed")
         suppressions.add(conn, channel="email", recipient="bob@example.org", reason="stop", topic="news")
     assert counts(select(url, topic="news")) == {"selected": 3, "enqueued": 1, "suppressed": 2}
     assert counts(select(url, topic="receipts")) == {"selected": 3, "enqueued": 3}
     assert {each.suppression for each in await claim(url) if each.topic == "news"} == {None}
+
+
+async def test_who_does_not_want_it_is_counted_and_left_out(url: str) -> None:
+    say(url, offers={"default": "opt_in"}, news={}, receipts={"transactional": True})
+    choose(url, "news", wanted=False, recipient="ADA@example.org")
+    choose(url, "offers", wanted=True, recipient="bob@example.org")
+    assert counts(select(url, topic="news")) == {"selected": 3, "enqueued": 2, "unwanted": 1}
+    assert counts(select(url, topic="offers")) == {"selected": 3, "enqueued": 1, "unwanted": 2}
+    assert counts(select(url, topic="receipts")) == {"selected": 3, "enqueued": 3}
+    assert counts(select(url)) == {"selected": 3, "enqueued": 3}
+    assert {each.suppression for each in await claim(url)} == {None}
 
 
 def test_another_content_under_a_key_that_was_taken_is_there_already(url: str) -> None:

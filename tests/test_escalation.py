@@ -11,6 +11,7 @@ import pytest
 
 import outbox
 from outbox import config, inbox, migrate
+from outbox.config import TopicConfig
 from outbox.escalation import check_steps
 from outbox.outcomes import Dead
 from tests.command_line import run
@@ -109,7 +110,7 @@ def test_conditions_are_about_the_step_that_they_can_be_about(
 async def test_three_steps_go_out_one_after_another_while_nobody_reads(cloned_url: str, tmp_path: Path) -> None:
     email, sms = Recorder(), Recorder()
     lanes = (inbox_route(tmp_path), route(email), route(sms, channel="sms"))
-    quick = ("inapp", "wait 500ms unless read", "email", "wait 500ms unless read", "sms")
+    quick = ("inapp", "wait 500ms unless read", "email", "wait 3s unless read", "sms")
     async with running(cloned_url, *lanes):
         told = escalate(cloned_url, quick)
         await await_until(lambda: states(cloned_url)["sms"] == "sent")
@@ -256,7 +257,7 @@ async def test_the_roles_are_enough_for_it(cloned_url: str, tmp_path: Path) -> N
 
 async def test_a_worker_says_which_escalations_there_are_and_which_are_not_any_more(database_url: str) -> None:
     async def said(**escalations: Sequence[str]) -> None:
-        topics = dict.fromkeys(escalations, False)
+        topics = dict.fromkeys(escalations, TopicConfig())
         await drain(database_url, route(Recorder()), topics=topics, escalations=escalations)
 
     await said(alerts=check_steps(STEPS), news=())

@@ -44,6 +44,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.HorizonHeld(4711, "ada", "psql", "idle in transaction", 45.0),
     events.ListenUnheard(),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
+    events.TopicsChanged(("news", "offers")),
     events.TemplatesChanged(12),
     events.TemplatesRefused(("t/body.txt, line 1: unexpected end",)),
     events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),

@@ -49,6 +49,7 @@ def test_a_dry_run_tells_what_would_go_and_writes_nothing(cloned_url: str) -> No
         "open_dead_letters": 0,
         "idempotency_keys": 5,
         "erased_keys": 0,
+        "fan_outs": 0,
     }
     assert names(cloned_url) == before
     assert rows(cloned_url, "SELECT count(*) FROM outbox.idempotency_keys") == [(6,)]

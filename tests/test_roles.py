@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox
-from outbox import fan_outs, migrate, schedules, schema, suppressions
+from outbox import fan_outs, migrate, preferences, schedules, schema, suppressions
 from outbox.config import RetentionConfig, TopicConfig
 from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
@@ -33,6 +33,7 @@ from tests.kinds import with_driver
 from tests.recorder import Recorder, drain, route
 from tests.test_retention import run_until
 from tests.test_worker import running
+from tests.topical import choose, say
 from tests.unsubscribing import configured, token
 from tests.waiting import await_until
 
@@ -51,14 +52,17 @@ MESSAGE = {"payload", "headers"}
 GOLDEN: dict[str, dict[str, set[str]]] = {
     "enqueuer": {
         "notifications": {"INSERT", "SELECT created_at", "SELECT id", "SELECT priority", "SELECT run_at"},
+        "topics": READS,
         "fan_outs": WRITES,
         "EXECUTE": {"enqueue", "enqueue_digest", "enqueue_many", "escalate", "escalation_of", "suppress", "unsuppress"}
         | {"enqueue_select", "stage_fan_out", "advance_fan_out", "staged_rows", "staged_sample", "enqueue_rows"}
-        | {"check_schedule", "schedule_statement", "selected_rows", "selected_row"},
+        | {"check_schedule", "schedule_statement", "selected_rows", "selected_row"}
+        | {"set_preference", "set_preferences", "clear_preference", "preferences_of"},
     },
     "worker": {
         "notifications": READS,
         "suppressions": WRITES,
+        "preferences": READS,
         "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,
@@ -106,6 +110,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "workers": READS,
         "chores": READS,
         "suppressions": READS,
+        "preferences": READS,
         "topics": READS,
         "limits": READS,
         "throttles": READS,
@@ -116,11 +121,17 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "migrations": READS,
         "status": READS,
         "partitions": READS,
+        "audit_timeline": READS,
+        "audit_by_recipient": READS,
+        "audit_failures": READS,
+        "audit_days": READS,
+        "audit_daily": READS,
     },
     "stranger": {},
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
+EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "is_mailbox"}
 
 
@@ -375,6 +386,10 @@ BEYOND_AN_ENQUEUER = (
     "SELECT outbox.lift_suppression('email', 'ada@example.org')",
     "SELECT outbox.end_suppressed(ARRAY[outbox.uuid7()], ARRAY['stop'])",
     "SELECT outbox.waiting_for('email', 'ada@example.org')",
+    "SELECT * FROM outbox.preferences",
+    "INSERT INTO outbox.preferences (wanted, channel, recipient, topic) VALUES (true, 'sms', '1', 'news')",
+    "UPDATE outbox.topics SET transactional = true",
+    "SELECT outbox.end_unwanted('email', 'ada@example.org', ARRAY['news'], '')",
     "SELECT outbox.erase('ada@example.org')",
     "SELECT outbox.erase_notifications('ada@example.org')",
     "SELECT outbox.ensure_partitions()",
@@ -415,6 +430,31 @@ async def test_the_application_behind_links_to_unsubscribe_needs_no_more_than_th
         (permit,) = re.findall(r'name="undo" value="([^"]+)"', done.text)
         undone = await client.post(f"/{token()}", data={"undo": permit})
     assert (done.status_code, undone.status_code) == (200, 200)
+
+
+def test_an_enqueuer_writes_down_what_people_want_and_shows_it_to_them(roles: Roles) -> None:
+    say(roles.url, news={}, offers={"default": "opt_in"})
+    put(roles.login("enqueuer"), 2, recipient="ada@example.org", topic="news")
+    given: dict[str, Any] = {"channel": "email", "recipient": "ada@example.org"}
+    with psycopg.connect(roles.login("enqueuer")) as conn:
+        assert preferences.set(conn, **given, topic="news", wanted=False).ended == 2
+        assert [(one.topic, one.wanted) for one in preferences.find(conn, **given)] == [
+            ("news", False),
+            ("offers", False),
+        ]
+        assert preferences.clear(conn, **given, topic="news").cleared
+        with pytest.raises(outbox.InvalidNotification, match="did you mean news"):
+            outbox.enqueue(conn, **given, topic="newz")
+
+
+async def test_a_worker_heeds_what_people_want(roles: Roles) -> None:
+    say(roles.url, news={}, offers={"default": "opt_in"})
+    choose(roles.url, "news", wanted=False)
+    for topic in ("news", "offers"):
+        put(roles.url, recipient="ada@example.org", topic=topic)
+    topics = {"news": TopicConfig(), "offers": TopicConfig(default="opt_in")}
+    assert await drain(roles.login("worker"), route(Recorder()), topics=topics) == 0
+    assert rows(roles.url, "SELECT DISTINCT state FROM outbox.status") == [("suppressed",)]
 
 
 def test_one_grant_lets_an_application_cancel(roles: Roles) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import outbox
 from outbox import InvalidSuppression, reasons, suppressions
+from outbox.config import TopicConfig
 from outbox.messages import Removed, Suppressed
 from outbox.outcomes import Retry, Sent
 from outbox.queue.topics import declare
@@ -45,8 +46,9 @@ def states(url: str) -> dict[UUID, str]:
 
 
 async def say_transactional(url: str, *topics: str) -> None:
+    """Declare these as transactional, and news as a topic like any other."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        await declare(conn, dict.fromkeys(topics, True))
+        await declare(conn, dict.fromkeys(topics, TopicConfig(transactional=True)) | {"news": TopicConfig()})
 
 
 # Adding
@@ -294,9 +296,12 @@ async def test_other_topics_and_none_end_by_an_unsubscription(database_url: str)
 
 async def test_a_worker_says_which_topics_are_transactional_and_which_are_not_any_more(database_url: str) -> None:
     await say_transactional(database_url, "receipts", "of another configuration")
-    await drain(database_url, route(Recorder()), topics={"receipts": False, "invoices": True})
+    await drain(
+        database_url, route(Recorder()), topics={"receipts": TopicConfig(), "invoices": TopicConfig(transactional=True)}
+    )
     assert rows(database_url, "SELECT name, transactional FROM outbox.topics ORDER BY 1") == [
         ("invoices", True),
+        ("news", False),
         ("of another configuration", True),
         ("receipts", False),
     ]

@@ -447,7 +447,7 @@ async def test_where_no_topic_has_a_throttle_nothing_is_asked(database_url: str)
 
 def test_down_and_up_again_leaves_everything_as_it_was(cloned_url: str) -> None:
     before = rows(cloned_url, "SELECT pg_get_functiondef('outbox.erase_notifications'::regproc)")
-    migrate.downgrade(cloned_url, "0022")
+    migrate.downgrade(cloned_url, "0019")
     assert rows(cloned_url, "SELECT to_regclass('outbox.throttles')") == [(None,)]
     with psycopg.connect(cloned_url) as conn:
         outbox.erase(conn, recipient=ADA)

@@ -27,11 +27,14 @@ $$;
 GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor;
 
 -- May enqueue: by INSERT, COPY, the functions, an ORM, which reads the defaults of these columns back; and record that
--- somebody has opted out, or in again. Nothing else: it reads no message and no address, and cancels nothing.
+-- somebody has opted out, or in again, and what they want. Nothing else: it reads no message and no list of addresses, and
+-- cancels nothing.
 GRANT INSERT ON outbox.notifications TO outbox_enqueuer;
 GRANT SELECT (id, created_at, run_at, priority) ON outbox.notifications TO outbox_enqueuer;
-GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress
+GRANT EXECUTE ON FUNCTION outbox.enqueue, outbox.enqueue_many, outbox.enqueue_digest, outbox.suppress, outbox.unsuppress,
+                          outbox.set_preference, outbox.set_preferences, outbox.clear_preference, outbox.preferences_of
     TO outbox_enqueuer;
+GRANT SELECT ON outbox.topics TO outbox_enqueuer;
 GRANT EXECUTE ON FUNCTION outbox.escalate, outbox.escalation_of TO outbox_enqueuer;
 -- What a query returns, that it may run itself. It learns how many are kept back, and not who.
 GRANT SELECT, INSERT, UPDATE ON outbox.fan_outs TO outbox_enqueuer;
@@ -42,7 +45,7 @@ GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outb
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,
 -- and may read what they read.
-GRANT SELECT ON outbox.notifications, outbox.partitions TO outbox_worker;
+GRANT SELECT ON outbox.notifications, outbox.partitions, outbox.preferences TO outbox_worker;
 GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores, outbox.topics
@@ -56,9 +59,10 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
                           outbox.admit, outbox.gather, outbox.tend_throttles TO outbox_worker;
 
 -- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
-GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.topics, outbox.limits,
-                outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
-                outbox.migrations, outbox.status, outbox.partitions
+GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
+                outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
+                outbox.migrations, outbox.status, outbox.partitions, outbox.audit_timeline, outbox.audit_by_recipient,
+                outbox.audit_failures, outbox.audit_days, outbox.audit_daily
     TO outbox_auditor;
 GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0020"
-down_revision = "0021"
+down_revision = "0019"
 
 _SQL = Path(__file__).parent.parent / "sql" / "0020"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0021"
-down_revision = "0022"
+down_revision = "0020"
 
 _SQL = Path(__file__).parent.parent / "sql"
 _PARTS = ("rows", "select", "fan_outs", "rights")

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from outbox.config.base import listed
+from outbox.config.consent import ConsentKeys
 from outbox.config.steps import InTurns
 from outbox.config.throttle import ThrottleKeys
 from outbox.config.times import SendingTimes
@@ -14,7 +15,7 @@ from outbox.config.times import SendingTimes
 Steps = Annotated[tuple[str, ...], BeforeValidator(listed), InTurns]
 
 
-class TopicConfig(SendingTimes, ThrottleKeys):
+class TopicConfig(SendingTimes, ThrottleKeys, ConsentKeys):
     """`[topics.<name>]`: what notifications about something are; the name is the topic that they are enqueued with."""
 
     transactional: bool = Field(default=False, description="true or false")

@@ -62,7 +62,14 @@ WITH due AS MATERIALIZED (
     ORDER BY c.id  -- as settle does, which may write the same of late successes: or the two could deadlock
     ON CONFLICT DO NOTHING
 )
-SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker, s.reason,
+SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
+       -- What they said of the topic, or its default. By functions: a join would cost each row a microsecond, and every
+       -- claim opens the tables that are named here. The first is asked once, not once a row.
+       coalesce(s.reason, CASE
+           WHEN (SELECT outbox.anybody_chooses(%(channel)s))
+                AND n.topic IS NOT NULL AND (n.topic = ANY (%(transactional)s::text[])) IS NOT TRUE
+           THEN outbox.unwanted(%(channel)s, n.recipient, n.topic)
+       END),
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at),
        CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,  -- looked up for no first claim

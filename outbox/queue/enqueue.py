@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from outbox import connections
 from outbox.errors import InvalidNotification
+from outbox.queue.declared import DECLARED, problem_with, read
 from outbox.queue.draft import FIELDS, Draft, enqueued
 from outbox.queue.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from outbox.connections import Parameters
+    from outbox.connections import Parameters, Row
     from outbox.messages import Enqueued
 
 # The function says what stands where an idempotency key was taken before, and counts intervals from one moment. Without
@@ -43,6 +44,8 @@ SELECT id, created, false, NULL::uuid FROM outbox.enqueue_digest(
     CAST(CAST(:digest_max_items AS text) AS bigint), CAST(CAST(:digest_max_wait AS text) AS interval),
     CAST(:time_zone AS text))
 """
+# Of what has a topic, the channel comes from here: where that may not be sent by it there is no row, and no enqueue.
+OF_A_TOPIC = "FROM outbox.takes_topic(CAST(:topic AS text), CAST(:channel AS text)) AS of (channel)"
 # What is no text, and so is given as its text.
 _TYPES = {
     "payload": "jsonb",
@@ -95,7 +98,7 @@ def enqueue(
         expires_at: not after this moment, or this long from now: too late is worse than never.
         idempotency_key: one key, one notification, for a channel. A second enqueue with the same content returns the
             first one's id and `created=False`.
-        topic: what it is about, for consent.
+        topic: what it is about, for consent; once topics are declared, one of these.
         group_key: what it belongs to, for cancelling together.
         locale: the language to render in, such as `pt-BR`.
         headers: headers of the message, trace context; a JSON object, at most 16 KiB.
@@ -120,6 +123,8 @@ def enqueue(
     """
     draft, statement = _prepared(locals())
     rows = connections.run(conn, *statement, allow_autocommit=allow_autocommit)
+    if not rows:
+        _refuse_topic(draft, connections.run(conn, DECLARED, {}, allow_autocommit=True))
     return enqueued(draft, rows[0])
 
 
@@ -152,6 +157,8 @@ async def aenqueue(
     """Do as `enqueue` does, on a psycopg, SQLAlchemy or asyncpg connection that is asynchronous."""
     draft, statement = _prepared(locals())
     rows = await connections.arun(conn, *statement, allow_autocommit=allow_autocommit)
+    if not rows:
+        _refuse_topic(draft, await connections.arun(conn, DECLARED, {}, allow_autocommit=True))
     return enqueued(draft, rows[0])
 
 
@@ -167,21 +174,37 @@ def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tupl
     Raises:
         InvalidNotification: it supersedes, and there is no telling what.
     """
+    topical = draft.topic is not None
     if window is not None:
-        return DIGEST, draft._asdict() | window._asdict()
+        return _of_a_topic(DIGEST) if topical else DIGEST, draft._asdict() | window._asdict()
     if supersedes:
         if draft.group_key is None:
             raise InvalidNotification("supersedes", "needs a group_key, which all that replace one another have")
-        return SUPERSEDE, draft._asdict()
+        return _of_a_topic(SUPERSEDE) if topical else SUPERSEDE, draft._asdict()
     if draft.idempotency_key or draft.delay or draft.expires_in:
-        return ENQUEUE, draft._asdict()
+        return _of_a_topic(ENQUEUE) if topical else ENQUEUE, draft._asdict()
     used = {name: value for name, value in zip(Draft._fields, draft, strict=True) if value is not None}
     return _insert(tuple(used)), used
 
 
 @lru_cache
 def _insert(used: tuple[str, ...]) -> str:
-    values = (f"CAST(CAST(:{name} AS text) AS {_TYPES.get(name, 'text')})" for name in used)
-    columns, given = ", ".join(used), ", ".join(values)
+    values = {name: f"CAST(CAST(:{name} AS text) AS {_TYPES.get(name, 'text')})" for name in used}
+    if "topic" in used:
+        values["channel"] = "of.channel"
+    columns, given = ", ".join(used), ", ".join(values.values())
+    source = f"SELECT {given} {OF_A_TOPIC}" if "topic" in used else f"VALUES ({given})"
     # Names of fields alone, never a value.
-    return f"INSERT INTO outbox.notifications ({columns}) VALUES ({given}) RETURNING id, true, false, NULL::uuid"  # noqa: S608
+    return f"INSERT INTO outbox.notifications ({columns}) {source} RETURNING id, true, false, NULL::uuid"
+
+
+@lru_cache
+def _of_a_topic(sql: str) -> str:
+    """Return the statement that calls a function with the channel of a topic: where there is none, it is not called."""
+    called = sql.replace("CAST(:channel AS text)", "of.channel", 1)
+    return called.replace("FROM outbox.", f"{OF_A_TOPIC} CROSS JOIN LATERAL outbox.", 1)
+
+
+def _refuse_topic(draft: Draft, rows: Sequence[Row]) -> NoReturn:
+    topic = draft.topic or ""
+    raise InvalidNotification("topic", problem_with(topic, draft.channel, read(rows)) or f"{topic!r} is not declared")

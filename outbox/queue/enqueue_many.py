@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from outbox import connections
-from outbox.errors import IdempotencyConflict
+from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import Enqueued
 from outbox.queue import bulk
+from outbox.queue.declared import DECLARED, problem_with, read
 from outbox.queue.draft import Draft, enqueued
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     Given: TypeAlias = Mapping[str, Any]
     Answers: TypeAlias = list[Enqueued | IdempotencyConflict]
-    Work: TypeAlias = Generator[tuple[str, Parameters | Iterator[str]], Any, Answers]
+    Statement: TypeAlias = tuple[str, Parameters | Iterator[str]]
+    Work: TypeAlias = Generator[Statement, Any, Answers]
 
 ENQUEUE_MANY = """
 SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
@@ -120,7 +122,10 @@ def _in_statements(given: Sequence[Given]) -> Work:
     """Yield statements with their parameters; return the answers."""
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
     answers: dict[int, Enqueued | IdempotencyConflict] = {}
-    for chunk in _chunks(given, set().union(*given)):
+    used: set[str] = set().union(*given)
+    if "topic" in used:
+        yield from _check_topics(given)
+    for chunk in _chunks(given, used):
         columns = zip(*(drafts[position] for position in chunk), strict=True)
         rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
         answers |= {position: _answer(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
@@ -139,8 +144,10 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     identities = bulk.ids(len(given), now)
     answers: Answers = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
     refused: set[str] = set()
-    yield BEGIN_COPY, {}
     used: set[str] = set().union(*given)
+    if "topic" in used:
+        yield from _check_topics(given)
+    yield BEGIN_COPY, {}
     form = bulk.Form(used, now)
     for chunk in _chunks(given, used):
         rows = ((identities[position], Draft.of(given[position], position)) for position in chunk)
@@ -154,6 +161,20 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
         for position, answer in zip(again, found, strict=True):
             answers[position] = answer
     return answers
+
+
+def _check_topics(given: Sequence[Given]) -> Generator[Statement, Any, None]:
+    """Refuse the first whose topic is not declared, or not for its channel. What is no text is refused elsewhere."""
+    declared = read((yield DECLARED, {}))
+    sound: set[tuple[str, str]] = set()
+    for position, one in enumerate(given):
+        topic, channel = one.get("topic"), one.get("channel")
+        if not (isinstance(topic, str) and topic and isinstance(channel, str)) or (topic, channel) in sound:
+            continue
+        problem = problem_with(topic, channel, declared)
+        if problem is not None:
+            raise InvalidNotification(f"[{position}].topic", problem)
+        sound.add((topic, channel))
 
 
 def _chunks(given: Sequence[Given], used: Container[str]) -> Iterator[Sequence[int]]:

@@ -11,6 +11,7 @@ from outbox import connections
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.escalation import channels_of, check_steps
 from outbox.messages import Escalated
+from outbox.queue.declared import DECLARED, problem_with, read
 from outbox.queue.draft import Draft, check_channel
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def escalate(
     if words is None:
         ((declared,),) = connections.run(conn, STEPS, {"topic": topic}, allow_autocommit=allow_autocommit)
         words = _declared(topic, declared)
+    if topic is not None:
+        _refuse_topic(topic, words, to, connections.run(conn, DECLARED, {}, allow_autocommit=allow_autocommit))
     rows = connections.run(conn, ESCALATE, _parameters(given, words), allow_autocommit=allow_autocommit)
     return _escalated(rows, idempotency_key)
 
@@ -115,6 +118,8 @@ async def aescalate(
     if words is None:
         ((declared,),) = await connections.arun(conn, STEPS, {"topic": topic}, allow_autocommit=allow_autocommit)
         words = _declared(topic, declared)
+    if topic is not None:
+        _refuse_topic(topic, words, to, await connections.arun(conn, DECLARED, {}, allow_autocommit=allow_autocommit))
     rows = await connections.arun(conn, ESCALATE, _parameters(given, words), allow_autocommit=allow_autocommit)
     return _escalated(rows, idempotency_key)
 
@@ -128,6 +133,14 @@ def _checked(steps: Sequence[str] | None) -> tuple[str, ...] | None:
         return check_steps(steps)
     except ValueError as error:
         raise InvalidNotification("steps", str(error)) from None
+
+
+def _refuse_topic(topic: str, words: Sequence[str], to: Mapping[str, str | None], rows: Sequence[Row]) -> None:
+    """Refuse a topic that is not declared, or not for the channel of a step that somebody is told by."""
+    declared = read(rows)
+    for channel in channels_of(words):
+        if to.get(channel) and (problem := problem_with(topic, channel, declared)):
+            raise InvalidNotification("topic", problem)
 
 
 def _declared(topic: str | None, declared: str | None) -> tuple[str, ...]:

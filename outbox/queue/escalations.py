@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, Connection
 
 # The rows are those that `topics` declares before. In order, as it locks them: workers start at the same time.
 DECLARE = """
@@ -29,4 +29,14 @@ WHERE t.name = said.name
 async def declare_escalations(conn: AsyncConnection[Any], escalations: Mapping[str, Sequence[str]]) -> None:
     """Say of each topic which steps it has; none is that it has none."""
     if escalations:
-        await conn.execute(DECLARE, {"escalations": json.dumps({name: list(of) for name, of in escalations.items()})})
+        await conn.execute(DECLARE, _said(escalations))
+
+
+def declare_escalations_now(conn: Connection[Any], escalations: Mapping[str, Sequence[str]]) -> None:
+    """Do as `declare_escalations` does, on a synchronous connection and in its transaction."""
+    if escalations:
+        conn.execute(DECLARE, _said(escalations))
+
+
+def _said(escalations: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {"escalations": json.dumps({name: list(of) for name, of in escalations.items()})}

@@ -84,9 +84,12 @@ WITH held AS MATERIALIZED (
 DELETE FROM outbox.idempotency_keys k USING held h WHERE k.key = h.key AND k.channel = h.channel RETURNING k.key
 """
 
-# Who took a key since we judged is reported as any other who was overtaken, and undoes nothing.
-REPORT_CONFLICTS = "SELECT set_config('outbox.on_conflict', 'report', true)"
-RAISE_CONFLICTS = "SELECT set_config('outbox.on_conflict', '', true)"
+# Who took a key since we judged is reported as any other who was overtaken, and undoes nothing. A topic that
+# was declared once does, even if it is no longer.
+REPORT_CONFLICTS = """
+SELECT set_config('outbox.on_conflict', 'report', true), set_config('outbox.any_topic', 'on', true)
+"""
+RAISE_CONFLICTS = "SELECT set_config('outbox.on_conflict', '', true), set_config('outbox.any_topic', '', true)"
 
 ENQUEUE_ANEW = """
 WITH copied AS MATERIALIZED (

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from outbox.errors import InvalidSchedule
+from outbox.queue.declared import check_topic
 from outbox.queue.definition import read_moment
 from outbox.queue.query import Finding, refuse_query
 
@@ -49,6 +50,7 @@ def schedule(definition: Definition, *, replace: bool) -> Steps[None]:
     found = None if columns is None else json.loads(columns)
     finding = Finding(found, problem, code)
     refuse_query(definition.query, finding, json.loads(definition.defaults), InvalidSchedule)
+    yield from check_topic(json.loads(definition.defaults), found or (), InvalidSchedule)
     next_at = definition.occurrences.first_after(read_moment(now))
     added = yield (
         ADD,

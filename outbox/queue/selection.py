@@ -13,6 +13,7 @@ from uuid import UUID
 
 from outbox import arrays
 from outbox.errors import InvalidFanOut
+from outbox.queue.declared import check_topic
 from outbox.queue.query import DEFAULTS, Finding, as_json, check_defaults, refuse_query, tidy
 from outbox.spelling import nearest
 
@@ -125,6 +126,7 @@ class Selection:
         ((columns, search_path, problem, code),) = yield CHECK, asked
         found = None if columns is None else json.loads(columns)
         refuse_query(self.written, Finding(found, problem, code), self.defaults, InvalidFanOut)
+        yield from check_topic(self.defaults, found or (), InvalidFanOut)
         told = {"columns": found, "search_path": search_path, "skip_invalid": str(self.skip_invalid).lower()}
         return asked | told | {"defaults": as_json(self.defaults)}
 

@@ -37,7 +37,7 @@ SELECT statement_timestamp(),
        (SELECT o.id FROM outbox.queue o
         WHERE o.channel = q.channel AND o.ordering_key = q.ordering_key AND o.position < q.position
         ORDER BY o.position LIMIT 1),
-       (SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'from ' || nullif(p.sender, ''),
+       coalesce((SELECT concat_ws(', ', p.reason, 'topic ' || nullif(p.topic, ''), 'from ' || nullif(p.sender, ''),
                          'since ' || CAST(p.created_at AS date))
         FROM outbox.suppressions p
         WHERE p.channel = n.channel
@@ -46,13 +46,21 @@ SELECT statement_timestamp(),
           AND (p.reason <> 'unsubscribed' OR (n.topic = ANY (CAST(:transactional AS text[]))) IS NOT TRUE)
         ORDER BY outbox.reason_strength(p.reason) DESC, p.topic
         LIMIT 1),
+       CASE WHEN n.topic IS NOT NULL AND n.topic <> ALL (CAST(:transactional AS text[]))
+            THEN outbox.unwanted(n.channel, n.recipient, n.topic) END),
        outbox.why_needless(n.unless_read, n.unless_sent),
-       d.reason, d.died_at, d.replays, d.resolution, d.resolved_at
+       d.reason, d.died_at, d.replays, d.resolution, d.resolved_at,
+       CASE WHEN t.transactional THEN 'transactional' WHEN t.opt_in THEN 'opt_in' WHEN NOT t.opt_in THEN 'opt_out' END,
+       c.wanted, c.source, c.updated_at
 FROM outbox.notifications n
 JOIN outbox.status s ON s.id = n.id
 LEFT JOIN outbox.queue q ON q.id = n.id
 LEFT JOIN outbox.workers w ON w.id = q.worker
 LEFT JOIN outbox.dead_letters d ON d.notification_id = n.id
+LEFT JOIN outbox.topics t ON t.name = n.topic
+LEFT JOIN outbox.preferences c
+  ON c.channel = n.channel AND c.topic = n.topic
+ AND c.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
 WHERE n.id = CAST(CAST(:id AS text) AS uuid)
 """
 
@@ -136,6 +144,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What its topic is, and what the recipient said of that: None where nothing was declared, or said."""
+
+    default: str | None
+    """`opt_out`, `opt_in` or `transactional`."""
+    wanted: bool | None
+    source: str | None
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Throttle:
     """What the throttle of its topic says of its recipient: `number` in any period of so many `seconds`."""
 
@@ -185,12 +204,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One notification from its enqueue to `now`, by the database's clock; `suppression` would keep it back now."""
+    """One notification from its enqueue to `now`, by the database's clock; `suppression` would keep it back now.
+
+    That is the words of a suppression, or of a preference or the topic's default.
+    """
 
     now: datetime
     facts: Facts
     place: Place
     suppression: str | None
+    consent: Consent
     needless: str | None
     """Why its claim would find that it is not needed any more."""
     death: Death | None
@@ -238,6 +261,7 @@ def tell(
         facts=Facts(UUID(str(row[1])), *row[2:17]),
         place=Place(*row[17:27]),
         suppression=row[27],
+        consent=Consent(*row[34:38]),
         needless=row[28],
         death=Death(*row[29:34]) if row[29] is not None else None,
         attempts=list_attempts(conn, id),

@@ -6,7 +6,7 @@ The migrations are what creates the tables; a test holds the two equal. `outbox.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Date, Double, Identity, Index, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Date, Double, Identity, Index, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from outbox.schema.columns import EMPTY as _EMPTY
@@ -17,6 +17,7 @@ from outbox.schema.columns import ZERO as _ZERO
 from outbox.schema.columns import key as _key
 from outbox.schema.columns import may as _may
 from outbox.schema.columns import need as _need
+from outbox.schema.consenting import preferences, suppressions, topics
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.fanning_out import fan_outs
 from outbox.schema.scheduling import schedule_runs, schedules
@@ -38,6 +39,7 @@ __all__ = [
     "metadata",
     "notifications",
     "pauses",
+    "preferences",
     "queue",
     "schedule_runs",
     "schedules",
@@ -211,30 +213,6 @@ inbox = Table(
     Index("inbox_of_recipient", "recipient", text("created_at DESC"), text("notification_id DESC")),
     Index("inbox_unread", "recipient", postgresql_where=text("read_at IS NULL")),
     comment="In-app notifications, written in the transaction that settles them",
-)
-
-suppressions = Table(
-    "suppressions",
-    metadata,
-    _need("created_at", _MOMENT, "Since when", server_default=_NOW),
-    _may("until", _MOMENT, "Until when; empty means for good"),
-    _key("channel", Text, "The channel"),
-    _key("recipient", Text, "The address; lower case on the channel email"),
-    _key("topic", Text, "Only this topic; empty means every topic", server_default=text("''::text")),
-    _key("sender", Text, "Only from this sender of ours; empty means from any", server_default=text("''::text")),
-    _need("reason", Text, "Why: stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own"),
-    _need("source", Text, "Who said so, such as manual, smtp", server_default=text("'manual'::text")),
-    comment="Who must not be contacted; looked up by the claim itself",
-)
-
-topics = Table(
-    "topics",
-    metadata,
-    _need("said_at", _MOMENT, "When it was last said", server_default=_NOW),
-    _need("transactional", Boolean, "Whether it is sent to people who have unsubscribed"),
-    _key("name", Text, "The topic, as notifications have it"),
-    _may("escalation", ARRAY(Text), "In which ways somebody is told, one after another; empty where there is one way"),
-    comment="The topics of [topics] in the configuration, as a worker said when it started",
 )
 
 limits = Table(

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from outbox.timetable import Rules
 
 _LONGEST = 4_096
+_DEFAULTS = {
+    "opt_in": ", for those who want it",
+    "opt_out": ", for all who did not say no",
+    "transactional": ", for everybody",
+}
 
 
 def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noqa: A002 - the name of the column
@@ -80,7 +85,8 @@ def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("notification", str(facts.id)),
         ("to", f"{facts.recipient}, by {facts.channel}"),
         ("template", facts.template and facts.template + (f", in {facts.locale}" if facts.locale else "")),
-        ("topic", facts.topic),
+        ("topic", facts.topic and facts.topic + _DEFAULTS.get(story.consent.default or "", "")),
+        ("preference", _preference(story)),
         ("group key", facts.group_key),
         ("ordering key", facts.ordering_key),
         ("idempotency key", facts.idempotency_key),
@@ -98,6 +104,14 @@ def _facts(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
+
+
+def _preference(story: Story) -> str | None:
+    consent = story.consent
+    if consent.wanted is None or consent.updated_at is None:
+        return None
+    said = "wanted" if consent.wanted else "not wanted"
+    return f"{said}, by {consent.source}, since {moment(consent.updated_at, story.now)}"
 
 
 def _steps(story: Story, steps: Sequence[StepState]) -> list[tuple[str, str | None]]:
@@ -147,6 +161,7 @@ def _document(
         "ahead": place.ahead,
         "head_of_line": place.head,
         "suppression": story.suppression,
+        "consent": asdict(story.consent),
         "throttle": story.throttle and asdict(story.throttle),
         "made_of": list(story.gathered),
         "dead_letter": death and asdict(death),

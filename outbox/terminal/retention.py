@@ -116,7 +116,7 @@ def _forecast_document(
 
     return {
         "would_drop": [document(partition) for partition in expired if not partition.held],
-        "would_delete": {kind.replace(" ", "_"): number for kind, number in counts.items()},
+        "would_delete": {kind.replace(" ", "_").replace("-", "_"): number for kind, number in counts.items()},
         "held": [document(partition) for partition in expired if partition.held],
     }
 
@@ -153,7 +153,7 @@ def _tell(tally: _Tally, *, as_json: bool) -> None:
     if as_json:
         dropped = [{"partition": name, "rows": gone, "bytes": freed} for name, (gone, freed) in tally.dropped.items()]
         kept = [{"partition": name, "why": why} for name, why in tally.kept.items() if why != "gone"]
-        renamed = {kind.replace(" ", "_"): number for kind, number in deleted.items()}
+        renamed = {kind.replace(" ", "_").replace("-", "_"): number for kind, number in deleted.items()}
         print_json({"dropped": dropped, "deleted": renamed, "kept": kept})
         return
     if tally.dropped:

@@ -140,7 +140,7 @@ async def _run(
         levels=levels,
         drain=drain,
         retention=config.retention,
-        topics={name: topic.transactional for name, topic in config.topics.items()},
+        topics=config.topics,
         escalations={name: topic.escalation for name, topic in config.topics.items()},
     )
     await load_templates(templates, stop, listener)

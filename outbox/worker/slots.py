@@ -83,7 +83,7 @@ class Slots:
         try:
             outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate, lease.kept_back)
         except asyncio.CancelledError as error:
-            self._ended(lease, self._cut_off(error), started)
+            self._ended(lease, self._cut_off(error, lease.claimed.topic), started)
             raise
         self._ended(lease, outcome, started)
 
@@ -94,12 +94,12 @@ class Slots:
         attempt = claimed.attempt + outcome.used
         route.listener(Attempted(claimed.id, route.channel, attempt, outcome, finished - started, claimed.waited))
 
-    def _cut_off(self, error: asyncio.CancelledError) -> Outcome:
+    def _cut_off(self, error: asyncio.CancelledError, topic: str | None) -> Outcome:
         """Stopped in the middle of a send, by us: no attempt is used, but who knows whether it went out?"""
         if isinstance(error, NotSent):
             failure = Failure("temporary", None, "the worker was stopped before it was sent")
             return Deferred(failure=failure, delay=0.0)
         failure = Failure("ambiguous", None, "the worker was stopped while it was being sent")
-        if self._route.policy.on_ambiguous == "stop":
+        if self._route.policy_of(topic).on_ambiguous == "stop":
             return Ambiguous(failure=failure, reason="in_doubt")
         return Deferred(failure=failure, delay=0.0)

@@ -10,6 +10,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from outbox.database import Link
 from outbox.errors import NotMigrated
+from outbox.events import TopicsChanged
 from outbox.queue import attend
 from outbox.queue.escalations import declare_escalations
 from outbox.queue.topics import declare
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from outbox.config import RetentionConfig, WorkerConfig
+    from outbox.config import RetentionConfig, TopicConfig, WorkerConfig
     from outbox.events import Listener
     from outbox.route import Route
 
@@ -42,7 +43,7 @@ class Worker:
         levels: Sequence[int] = _ALL_LEVELS,
         drain: bool = False,
         retention: RetentionConfig | None = None,
-        topics: Mapping[str, bool] | None = None,
+        topics: Mapping[str, TopicConfig] | None = None,
         escalations: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._url = url
@@ -107,6 +108,7 @@ class Worker:
             raise NotMigrated from error
 
     async def _introduce(self, conn: AsyncConnection[Any]) -> int:
-        await declare(conn, self._topics)
+        if changed := await declare(conn, self._topics):
+            self._listener(TopicsChanged(tuple(changed)))
         await declare_escalations(conn, self._escalations)
         return await attend.enter(conn, [route.channel for route in self._routes])

@@ -24,12 +24,15 @@ Fault = Literal["raises before", "raises after", "hangs", "twice", "is refused"]
 
 _OUTBOX = Path(__file__).parents[2] / "outbox"
 # What a notification's life goes through. The others read for people, make away with what is long over, import lists,
-# or run schedules, which are tried again by themselves (test_schedules.py kills one in the middle).
-_ROOMS = ("database.py", "deliver.py", "queue", "worker")
+# run schedules, which are tried again by themselves (test_schedules.py kills one in the middle), declare topics, or are
+# only in the lives of those that escalate or are throttled (test_escalation.py, test_throttle.py).
+_ROOMS = ("database.py", "ask.py", "queue", "worker")
 _APART = {
     *("dead_letters.py", "erase.py", "inspect.py", "retention.py", "story.py"),
-    *("load.py", "fire.py", "scheduling.py"),
+    *("load.py", "fire.py", "scheduling.py", "gathered.py", "steps_of.py", "topics.py", "escalations.py"),
+    *("escalate.py", "mark_read.py", "admit.py", "gather.py"),
 }
+_FOR_A_REFUSAL = "DECLARED"  # what is read only to say what would have been right
 _CARRIER = str(_OUTBOX / "connections.py")  # runs what others hand it: the place is where they do
 _HANG = "SELECT pg_sleep(3600)"
 _WATCHED = {"outbox claim", "outbox settle"}
@@ -51,7 +54,13 @@ def all_sites() -> set[Site]:
     """Return every call that talks to a database or a provider."""
     rooms = [_OUTBOX / room for room in _ROOMS]
     files = [file for room in rooms for file in (room.rglob("*.py") if room.is_dir() else [room])]
-    return {site for file in files if file.name not in _APART for site in _sites_of(str(file))}
+    return {
+        site
+        for file in files
+        if file.name not in _APART
+        for site in _sites_of(str(file))
+        if _FOR_A_REFUSAL not in site.text
+    }
 
 
 @cache

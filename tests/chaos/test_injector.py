@@ -27,7 +27,7 @@ def site(file: str, words: str) -> Site:
 def test_it_finds_statements_connections_and_sends() -> None:
     assert site("queue/claim.py", "CLAIM").text.startswith("cursor.execute(")
     assert site("database.py", "connect").text.startswith("psycopg.AsyncConnection.connect(")
-    assert site("deliver.py", "send").text == "provider.send(message, claimed.key)"
+    assert site("ask.py", "send").text == "provider.send(message, claimed.key)"
     assert site("queue/discard.py", "DISCARD").text.startswith("connections.run(")
     assert not [each for each in all_sites() if each.file == "queue/story.py"], "that only reads for people"
 

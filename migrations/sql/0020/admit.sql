@@ -87,7 +87,7 @@ BEGIN
         free := t.number - cardinality(t.sent_at) - cardinality(t.held);
         -- Of what is under way nobody knows when its place is free: as if it were sent this moment.
         frees := ARRAY(SELECT s.at + t.period FROM unnest(t.sent_at) AS s (at) ORDER BY 1)
-                 || array_fill(moment + t.period, ARRAY[greatest(t.number - cardinality(t.sent_at), cardinality(t.held))]::integer[]);
+                 || ARRAY(SELECT moment + t.period FROM generate_series(1, greatest(t.number - cardinality(t.sent_at), cardinality(t.held))));
         RETURN QUERY
             SELECT c.id, CASE WHEN h.place IS NULL THEN greatest(date_part('epoch',
                        frees[1 + w.turn % cardinality(frees)] + w.turn / cardinality(frees) * t.period - moment), 0.05) END,

@@ -65,12 +65,14 @@ BEGIN
         UPDATE outbox.digests d SET group_key = NULL
         WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient AND d.key = outbox.throttle_digest_key(surplus.topic)
           AND d.group_key IS NOT NULL AND d.group_key IS DISTINCT FROM surplus.group_key;
+        PERFORM set_config('outbox.any_topic', 'on', true);  -- it was declared when this one was enqueued
         SELECT d.id INTO joined FROM outbox.enqueue_digest(
             channel => surplus.channel, recipient => surplus.recipient, key => outbox.throttle_digest_key(surplus.topic),
             closes_in => surplus.wait, payload => surplus.payload, template => coalesce(surplus.digest_template, surplus.template),
-            priority => surplus.priority::integer, topic => surplus.topic, group_key => surplus.group_key,
+            priority => surplus.priority, topic => surplus.topic, group_key => surplus.group_key,
             locale => surplus.locale, headers => surplus.headers, ordering_key => surplus.ordering_key,
             time_zone => surplus.time_zone) d;
+        PERFORM set_config('outbox.any_topic', '', true);
         IF joined <> ALL (t.waiting) THEN
             t.waiting := t.waiting || joined;
             UPDATE outbox.throttles s

@@ -114,6 +114,7 @@ CREATE FUNCTION outbox.enqueue_rows(
 AS $$
 DECLARE
     some_suppressed constant boolean := EXISTS (SELECT FROM outbox.suppressions);
+    some_choose     constant boolean := EXISTS (SELECT FROM outbox.preferences) OR EXISTS (SELECT FROM outbox.topics t WHERE t.opt_in);
     before          constant text[] := ARRAY[
         coalesce(current_setting('outbox.take_keys', true), ''), coalesce(current_setting('outbox.on_conflict', true), '')];
     late            bigint;
@@ -133,7 +134,9 @@ BEGIN
                   AND (s.reason <> 'unsubscribed'
                        OR NOT EXISTS (SELECT FROM outbox.topics t WHERE t.name = c.topic AND t.transactional)))
             THEN 'suppressed'
-            WHEN false  -- here: the recipient's preferences about the topic
+            WHEN some_choose AND c.topic IS NOT NULL
+                 AND NOT EXISTS (SELECT FROM outbox.topics t WHERE t.name = c.topic AND t.transactional)
+                 AND outbox.unwanted(c.channel, c.recipient, c.topic) IS NOT NULL
             THEN 'unwanted'
             END AS verdict
         FROM unnest(candidates) AS c

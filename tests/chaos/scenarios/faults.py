@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 import outbox
 from outbox import Receipt, silence, suppressions
+from outbox.config import TopicConfig
 from outbox.errors import Rejected
 from outbox.messages import InApp
 from outbox.queue.discard import discard
@@ -196,7 +197,7 @@ class Life:
         employed = worker(
             self._url,
             way,
-            topics={"receipts": True},
+            topics={"receipts": TopicConfig(transactional=True)},
             lease=1.0,
             concurrency=2,
             prefetch=4,

@@ -1,4 +1,4 @@
-"""What waits until another was read, or sent, and escalations made of it, from `migrations/sql/0022`."""
+"""What waits until another was read, or sent, and escalations made of it, from `migrations/sql/0019`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0023"  # renumbered at the merge
+revision = "0019"
+down_revision = "0018"
 
 _SQL = Path(__file__).parent.parent / "sql"
 _SENT, _SENTS = "unless_sent uuid DEFAULT NULL::uuid", "unless_sents text[] DEFAULT NULL::text[]"
@@ -39,12 +39,12 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("0022/unless"))
+    op.execute(_read("0019/unless"))
     op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("0022/escalate"))
+    op.execute(_read("0019/escalate"))
 
 
 def downgrade() -> None:
@@ -52,7 +52,7 @@ def downgrade() -> None:
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in pairs))
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("0022/down"))
+    op.execute(_read("0019/down"))
 
 
 def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:

@@ -1,4 +1,4 @@
-"""cancel() and supersede() take back what waits in open windows of digests, too. From `migrations/sql/0023`."""
+"""cancel() and supersede() take back what waits in open windows of digests, too. From `migrations/sql/0018`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0023"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 _SQL = Path(__file__).parent.parent / "sql"
 # Whoever is joining a window is waited for first, so that what they bring is seen by what follows.
@@ -45,7 +45,7 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("0023/up"))
+    op.execute(_read("0018/up"))
     op.execute(_read("amend"))
     for function, pairs in _CHANGES.items():
         _amend(function, pairs)
@@ -57,7 +57,7 @@ def downgrade() -> None:
     for function, pairs in _CHANGES.items():
         _amend(function, tuple((after, before) for before, after in reversed(pairs)))
     op.execute("DROP FUNCTION pg_temp.amend")
-    op.execute(_read("0023/down"))
+    op.execute(_read("0018/down"))
 
 
 def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
