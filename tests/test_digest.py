@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import psycopg.types.json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from tests.hands import claim, rows
 from tests.recorder import Recorder, route
 from tests.test_docs import blocks
 from tests.test_worker import running
-from tests.waiting import await_until
+from tests.waiting import await_until, wait_until
 
 if TYPE_CHECKING:
     from outbox.messages import Enqueued
@@ -94,6 +95,77 @@ def test_it_closes_before_its_payload_could_become_too_large(database_url: str) 
     for number in range(3):
         like(database_url, number, payload={"words": "x" * 120_000})
     assert [payload["count"] for payload in payloads(database_url)] == [2]
+
+
+@pytest.mark.parametrize(
+    "take_back",
+    [
+        "SELECT outbox.erase('ada@example.org')",
+        "SELECT outbox.cancel(group_key => 'g')",
+        "SELECT outbox.supersede(id) FROM outbox.enqueue('email', 'ada@example.org', 'likes', '{}', group_key => 'g')",
+    ],
+)
+def test_nothing_is_left_of_what_joins_a_window_while_it_is_taken_back(cloned_url: str, take_back: str) -> None:
+    like(cloned_url, 1, group_key="g")
+    with psycopg.connect(cloned_url) as conn:
+        outbox.enqueue(conn, **LIKES, payload={"by": 2}, group_key="g")
+        other = threading.Thread(target=rows, args=[cloned_url, take_back])
+        other.start()
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_until(lambda: rows(cloned_url, blocked))
+        conn.commit()
+        other.join()
+    for table in ("digests", "digest_items"):
+        assert rows(cloned_url, f"SELECT count(*) FROM outbox.{table}") == [(0,)], table
+
+
+def test_numbers_are_as_long_as_the_database_has_them(database_url: str) -> None:
+    """As jsonb they take four times as much as their text: in a notification, of which there is room for 2 MiB."""
+    for number in range(3):
+        like(database_url, number, payload={"numbers": [0] * 10_000})
+    like(database_url, 3, payload={"numbers": [0] * 49_000}, digest_key="another")
+    let_close(database_url)
+    assert [payload["count"] for payload in payloads(database_url)] == [2, 1, 1]
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"payload of what joins a digest .* at most 600 KB"):
+        like(database_url, 4, payload={"numbers": [0] * 65_000})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("channel", "E mail"),
+        ("recipient", ""),
+        ("recipient", "x" * 2_500),
+        ("priority", 42),
+        ("template", ""),
+        ("topic", "x" * 256),
+        ("payload", psycopg.types.json.Jsonb([1])),
+        ("headers", psycopg.types.json.Jsonb([1])),
+        ("time_zone", ""),
+    ],
+)
+def test_what_can_be_no_notification_is_refused_when_it_joins(database_url: str, field: str, value: Any) -> None:
+    """Said by SQL, where no Python looks at it. When its window closes, it is too late to tell anybody."""
+    given = {"channel": "email", "recipient": "ada@example.org", "key": "k", "closes_in": timedelta(hours=1)}
+    call = ", ".join(f"{name} => %s" for name in given | {field: value})
+    with pytest.raises(psycopg.errors.CheckViolation, match=f"^{field} of what joins a digest") as refused:
+        rows(database_url, f"SELECT outbox.enqueue_digest({call})", *(given | {field: value}).values())
+    assert "ada@example.org" not in str(refused.value)
+
+
+def test_a_window_that_can_be_no_notification_keeps_no_other_from_closing(cloned_url: str) -> None:
+    like(cloned_url, 1)
+    refused = like(cloned_url, 2, digest_key="refused")
+    like(cloned_url, 3, digest_key="likes:43")
+    rows(
+        cloned_url,
+        f"ALTER TABLE outbox.notifications ADD CONSTRAINT notifications_mine CHECK (id <> '{refused.id}')",
+    )
+    assert let_close(cloned_url) == 2
+    assert [payload["first"] for payload in payloads(cloned_url)] == [{"by": 1}, {"by": 3}]
+    assert rows(cloned_url, "SELECT id, items, closes_at > now() FROM outbox.digests") == [(refused.id, 1, True)]
+    rows(cloned_url, "ALTER TABLE outbox.notifications DROP CONSTRAINT notifications_mine")
+    assert let_close(cloned_url) == 1
 
 
 def test_the_window_counts_from_the_first_and_with_a_longest_wait_from_the_latest(database_url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -51,6 +52,18 @@ def test_other_keys_and_other_channels_are_left_alone(database_url: str) -> None
     others += enqueue(database_url, 1, channel="sms", recipient="+447700900001", group_key="otp:42")
     new = supersede(database_url)
     assert states(database_url) == dict.fromkeys([*others, new], "due")
+
+
+def test_what_waits_in_an_open_window_is_taken_back_too(database_url: str) -> None:
+    window = {"digest_window": timedelta(minutes=5)}
+    with psycopg.connect(database_url) as conn:
+        for group, channel in (("otp:42", "email"), ("otp:43", "email"), ("otp:42", "inapp")):
+            key = f"{channel} {group}"
+            outbox.enqueue(conn, **CODE | window | {"group_key": group, "channel": channel, "digest_key": key})
+    new = enqueue(database_url, 1, group_key="otp:42")[0]
+    assert rows(database_url, "SELECT outbox.supersede(%s)", new) == [(1,)]
+    assert rows(database_url, "SELECT key FROM outbox.digests ORDER BY key") == [("email otp:43",), ("inapp otp:42",)]
+    assert rows(database_url, "SELECT count(*) FROM outbox.digest_items") == [(2,)]
 
 
 def test_a_rollback_takes_nothing_back(database_url: str) -> None:

@@ -298,6 +298,94 @@ async def test_a_digest_that_finds_no_place_waits_and_is_not_gathered_itself(dat
     assert recorder.sent[-1].payload["count"] == 2
 
 
+async def test_what_was_gathered_says_what_became_of_its_digest(database_url: str) -> None:
+    def following(identity: UUID) -> str:
+        return str(json.loads(run(database_url, "explain", identity, "--json").stdout)["next"])
+
+    _, gathered = news(database_url, 2)
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(database_url, limits)
+    assert "goes out in another notification, when there is a place" in following(gathered)
+    let_pass(database_url, timedelta(days=1, seconds=1))
+    rows(database_url, "SELECT outbox.close_due_digests(100)")
+    assert "goes out in another notification, when there is a place" in following(gathered)
+    await drain(database_url, limits)
+    assert following(gathered).startswith("nothing: what it says was in another notification, which is sent: ")
+    (dropped,) = news(database_url)
+    await drain(database_url, limits)
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, id=last_words(database_url, dropped)[-36:]).cancelled == 1
+    assert "was in another notification, which is cancelled: " in following(dropped)
+
+
+async def test_a_digest_of_several_groups_belongs_to_none_and_is_cancelled_with_none(database_url: str) -> None:
+    news(database_url)
+    for number, group in enumerate(("spring", "spring", "summer", "spring")):
+        news(database_url, group_key=group, payload={"n": number})
+        news(database_url, recipient="eve@example.org", group_key="spring")
+    await drain(database_url, limited(Recorder(), throttle="1/d", policy="digest"))
+    found = "SELECT recipient, group_key, items FROM outbox.digests ORDER BY recipient"
+    assert rows(database_url, found) == [(ADA, None, 4), ("eve@example.org", "spring", 3)]
+    with psycopg.connect(database_url) as conn:
+        assert outbox.cancel(conn, group_key="spring").cancelled == 1
+    assert rows(database_url, found) == [(ADA, None, 4)]
+
+
+async def test_what_is_gathered_while_it_is_superseded_waits_for_that_and_nobody_for_it(cloned_url: str) -> None:
+    """One has the window and wants what waits, and the other must not have that and want the window."""
+    news(cloned_url, 2, group_key="g")
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(cloned_url, limits)
+    (late,) = news(cloned_url, group_key="g")
+    async with await psycopg.AsyncConnection.connect(cloned_url) as conn:
+        await conn.execute("SELECT FROM outbox.digests FOR UPDATE")  # as outbox.supersede() does, before it goes on
+        draining = asyncio.create_task(drain(cloned_url, limits))
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await await_until(lambda: rows(cloned_url, blocked))
+        await conn.execute("SELECT FROM outbox.queue WHERE id = %s FOR UPDATE NOWAIT", [late])
+        await conn.commit()
+        await draining
+    assert rows(cloned_url, "SELECT items FROM outbox.digests") == [(2,)]
+
+
+@pytest.mark.parametrize("large", [{"payload": {"numbers": [0] * 65_000}}, {"recipient": "x" * 3_000}])
+async def test_what_is_too_large_to_go_out_with_others_waits_for_its_own_turn(
+    database_url: str, large: dict[str, Any]
+) -> None:
+    news(database_url, 2, channel="push", **{"recipient": ADA} | large)
+    recorder = Recorder()
+    limits = limited(recorder, throttle="1/d", policy="digest", channel="push")
+    await drain(database_url, limits)
+    assert states(database_url) == {"sent": 1, "deferred": 1}
+    assert rows(database_url, "SELECT error FROM outbox.attempts WHERE outcome = 'deferred'") == [
+        ("over the throttle of news, 1 in 1d: it is too large to go out with others, and waits for its turn",)
+    ]
+    let_pass(database_url, timedelta(days=1, seconds=1))
+    await drain(database_url, limits)
+    assert states(database_url) == {"sent": 2}
+
+
+async def test_two_who_ask_for_the_same_new_and_old_rows_do_not_wait_for_each_other(cloned_url: str) -> None:
+    """One has made a row when the other wants it, who must not hold then what the first wants next."""
+    by_digest = "SELECT r FROM unnest(%s::text[]) AS r ORDER BY outbox.throttle_recipient('email', r)"
+    (old,), (new,) = rows(cloned_url, by_digest, ["ada@example.org", "eve@example.org"])
+
+    def asking(recipient: str, number: int) -> list[Asking]:
+        return [Asking(each, recipient, "news", Quota(2, 60.0), defers=False) for each in enqueue(cloned_url, number)]
+
+    async with await psycopg.AsyncConnection.connect(cloned_url) as one:
+        await admit(one, asking(old, 1), channel="email")
+        await one.commit()
+        await admit(one, asking(new, 1), channel="email")
+        async with await psycopg.AsyncConnection.connect(cloned_url) as other:
+            waiting = asyncio.create_task(admit(other, [*asking(old, 1), *asking(new, 3)], channel="email"))
+            blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await await_until(lambda: rows(cloned_url, blocked))
+            await admit(one, asking(old, 1), channel="email")
+            await one.commit()
+            await waiting
+
+
 async def test_what_expires_before_the_digest_goes_out_is_not_in_it(database_url: str) -> None:
     news(database_url)
     (late,) = news(database_url, expires_at=timedelta(hours=1))
@@ -339,6 +427,23 @@ async def test_erasing_somebody_forgets_what_they_were_sent(database_url: str) -
         outbox.erase(conn, recipient="ADA@example.org")
     assert rows(database_url, "SELECT count(*) FROM outbox.throttles") == [(1,)]
     assert rows(database_url, "SELECT recipient FROM outbox.digests") == [("eve@example.org",)]
+
+
+async def test_a_transaction_that_has_erased_somebody_and_stays_open_holds_up_nobody_else(cloned_url: str) -> None:
+    limits = limited(Recorder(), throttle="1/d")
+    news(cloned_url)
+    await drain(cloned_url, limits)
+    with psycopg.connect(cloned_url) as conn:
+        outbox.erase(conn, recipient=ADA)
+        (held,) = news(cloned_url)
+        others = news(cloned_url, recipient="eve@example.org") + enqueue(cloned_url, 2)
+        recorder = Recorder()
+        await asyncio.wait_for(drain(cloned_url, limited(recorder, throttle="1/d")), timeout=20)
+        assert {each.id for each in recorder.sent} == set(others)
+        assert last_words(cloned_url, held) == "somebody holds the throttle of news: it is looked at again in 3s"
+    rows(cloned_url, "UPDATE outbox.queue SET run_at = now()")
+    await drain(cloned_url, limits)
+    assert states(cloned_url) == {"sent": 4}
 
 
 async def test_where_no_topic_has_a_throttle_nothing_is_asked(database_url: str) -> None:

@@ -17,6 +17,9 @@ _ZONE, _ZONES = "time_zone text DEFAULT NULL::text", "time_zones text[] DEFAULT 
 _SHORT = """\
         ('time_zone', 'time_zone_is_short', length(time_zone) BETWEEN 1 AND 64, 'must have 1 to 64 characters'),
 """
+_SHORT_HERE = """\
+        ('time_zone', length(enqueue_digest.time_zone) BETWEEN 1 AND 64, 'must have 1 to 64 characters'),
+"""
 # Of each function: what it said, and what it says now.
 _CHANGES = {
     "enqueue": (
@@ -61,6 +64,10 @@ _CHANGES = {
         (
             "max_wait interval DEFAULT NULL::interval, OUT id",
             f"max_wait interval DEFAULT NULL::interval, {_ZONE}, OUT id",
+        ),
+        (
+            "        ('headers', jsonb_typeof(enqueue_digest",
+            f"{_SHORT_HERE}        ('headers', jsonb_typeof(enqueue_digest",
         ),
         ("group_key, ordering_key, headers)\n", "group_key, ordering_key, headers, time_zone)\n"),
         ("enqueue_digest.headers)\n", "enqueue_digest.headers, enqueue_digest.time_zone)\n"),

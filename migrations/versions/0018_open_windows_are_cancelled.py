@@ -1,4 +1,4 @@
-"""cancel() takes back what waits in open windows of digests, too. From `migrations/sql/0018`."""
+"""cancel() and supersede() take back what waits in open windows of digests, too. From `migrations/sql/0018`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ revision = "0018"
 down_revision = "0017"
 
 _SQL = Path(__file__).parent.parent / "sql"
-# It is closed, and what comes of it is taken back as all else is: so that it is on record what became of it.
+# They are closed, and what comes of them is taken back as all else is, so that it is on record what became of it.
+# Whoever is joining one is waited for first, so that what they bring is seen by what follows.
 _CLOSED = """
     closing := ARRAY(SELECT d.id FROM outbox.digests d
                      WHERE (d.id = cancel.id OR d.group_key = cancel.group_key)
@@ -20,28 +21,41 @@ _CLOSED = """
         PERFORM outbox.close_digests(closing);
     END IF;
 """
-# What outbox.cancel() said, and what it says now.
-_CHANGES = (
-    ("    asked uuid[];\n", "    closing uuid[];\n    asked uuid[];\n"),
-    ("    asked := ARRAY(\n", f"{_CLOSED}\n    asked := ARRAY(\n"),
-)
+_REPLACED = _CLOSED.replace(
+    "(d.id = cancel.id OR d.group_key = cancel.group_key)", "d.group_key = newest.group_key"
+).replace("(cancel.channel IS NULL OR d.channel = cancel.channel)", "d.channel = newest.channel")
+# Of each function: what it said, and what it says now.
+_CHANGES = {
+    "cancel": (
+        ("    asked uuid[];\n", "    closing uuid[];\n    asked uuid[];\n"),
+        ("    asked := ARRAY(\n", f"{_CLOSED}\n    asked := ARRAY(\n"),
+    ),
+    "supersede": (
+        ("    ended  bigint;\n", "    ended  bigint;\n    closing uuid[];\n"),
+        ("    -- In id order, as every", f"{_REPLACED}\n    -- In id order, as every"),
+    ),
+}
 
 
 def upgrade() -> None:
     op.execute(_read("0018/up"))
-    _amend(_CHANGES)
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, pairs)
+    op.execute("DROP FUNCTION pg_temp.amend")
 
 
 def downgrade() -> None:
-    _amend(tuple((after, before) for before, after in reversed(_CHANGES)))
+    op.execute(_read("amend"))
+    for function, pairs in _CHANGES.items():
+        _amend(function, tuple((after, before) for before, after in reversed(pairs)))
+    op.execute("DROP FUNCTION pg_temp.amend")
     op.execute(_read("0018/down"))
 
 
-def _amend(pairs: tuple[tuple[str, str], ...]) -> None:
+def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
     said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
-    op.execute(_read("amend"))
-    op.execute(f"SELECT pg_temp.amend('cancel', ARRAY[{said}])")
-    op.execute("DROP FUNCTION pg_temp.amend")
+    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
 
 
 def _read(part: str) -> str:

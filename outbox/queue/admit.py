@@ -38,8 +38,8 @@ class Verdict(NamedTuple):
     id: UUID
     wait: float | None
     """Seconds until there could be a place; None where it has one."""
-    in_line: bool
-    """Whether it stands in line until then."""
+    in_line: bool | None
+    """Whether it stands in line until then; None where nobody could tell, because somebody holds its throttle."""
     age: float | None
     """Seconds since it was let through, for one that has waited or comes again."""
 
@@ -48,7 +48,10 @@ async def admit(conn: AsyncConnection[Any], asking: Sequence[Asking], *, channel
     """Take a place for each of those that ask, as far as there are any; one that has its place keeps it.
 
     Earlier ones come first within a priority. A place is free again one period after its notification was sent, or as
-    soon as that ends without having been.
+    soon as that ends without having been. Where somebody holds a throttle, it is waited for a second, and not longer.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: somebody makes throttles that are asked for, and takes longer.
     """
     asked = {
         "channel": channel,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -73,6 +74,13 @@ WHERE a.notification_id = CAST(CAST(:id AS text) AS uuid)
 ORDER BY a.claim
 """
 
+
+# An open window has the id that its notification will have.
+DIGEST_OF = """
+SELECT CASE WHEN EXISTS (SELECT FROM outbox.digests d WHERE d.id = CAST(CAST(:id AS text) AS uuid)) THEN 'gathering'
+            ELSE (SELECT s.state FROM outbox.status s WHERE s.id = CAST(CAST(:id AS text) AS uuid)) END
+"""
+_ID_AT_THE_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 # What is under way counts as long as nobody has looked how it ended.
 THROTTLE = """
@@ -213,6 +221,8 @@ class Story:
     throttle: Throttle | None = None
     gathered: Sequence[str] = ()
     """The ids of those that a throttle kept back, and that go out in this one."""
+    digest_state: str | None = None
+    """The state of the one that it goes out in, if a throttle kept it back; None when there is none any more."""
 
     @property
     def last(self) -> Attempt | None:
@@ -220,6 +230,13 @@ class Story:
         accepted = [attempt for attempt in self.attempts if attempt.outcome == "sent"]
         every = accepted or self.attempts
         return every[-1] if every else None
+
+    @property
+    def digest(self) -> str | None:
+        """The id of the notification that it goes out in, which ends the words of what a throttle gathered."""
+        last = self.last
+        said = _ID_AT_THE_END.search(last.error or "") if last is not None and last.error_class == "throttled" else None
+        return said and said[0]
 
 
 def tell(
@@ -239,7 +256,7 @@ def tell(
     if not rows:
         return None
     row, told = rows[0], connections.run(conn, THROTTLE, {"id": str(id)}, allow_autocommit=True)
-    return Story(
+    story = Story(
         now=row[0],
         facts=Facts(UUID(str(row[1])), *row[2:17]),
         place=Place(*row[17:27]),
@@ -251,6 +268,10 @@ def tell(
         throttle=Throttle(*told[0][:6]) if told and told[0][0] is not None else None,
         gathered=told[0][6] if told else (),
     )
+    if story.digest is None:
+        return story
+    ((state,),) = connections.run(conn, DIGEST_OF, {"id": story.digest}, allow_autocommit=True)
+    return replace(story, digest_state=state)
 
 
 def list_attempts(conn: Any, id: UUID | str) -> list[Attempt]:  # noqa: A002 - the name of the column

@@ -14,7 +14,7 @@ digests = Table(
     need("opened_at", MOMENT, "When the first came", server_default=NOW),
     need("closes_at", MOMENT, "When it closes, or a few seconds later"),
     need("items", BigInteger, "How many have come", server_default=text("1")),
-    need("bytes", BigInteger, "How long their payloads are together, as text"),
+    need("bytes", BigInteger, "How long their payloads are together"),
     need("priority", SmallInteger, "The most urgent of those that came"),
     need("channel", Text, "As the first was enqueued, like all that follows"),
     need("recipient", Text, "One address, number, token or URL"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from outbox.durations import describe
@@ -24,7 +23,7 @@ _REASONS = {
 }
 _QUOTED = 300
 _NAMED = 5
-_ID_AT_THE_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_UNDER_WAY = {"gathering", "due", "deferred", "scheduled", "retrying", "leased", "blocked"}
 _NOTHING = "nothing: this is its end."
 
 
@@ -68,8 +67,8 @@ def what_next(story: Story, policy: ChannelConfig | None, rules: Rules | None = 
     if place.state == "sent" and death is not None and death.resolution is None:
         close = f"outbox dead-letters discard {story.facts.id}"
         return f"nothing. It had been given up before the acceptance came in; its dead letter can be closed: {close}"
-    if place.state == "suppressed" and (other := _gathered_into(story)) is not None:
-        return f"what it says goes out in another notification, when there is a place: outbox explain {other}"
+    if place.state == "suppressed" and story.digest is not None:
+        return _in_a_digest(story)
     if place.state == "unaccounted":
         return "nothing. Enqueue it again if it should be sent."
     return _NOTHING
@@ -94,11 +93,13 @@ def made_of(story: Story) -> str | None:
     return f"{counted(len(story.gathered), 'notification')}: {named}" if story.gathered else None
 
 
-def _gathered_into(story: Story) -> str | None:
-    """Return the id of the notification that it goes out in, which ends the words of what a throttle gathered."""
-    last = story.last
-    said = _ID_AT_THE_END.search(last.error or "") if last is not None and last.error_class == "throttled" else None
-    return said and said[0]
+def _in_a_digest(story: Story) -> str:
+    if story.digest_state is None:
+        return f"nothing: the digest {story.digest} was taken back before it went out, or is stored no longer."
+    if story.digest_state in _UNDER_WAY:
+        return f"what it says goes out in another notification, when there is a place: outbox explain {story.digest}"
+    state = story.digest_state
+    return f"nothing: what it says was in another notification, which is {state}: outbox explain {story.digest}"
 
 
 def _why_due(story: Story) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outbox.outcomes import Surplus
-from outbox.queue.admit import Asking, admit
+import psycopg
+
+from outbox.durations import describe
+from outbox.outcomes import Deferred, Failure, Surplus
+from outbox.queue.admit import Asking, Verdict, admit
 from outbox.retry import keep_back
 
 if TYPE_CHECKING:
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
 
     from outbox.config import TopicConfig
     from outbox.database import Link
-    from outbox.queue.admit import Verdict
     from outbox.route import Route
     from outbox.worker.leases import Lease
+
+_HELD_PAUSE = 3.0
 
 
 async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
@@ -42,7 +46,11 @@ async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
         for lease, rule in asking.values()
         if rule.throttle is not None
     ]
-    for verdict in await link.run(lambda conn: admit(conn, asked, channel=route.channel)):
+    try:
+        verdicts = await link.run(lambda conn: admit(conn, asked, channel=route.channel))
+    except psycopg.errors.LockNotAvailable:
+        verdicts = [Verdict(one.id, _HELD_PAUSE, None, None) for one in asked]
+    for verdict in verdicts:
         _heed(verdict, *asking[verdict.id])
 
 
@@ -51,6 +59,9 @@ def _heed(verdict: Verdict, lease: Lease, rule: TopicConfig) -> None:
     if verdict.wait is None:
         # What it waited here counts for no limit: only what it has waited since for something else does.
         lease.claimed = claimed._replace(age=min(claimed.age, verdict.age or 0.0))
+    elif verdict.in_line is None:
+        words = f"somebody holds the throttle of {claimed.topic}: it is looked at again in {describe(verdict.wait)}"
+        lease.kept_back = Deferred(failure=Failure("throttled", None, words), delay=verdict.wait)
     elif rule.throttle is not None:
         topic, template = claimed.topic or "", rule.throttle_template
         surplus = Surplus(topic, rule.throttle, rule.throttle_policy, verdict.wait, template)

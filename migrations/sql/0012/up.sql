@@ -1,5 +1,6 @@
 -- One notification instead of many: what is enqueued under a digest key waits in a window, others join it, and what goes
--- out when the window closes is one notification with all of them in its payload.
+-- out when the window closes is one notification with all of them in its payload. What could not be one is refused here,
+-- where somebody is told, and not when it closes.
 CREATE TABLE outbox.digests (
     id           uuid        NOT NULL DEFAULT outbox.uuid7(),
     opened_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -71,13 +72,36 @@ AS $$
 #variable_conflict use_column
 DECLARE
     moment    timestamptz := clock_timestamp();
-    size      bigint := octet_length(enqueue_digest.payload::text);
+    -- As the notification will have it, which for numbers is four times as long as their text; and not as compressed.
+    size      bigint := greatest(octet_length(enqueue_digest.payload::text), pg_column_size(jsonb_build_array(enqueue_digest.payload)));
     gathered  bigint;
     heavy     bigint;
+    problem   record;
 BEGIN
     IF closes_in <= interval '0' OR max_items < 1 OR max_wait < closes_in THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'a digest closes after some time, has one item or more, and its max_wait is no shorter than its window';
+    END IF;
+    SELECT p.field, p.words INTO problem FROM (VALUES
+        ('priority', enqueue_digest.priority BETWEEN 0 AND 9, 'is not from 0 (first) to 9 (last)'),
+        ('channel', enqueue_digest.channel ~ '^[a-z][a-z0-9_]*$' AND octet_length(enqueue_digest.channel) <= 63,
+         'is not a name: lower-case letters, digits and underscores, at most 63, such as email'),
+        ('recipient', enqueue_digest.recipient <> '' AND enqueue_digest.recipient !~ '[\x01-\x1f\x7f]', 'is empty, or has control characters'),
+        ('recipient', octet_length(enqueue_digest.recipient) + octet_length(enqueue_digest.key) <= 2500,
+         'is, with the digest key, longer than 2,500 bytes'),
+        ('template', length(enqueue_digest.template) BETWEEN 1 AND 255, 'must have 1 to 255 characters'),
+        ('locale', length(enqueue_digest.locale) BETWEEN 1 AND 64, 'must have 1 to 64 characters'),
+        ('topic', length(enqueue_digest.topic) BETWEEN 1 AND 255, 'must have 1 to 255 characters'),
+        ('group_key', length(enqueue_digest.group_key) BETWEEN 1 AND 255, 'must have 1 to 255 characters'),
+        ('ordering_key', length(enqueue_digest.ordering_key) BETWEEN 1 AND 255, 'must have 1 to 255 characters'),
+        ('headers', jsonb_typeof(enqueue_digest.headers) = 'object' AND pg_column_size(enqueue_digest.headers) <= 131072,
+         'is not a JSON object of at most 128 KiB'),
+        -- It may be there three times, as an item, the first and the last, beside 200 KB; a notification has 2 MiB at most.
+        ('payload', jsonb_typeof(enqueue_digest.payload) = 'object' AND size <= 600000, 'is not a JSON object of at most 600 KB')
+    ) AS p (field, sound, words)
+    WHERE NOT p.sound LIMIT 1;
+    IF FOUND THEN
+        RAISE check_violation USING MESSAGE = format('%s of what joins a digest %s', problem.field, problem.words), COLUMN = problem.field;
     END IF;
     INSERT INTO outbox.digests AS d
         (closes_at, bytes, priority, channel, recipient, key, template, locale, topic, group_key, ordering_key, headers)
@@ -89,23 +113,45 @@ BEGIN
                          ELSE greatest(d.closes_at, least(excluded.closes_at, d.opened_at + max_wait)) END
     RETURNING d.id, d.items = 1, d.items, d.bytes INTO enqueue_digest.id, created, gathered, heavy;
     INSERT INTO outbox.digest_items (digest_id, payload) VALUES (enqueue_digest.id, enqueue_digest.payload);
-    IF gathered >= max_items OR heavy >= 200000 THEN  -- bytes; a payload has 256 KiB at most
+    IF gathered >= max_items OR heavy >= 200000 THEN
         PERFORM outbox.close_digests(ARRAY[enqueue_digest.id]);
     END IF;
 END
 $$;
 
 -- Closes the windows whose time has come, a batch of them, and returns how many; those that somebody is joining this
--- moment come another time.
+-- moment come another time. One that can be no notification, because a trigger of the application's refuses it, say, keeps
+-- nobody else from closing: it is tried again in an hour.
 CREATE FUNCTION outbox.close_due_digests(batch bigint) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT outbox.close_digests(ARRAY(
-        SELECT d.id FROM outbox.digests d
-        WHERE d.closes_at <= clock_timestamp()
-        ORDER BY d.closes_at LIMIT close_due_digests.batch
-        FOR UPDATE SKIP LOCKED))
+DECLARE
+    closed bigint := 0;
+    one    uuid;
+BEGIN
+    BEGIN
+        RETURN outbox.close_digests(ARRAY(
+            SELECT d.id FROM outbox.digests d
+            WHERE d.closes_at <= clock_timestamp()
+            ORDER BY d.closes_at LIMIT close_due_digests.batch
+            FOR UPDATE SKIP LOCKED));
+    EXCEPTION
+        WHEN integrity_constraint_violation OR data_exception OR program_limit_exceeded OR raise_exception THEN
+            NULL;
+    END;
+    FOR one IN
+        SELECT d.id FROM outbox.digests d WHERE d.closes_at <= clock_timestamp() ORDER BY d.closes_at LIMIT close_due_digests.batch
+    LOOP
+        BEGIN
+            closed := closed + outbox.close_digests(ARRAY(SELECT d.id FROM outbox.digests d WHERE d.id = one FOR UPDATE SKIP LOCKED));
+        EXCEPTION
+            WHEN integrity_constraint_violation OR data_exception OR program_limit_exceeded OR raise_exception THEN
+                UPDATE outbox.digests d SET closes_at = clock_timestamp() + interval '1 hour' WHERE d.id = one;
+        END;
+    END LOOP;
+    RETURN closed;
+END
 $$;
 
 -- What is open is data about somebody, too.
@@ -117,7 +163,12 @@ BEGIN
     IF strpos(definition, last_words) = 0 THEN
         RAISE EXCEPTION 'outbox.erase_notifications() is not the one that earlier migrations made';
     END IF;
-    EXECUTE replace(definition, last_words, $text$WITH gone AS (
+    EXECUTE replace(definition, last_words, $text$-- Whoever is joining one is waited for here, so that what they bring is seen below.
+    PERFORM FROM outbox.digests g
+    WHERE outbox.is_of(g.channel, g.recipient, erase_notifications.channel, erase_notifications.recipient)
+      AND g.id >= lowest AND g.id < beyond
+    ORDER BY g.id FOR UPDATE;
+    WITH gone AS (
         DELETE FROM outbox.digests g
         WHERE outbox.is_of(g.channel, g.recipient, erase_notifications.channel, erase_notifications.recipient)
           AND g.id >= lowest AND g.id < beyond
@@ -134,7 +185,7 @@ COMMENT ON COLUMN outbox.digests.id IS 'The id that the notification will have';
 COMMENT ON COLUMN outbox.digests.opened_at IS 'When the first came';
 COMMENT ON COLUMN outbox.digests.closes_at IS 'When it closes, or a few seconds later';
 COMMENT ON COLUMN outbox.digests.items IS 'How many have come';
-COMMENT ON COLUMN outbox.digests.bytes IS 'How long their payloads are together, as text';
+COMMENT ON COLUMN outbox.digests.bytes IS 'How long their payloads are together';
 COMMENT ON COLUMN outbox.digests.priority IS 'The most urgent of those that came';
 COMMENT ON COLUMN outbox.digests.channel IS 'As the first was enqueued, like all that follows';
 COMMENT ON COLUMN outbox.digests.recipient IS 'One address, number, token or URL';

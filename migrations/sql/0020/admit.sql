@@ -1,8 +1,11 @@
 -- Decides which of these, that were just claimed, may be sent. Returns those that may not, with the seconds until they could
 -- and whether they stand in line until then; and those that may after they had waited, with the seconds since they were
--- let through. Rows are locked in one order, and nobody's row in the queue is waited for, so that nothing can deadlock.
+-- let through. Rows are locked in one order, and nobody's row in the queue is waited for, so that nothing can deadlock. Whoever
+-- holds a row for longer than a moment, as an application does that erases somebody in a transaction that stays open, holds
+-- up nobody else: who is in that row comes again, with no word on whether they stand in line.
 --
--- Nearly all are the first of their recipient: for these a row is made, many in one statement. Plans are generic: each would be
+-- Nearly all are the first of their recipient: for these a row is made, many in one statement, and all before any is locked:
+-- whoever waits for a new row must not hold one that its maker waits for. Plans are generic: each would be
 -- made anew for the very arrays that it is given, which takes ten times as long as to run it.
 CREATE FUNCTION outbox.admit(
     channel text, ids uuid[], recipients text[], topics text[], numbers bigint[], periods double precision[], defers boolean[])
@@ -11,6 +14,7 @@ CREATE FUNCTION outbox.admit(
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET plan_cache_mode = force_generic_plan
+    SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -34,18 +38,32 @@ BEGIN
         ), made AS (
             INSERT INTO outbox.throttles (look_at, period, number, held_at, held, channel, topic, recipient)
             SELECT moment + least(g.period, interval '1 hour'), g.period, g.number,
-                   array_fill(moment, ARRAY[cardinality(g.ids)]), g.ids, admit.channel, g.topic, g.recipient
+                   CASE WHEN f.fits THEN array_fill(moment, ARRAY[cardinality(g.ids)]) ELSE '{}' END,
+                   CASE WHEN f.fits THEN g.ids ELSE '{}' END, admit.channel, g.topic, g.recipient
             FROM given g
-            WHERE cardinality(g.ids) <= g.number
+            CROSS JOIN LATERAL (SELECT cardinality(g.ids) <= g.number AS fits) f
+            -- Of what somebody deletes this moment, ON CONFLICT would wait for the end.
+            WHERE (SELECT true FROM outbox.throttles s
+                   WHERE s.recipient = g.recipient AND s.topic = g.topic AND s.channel = admit.channel LIMIT 1) IS NULL
             ORDER BY g.recipient, g.topic
             ON CONFLICT DO NOTHING
-            RETURNING recipient, topic
+            RETURNING recipient, topic, held
         )
         SELECT g.* FROM given g
-        WHERE (g.recipient, g.topic) NOT IN (SELECT m.recipient, m.topic FROM made m)
+        WHERE (g.recipient, g.topic) NOT IN (SELECT m.recipient, m.topic FROM made m WHERE m.held <> '{}')
         ORDER BY g.recipient, g.topic
     LOOP
-        t := outbox.lock_throttle(admit.channel, asked.topic, asked.recipient, asked.number, asked.period);
+        SELECT * INTO t FROM outbox.throttles s
+        WHERE s.recipient = asked.recipient AND s.topic = asked.topic AND s.channel = admit.channel FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            BEGIN
+                t := outbox.lock_throttle(admit.channel, asked.topic, asked.recipient, asked.number, asked.period);
+            EXCEPTION
+                WHEN lock_not_available THEN
+                    RETURN QUERY SELECT c.id, 3::double precision, NULL::boolean, NULL::double precision FROM unnest(asked.ids) AS c (id);
+                    CONTINUE;
+            END;
+        END IF;
         moment := clock_timestamp();
         before := t;
         line := t.waiting;

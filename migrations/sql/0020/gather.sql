@@ -1,6 +1,7 @@
 -- Ends what a throttle kept back, and puts what it says into the digest that goes out when a place is free: one transaction, so
 -- that nothing is lost, and nothing is in two of them. Only what this worker has in hand. The digest has its place in the
--- throttle's line from when it is opened. Returns, as a settlement does, which were still the worker's to settle.
+-- throttle's line from when it is opened. What is too large to go out with others stands in line itself. Returns, as a
+-- settlement does, which were still the worker's to settle.
 CREATE FUNCTION outbox.gather(
     worker bigint, ids uuid[], claims bigint[], numbers bigint[], periods double precision[], waits double precision[],
     templates text[], words text[], started double precision[], finished double precision[])
@@ -26,6 +27,10 @@ BEGIN
         ORDER BY known_as, n.topic, n.id
     LOOP
         t := outbox.lock_throttle(surplus.channel, surplus.topic, surplus.known_as, surplus.number, surplus.period);
+        -- The window before the queue, as cancel() and supersede() lock them.
+        PERFORM FROM outbox.digests d
+        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient AND d.key = outbox.throttle_digest_key(surplus.topic)
+        FOR UPDATE;
         SELECT * INTO mine FROM outbox.queue q
         WHERE q.id = surplus.id AND q.claim = surplus.claim AND q.worker = gather.worker FOR UPDATE SKIP LOCKED;
         id := surplus.id;
@@ -37,10 +42,29 @@ BEGIN
             END IF;
             CONTINUE;
         END IF;
-        -- Of several groups it belongs to none: who takes one of them back must not take what others say along.
+        IF greatest(octet_length(surplus.payload::text), pg_column_size(jsonb_build_array(surplus.payload))) > 600000
+           OR octet_length(surplus.recipient) + octet_length(outbox.throttle_digest_key(surplus.topic)) > 2500 THEN
+            t.waiting := array_remove(t.waiting, surplus.id) || surplus.id;
+            UPDATE outbox.throttles s
+            SET waiting = t.waiting, look_at = least(s.look_at, outbox.next_look(t, clock_timestamp()))
+            WHERE s.recipient = t.recipient AND s.topic = t.topic AND s.channel = t.channel;
+            UPDATE outbox.queue q
+            SET run_at = clock_timestamp() + surplus.wait, worker = NULL, leased_until = NULL, lost = 0
+            WHERE q.id = surplus.id;
+            INSERT INTO outbox.attempts
+                (notification_id, claim, attempt, outcome, error_class, error, worker, started_at, finished_at)
+            VALUES (surplus.id, surplus.claim, mine.attempt, 'deferred', 'throttled',
+                    regexp_replace(surplus.said, ': [^:]*$', ': it is too large to go out with others, and waits for its turn'),
+                    gather.worker, clock_timestamp() - make_interval(secs => surplus.began),
+                    clock_timestamp() - make_interval(secs => surplus.ended))
+            ON CONFLICT DO NOTHING;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        -- Where they belong to different groups, the digest belongs to none: whoever cancels one must not take the others along.
         UPDATE outbox.digests d SET group_key = NULL
-        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient
-          AND d.key = outbox.throttle_digest_key(surplus.topic) AND d.group_key <> coalesce(surplus.group_key, '');
+        WHERE d.channel = surplus.channel AND d.recipient = surplus.recipient AND d.key = outbox.throttle_digest_key(surplus.topic)
+          AND d.group_key IS NOT NULL AND d.group_key IS DISTINCT FROM surplus.group_key;
         PERFORM set_config('outbox.any_topic', 'on', true);  -- it was declared when this one was enqueued
         SELECT d.id INTO joined FROM outbox.enqueue_digest(
             channel => surplus.channel, recipient => surplus.recipient, key => outbox.throttle_digest_key(surplus.topic),
