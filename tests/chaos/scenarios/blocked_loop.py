@@ -19,7 +19,7 @@ _LOST = "SELECT count(*) FROM outbox.attempts WHERE outcome = 'lost'"
 @scenario(21, "a provider blocks its worker's event loop for three leases")
 def blocked_loop(stage: Stage) -> None:
     blocks = stage.pick(reduced=1, full=10)
-    lease = stage.pick(reduced=1.0, full=5.0)
+    lease = stage.pick(reduced=2.0, full=5.0)
     beside = stage.pick(reduced=100, full=1_000)
     sink = stage.http_sink(idempotent=False)
     sink.behave = lambda _: Slowly(after=0.1)
