@@ -260,9 +260,9 @@ def around(minutes_from: int, minutes_to: int, zone: tzinfo = UTC) -> str:
 
 
 def waiting(url: str) -> list[tuple[Any, ...]]:
-    return rows(
-        url, "SELECT id, date_part('epoch', run_at - now()) / 60, attempt, worker FROM outbox.queue ORDER BY id"
-    )
+    # Before PostgreSQL 17 nothing can be subtracted from infinity, when those are due that stand in line.
+    minutes = "date_part('epoch', nullif(run_at, 'infinity') - now()) / 60"
+    return rows(url, f"SELECT id, {minutes}, attempt, worker FROM outbox.queue ORDER BY id")
 
 
 async def test_a_worker_defers_what_is_quiet_now_and_sends_what_is_urgent_or_lives_elsewhere(database_url: str) -> None:
