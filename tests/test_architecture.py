@@ -33,7 +33,7 @@ FLOORS = (
         "week",
         "hours",
     },
-    {"config", "schema", "database", "silence", "connections", "steps", "migrate"},  # ground
+    {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending"},  # ground
     {"queue"},  # what can happen to a notification
     {
         "retry",

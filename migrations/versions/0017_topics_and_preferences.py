@@ -9,6 +9,8 @@ from pathlib import Path
 
 from alembic import op
 
+from outbox.amending import amendments
+
 revision = "0017"
 down_revision = "0016"
 
@@ -93,23 +95,14 @@ def upgrade() -> None:
         op.execute(_read(f"0017/{part}"))
     op.execute("COMMENT ON FUNCTION outbox.erase_suppressions IS"
                " 'Removes a person''s suppressions and preferences: they may be contacted again'")  # fmt: skip
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, pairs)
-    op.execute("DROP FUNCTION pg_temp.amend")
+    for statement in amendments(_read("amend"), _CHANGES):
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, tuple((after, before) for before, after in pairs))
-    op.execute("DROP FUNCTION pg_temp.amend")
+    for statement in amendments(_read("amend"), _CHANGES, back=True):
+        op.execute(statement)
     op.execute(_read("0017/down"))
-
-
-def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
-    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
 
 
 def _read(part: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from alembic import op
 
+from outbox.amending import amendments
+
 revision = "0018"
 down_revision = "0017"
 
@@ -39,23 +41,14 @@ _CHANGES = {
 
 def upgrade() -> None:
     op.execute(_read("0018/up"))
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, pairs)
-    op.execute("DROP FUNCTION pg_temp.amend")
+    for statement in amendments(_read("amend"), _CHANGES):
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, tuple((after, before) for before, after in reversed(pairs)))
-    op.execute("DROP FUNCTION pg_temp.amend")
+    for statement in amendments(_read("amend"), _CHANGES, back=True):
+        op.execute(statement)
     op.execute(_read("0018/down"))
-
-
-def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
-    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
 
 
 def _read(part: str) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from alembic import op
 
+from outbox.amending import amendments
+
 revision = "0021"
 down_revision = "0020"
 
@@ -35,25 +37,16 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, pairs)
-    op.execute("DROP FUNCTION pg_temp.amend")
+    for statement in amendments(_read("amend"), _CHANGES):
+        op.execute(statement)
     for part in _PARTS:
         op.execute(_read(f"0021/{part}"))
 
 
 def downgrade() -> None:
     op.execute(_read("0021/down"))
-    op.execute(_read("amend"))
-    for function, pairs in _CHANGES.items():
-        _amend(function, tuple((after, before) for before, after in pairs))
-    op.execute("DROP FUNCTION pg_temp.amend")
-
-
-def _amend(function: str, pairs: tuple[tuple[str, str], ...]) -> None:
-    said = ", ".join(f"[$pair${before}$pair$, $pair${after}$pair$]" for before, after in pairs)
-    op.execute(f"SELECT pg_temp.amend('{function}', ARRAY[{said}])")
+    for statement in amendments(_read("amend"), _CHANGES, back=True):
+        op.execute(statement)
 
 
 def _read(part: str) -> str:
