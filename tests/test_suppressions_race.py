@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -22,6 +20,7 @@ from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
 from tests import hands
 from tests.hands import EVERY_LEVEL, TROUBLE, rows
+from tests.race import Scene
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -29,27 +28,6 @@ if TYPE_CHECKING:
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 REFUSED = Dead(provider="smtp", failure=TROUBLE, reason="unreachable", suppression=Suppression("hard_bounce"))
-
-
-@dataclass
-class Scene:
-    """What all of them share."""
-
-    url: str
-    stop: threading.Event = field(default_factory=threading.Event)
-    adding: threading.Event = field(default_factory=threading.Event)
-    enqueued: Counter[str] = field(default_factory=Counter)
-    sent: list[tuple[str, float]] = field(default_factory=list)
-    """To whom, and when the claim was asked for."""
-    errors: list[Exception] = field(default_factory=list)
-
-    def until_stopped(self, do: Any) -> None:
-        try:
-            while not self.stop.is_set():
-                do()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
-            self.errors.append(error)
-            self.stop.set()
 
 
 def enqueue(scene: Scene) -> None:
