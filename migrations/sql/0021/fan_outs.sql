@@ -136,6 +136,7 @@ DECLARE
     fan_out outbox.fan_outs;
     found   record;
     counted record;
+    moment  timestamptz;
 BEGIN
     INSERT INTO outbox.fan_outs (name, content, expected)
     VALUES (advance_fan_out.name, advance_fan_out.content, advance_fan_out.expected)
@@ -147,8 +148,9 @@ BEGIN
     END IF;
     SELECT * INTO found FROM outbox.staged_rows(fan_out.last, size, defaults);
     SELECT * INTO counted FROM outbox.enqueue_rows(found.candidates);
+    moment := clock_timestamp();
     UPDATE outbox.fan_outs f
-    SET advanced_at = clock_timestamp(), finished_at = CASE WHEN found.upto IS NULL THEN clock_timestamp() END,
+    SET advanced_at = moment, finished_at = CASE WHEN found.upto IS NULL THEN moment END,
         last = coalesce(found.upto, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), selected = f.selected + found.selected,
         expected = CASE WHEN found.upto IS NULL THEN f.selected + found.selected ELSE advance_fan_out.expected END,
         enqueued = f.enqueued + counted.enqueued, suppressed = f.suppressed + counted.suppressed,
