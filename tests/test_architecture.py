@@ -107,7 +107,7 @@ LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs|audit)\b",
     re.IGNORECASE,
 )
 

@@ -121,6 +121,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "migrations": READS,
         "status": READS,
         "partitions": READS,
+        "audit": READS,
         "audit_timeline": READS,
         "audit_by_recipient": READS,
         "audit_failures": READS,

@@ -62,7 +62,7 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
                 outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
                 outbox.migrations, outbox.status, outbox.partitions, outbox.audit_timeline, outbox.audit_by_recipient,
-                outbox.audit_failures, outbox.audit_days, outbox.audit_daily
+                outbox.audit_failures, outbox.audit_days, outbox.audit_daily, outbox.audit
     TO outbox_auditor;
 GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;

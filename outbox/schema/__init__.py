@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Date, Double, Identity, Index, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
+from outbox.schema.auditing import audit
 from outbox.schema.columns import EMPTY as _EMPTY
 from outbox.schema.columns import MOMENT as _MOMENT
 from outbox.schema.columns import NOW as _NOW
@@ -26,6 +27,7 @@ from outbox.schema.throttling import throttle_digests, throttles
 __all__ = [
     "SCHEMA",
     "attempts",
+    "audit",
     "chores",
     "dead_letters",
     "digest_items",

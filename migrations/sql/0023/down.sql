@@ -1,0 +1,2 @@
+DROP TABLE outbox.audit;
+DROP FUNCTION outbox.refuse_rewriting;

@@ -1,0 +1,103 @@
+"""audit: write down who did what by hand, in the transaction that does it; and read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from outbox import connections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+RECORD = """
+INSERT INTO outbox.audit (actor, action, subject, reason, details)
+VALUES (CAST(:actor AS text), CAST(:action AS text), CAST(:subject AS text), CAST(:reason AS text),
+        CAST(CAST(:details AS text) AS jsonb))
+RETURNING id
+"""
+
+LIST = """
+SELECT a.id, a.at, a.actor, a.login, a.action, a.subject, a.reason, CAST(a.details AS text)
+FROM outbox.audit a
+WHERE (CAST(:subject AS text) IS NULL OR a.subject = CAST(:subject AS text))
+  AND (CAST(:actor AS text) IS NULL OR a.actor = CAST(:actor AS text))
+  AND (CAST(:actions AS text[]) IS NULL OR a.action = ANY (CAST(:actions AS text[])))
+  AND (CAST(:before AS text) IS NULL OR a.id < CAST(CAST(:before AS text) AS bigint))
+ORDER BY a.id DESC
+LIMIT CAST(CAST(:limit AS text) AS bigint)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that somebody did: `actor` to `subject`, with the database's `login`."""
+
+    id: int
+    at: datetime
+    actor: str
+    login: str
+    action: str
+    subject: str
+    reason: str | None
+    details: Mapping[str, Any]
+
+
+def record(
+    conn: Any,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    reason: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> int:
+    """Write down what is being done, in the transaction that `conn` is in; returns the entry's id.
+
+    Args:
+        conn: any synchronous connection that `enqueue` takes.
+        actor: who does it, as the program knows them: up to 200 characters.
+        action: the verb, as the command is called: `pause`, `replay`.
+        subject: what it is done to: `channel:email`, an id, a filter in words; up to 200 characters.
+        reason: why, in the actor's words; up to 1,000 characters.
+        details: counts and settings, as JSON has them. Nothing of a message, nor of whom it is for: this is kept for
+            good, and erasing a person does not look here.
+
+    Raises:
+        NotInTransaction, NotMigrated: as `enqueue`.
+    """
+    parameters: connections.Parameters = {
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "reason": reason,
+        "details": json.dumps(details or {}, ensure_ascii=False, default=str),
+    }
+    return int(connections.run(conn, RECORD, parameters)[0][0])
+
+
+def list_audit(
+    conn: Any,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    actions: Sequence[str] = (),
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Entry]:
+    """Return what was done, the newest first; `before` is the id that a page before it ended with.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    parameters: connections.Parameters = {
+        "subject": subject,
+        "actor": actor,
+        "actions": list(actions) or None,
+        "before": None if before is None else str(before),
+        "limit": str(limit),
+    }
+    rows = connections.run(conn, LIST, parameters, allow_autocommit=True)
+    return [Entry(*row[:-1], details=json.loads(row[-1])) for row in rows]
