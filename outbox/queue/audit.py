@@ -100,4 +100,4 @@ def list_audit(
         "limit": str(limit),
     }
     rows = connections.run(conn, LIST, parameters, allow_autocommit=True)
-    return [Entry(*row[:-1], details=json.loads(row[-1])) for row in rows]
+    return [Entry(*(*row[:-1], json.loads(row[-1]))) for row in rows]
