@@ -158,6 +158,7 @@ def erase(
 def worker(
     *,
     channel: Annotated[list[str], typer.Option("--channel", help="Channel to serve; again for more.")],
+    handlers: options.Handlers = None,
     priority: options.Priorities = None,
     concurrency: options.Concurrency = None,
     processes: options.Processes = None,

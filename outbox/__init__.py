@@ -30,6 +30,7 @@ from outbox.errors import (
     Unreachable,
     Unrecognised,
 )
+from outbox.handlers import Handler, handler
 from outbox.messages import (
     PRIORITIES,
     Attachment,
@@ -68,6 +69,7 @@ __all__ = [
     "Erased",
     "Escalated",
     "ExpiredToken",
+    "Handler",
     "IdempotencyConflict",
     "InApp",
     "InvalidFanOut",
@@ -107,5 +109,6 @@ __all__ = [
     "enqueue_select",
     "erase",
     "escalate",
+    "handler",
     "mark_read",
 ]

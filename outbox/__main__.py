@@ -25,6 +25,8 @@ def main() -> None:
         # A terminal that cannot show a ✓ gets an escape instead, not a traceback after the work was done.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What a configuration names by a dotted path is often here, in no package. Whatever is installed comes first.
+    sys.path.append(str(Path.cwd()))
     command_line().app()
 
 

@@ -44,6 +44,7 @@ FLOORS = (
         "ask",
         "echo",
         "holds",
+        "handlers",
         "oneclick",
         "tokens",
         "templates",

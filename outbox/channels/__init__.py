@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin, ru
 
 from pydantic import BaseModel, ValidationError
 
-from outbox.channels.functions import Blocking, Function
+from outbox.channels.functions import Blocking, Function, Work
 from outbox.channels.settings import ProviderSettings
 from outbox.config import AttachmentsConfig, ProviderSection
 from outbox.config.problems import nearest, sentences
 from outbox.errors import ConfigError, clean
+from outbox.handlers import Handler
+from outbox.handlers.serve import sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -172,6 +174,8 @@ def _by_path(name: str) -> Any:
     parent, _, last = name.rpartition(".")
     with suppress(ImportError):
         function = getattr(import_module(parent), last, None) if _is_path(name) else None
+        if isinstance(function, Handler):
+            return SimpleNamespace(Settings=ProviderSettings, Provider=lambda _: Work(sender(function)))
         if isroutine(function):
             return SimpleNamespace(Settings=ProviderSettings, Provider=lambda _: Function(function))
     module = _imported(name, f"providers.{name}")

@@ -58,6 +58,12 @@ class Function:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class Work(Function):
+    """A handler's function. One piece of work that fails says nothing of the next, so nothing is held because of it."""
+
+    fails_by_recipient = True
+
+
 class Blocking(Function):
     """A provider whose `send` is no coroutine, with the rest of it as it is."""
 

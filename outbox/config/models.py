@@ -126,6 +126,9 @@ class WorkerConfig(Section):
     metrics_port: Whole | None = Field(
         default=None, ge=0, le=65_535, description="a port such as 9464, or 0 for a free one"
     )
+    handlers: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        default=(), description='a list of modules with functions of yours, such as ["shop.jobs"]'
+    )
     metrics_host: Name = Field(default="0.0.0.0", description='an address of this machine, such as "127.0.0.1"')  # noqa: S104
 
 

@@ -9,6 +9,7 @@ from outbox import config
 from outbox.check import check as find_problems
 from outbox.check import probe, unasked
 from outbox.errors import ConfigError
+from outbox.handlers.serve import with_handlers
 from outbox.render import Templates
 from outbox.templates.configured import source
 from outbox.terminal.output import counted, done, note
@@ -34,6 +35,10 @@ def check(path: Path | None, *, live: bool) -> int:
     except ConfigError as error:
         complain(str(error))
         return FAILED
+    try:
+        found = with_handlers(found, found.worker.handlers)
+    except ConfigError as error:
+        problems += error.problems
     problems += find_problems(found)
     if problems:
         for problem in dict.fromkeys(problems):

@@ -43,6 +43,10 @@ Down = Annotated[
         "--down", metavar="REVISION", help="Undo down to a revision; `base` removes every table and all they hold."
     ),
 ]
+Handlers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE", help="Module with functions of yours, @outbox.handler(…); again for more."),
+]
 Priorities = Annotated[
     list[str] | None,
     typer.Option("--priority", help="Only these priorities (urgent, high, normal, bulk, or 0-9); again for more."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from outbox import logs
 from outbox.errors import ConfigError
 from outbox.events import MetricsServed
+from outbox.handlers.serve import with_handlers
 from outbox.terminal.priorities import levels
 from outbox.terminal.setup import configuration
 from outbox.worker import process
@@ -29,6 +30,7 @@ def run(given: Mapping[str, Any]) -> int:
     """
     overrides = {f"worker__{key}": given[key] for key in _OVER_THE_FILE}
     config = configuration(given["config"], given["database_url"], **overrides)
+    config = with_handlers(config, [*config.worker.handlers, *(given["handlers"] or ())])
     number = _number(given["member"])
     wanted = levels(given["priority"])
     logs.configure(verbose=given["verbose"], as_json=given["log_json"], process=number)

@@ -1,0 +1,122 @@
+"""Handlers as a worker has them: each the only provider of its channel."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PydanticUserError, ValidationError
+
+from outbox.config.models import ChannelConfig
+from outbox.config.problems import sentences
+from outbox.config.provider_section import ProviderSection
+from outbox.errors import ConfigError, DeliveryError, NotSent, Rejected, Temporary
+from outbox.handlers.declare import Handler, first_mistake
+from outbox.messages import Notification, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from outbox.config import Config
+
+_WITH_THE_NOTIFICATION = 2
+
+
+def sender(handler: Handler[Any]) -> Callable[[Notification, str], Any]:
+    """Return the function that a provider sends with: what the work raises is its failure, to be tried again."""
+
+    def given(notification: Notification) -> tuple[Any, ...]:
+        try:
+            payload = handler.adapter.validate_python(notification.payload)
+        except ValidationError as error:
+            raise Rejected(": ".join(first_mistake(error)), code="payload") from None
+        return (payload, notification)[: min(len(handler.parameters), _WITH_THE_NOTIFICATION)]
+
+    async def awaited(notification: Notification, _key: str) -> Receipt:
+        arguments = given(notification)
+        try:
+            return _receipt(await handler.function(*arguments))
+        except Exception as error:  # noqa: BLE001 - whatever the work fails of
+            raise _failure(error, tell=handler.tell) from None
+
+    def called(notification: Notification, _key: str) -> Receipt:
+        arguments = given(notification)
+        try:
+            return _receipt(handler.function(*arguments))
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _failure(error, tell=handler.tell) from None
+
+    return awaited if inspect.iscoroutinefunction(handler.function) else called
+
+
+def with_handlers(config: Config, modules: Iterable[str]) -> Config:
+    """Return the configuration with a channel for each handler in the modules that it does not have already.
+
+    Raises:
+        ConfigError: a module cannot be imported or has no handler, two are for the same channel, or the settings of one
+            will not do.
+    """
+    found: dict[str, Handler[Any]] = {}
+    problems: list[str] = []
+    for name in modules:
+        try:
+            declared = [each for each in vars(import_module(name)).values() if isinstance(each, Handler)]
+        except ModuleNotFoundError as error:
+            problems.append(f"worker.handlers: {name}: there is no module {error.name}; is it installed?")
+            continue
+        if not declared:
+            problems.append(f"worker.handlers: the module {name} has no function with @outbox.handler(…)")
+        for each in declared:
+            other = found.setdefault(each.channel, each)
+            if other is not each:
+                problems.append(f"worker.handlers: {other.path} and {each.path} are both for {each.channel}")
+    channels, providers = dict(config.channels), dict(config.providers)
+    for channel, each in found.items():
+        problems += _unreadable(each)
+        if channel in channels:
+            continue
+        try:
+            channels[channel] = ChannelConfig.model_validate({"providers": [each.path]} | each.settings)
+        except ValidationError as error:
+            problems += sentences(error, ChannelConfig, f"channels.{channel}", partial(_origin, each.path))
+        providers.setdefault(each.path, ProviderSection({}))
+    if problems:
+        raise ConfigError(problems)
+    return config.model_copy(update={"channels": channels, "providers": providers})
+
+
+def _unreadable(handler: Handler[Any]) -> list[str]:
+    """Make what reads the payload, and say why it cannot be made."""
+    try:
+        handler.adapter  # noqa: B018 - it is made here, and kept
+    except (PydanticUserError, NameError, TypeError) as error:
+        words = str(error).splitlines()[0]
+        return [f"the type of {handler.path}'s payload cannot be read or written: {type(error).__name__}: {words}"]
+    return []
+
+
+def _origin(path: str, _key: str) -> str:
+    return path
+
+
+def _failure(error: Exception, *, tell: bool) -> Exception:
+    """Return what a failure of the work means: another try, unless it says itself what it means."""
+    if isinstance(error, DeliveryError | NotSent):
+        return error
+    place = _place(error)
+    detail = f"{type(error).__name__} at {place}" + (f": {error}" if tell else "")
+    return Temporary(detail, code=type(error).__name__)
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line that it was raised at."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def _receipt(returned: Any) -> Receipt:
+    return returned if isinstance(returned, Receipt) else Receipt(returned if isinstance(returned, str) else None)
