@@ -27,7 +27,7 @@ BENCH_VENV := $(UV) venv --quiet --clear .venv-bench
 .PHONY: $(BENCH)
 endif
 
-.PHONY: help demo test chaos bench lint format lock clean
+.PHONY: help demo example test chaos bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -39,6 +39,9 @@ demo: $(INSTALLED) ## See it work; ARGS="--signups 500 --keep" for more or less 
 
 test: $(INSTALLED) ## Run every test, on a PostgreSQL of its own or that of OUTBOX_TEST_DATABASE_URL; ARGS="-k name"
 	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
+
+example: $(INSTALLED) ## Run an application that enqueues: NAME=fastapi, flask, django, psycopg, node or trigger
+	@.venv/bin/python examples/run.py $(NAME) $(ARGS)
 
 bench: $(BENCH) ## Measure outbox beside its rivals (an hour); ARGS="--systems outbox,pgqueuer --measures drain --rounds 1"
 	@.venv-bench/bin/python -m benchmarks $(ARGS)

@@ -1,0 +1,6 @@
+"""Where everything is."""
+
+from accounts.views import sign_up
+from django.urls import path
+
+urlpatterns = [path("signup", sign_up)]

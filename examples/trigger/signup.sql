@@ -1,0 +1,1 @@
+INSERT INTO users (email, name) VALUES (:'email', :'name') RETURNING id;
