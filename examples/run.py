@@ -58,7 +58,12 @@ class Example:
         self._of_it: Mapping[str, Any] = tomllib.loads((HERE / "examples.toml").read_text())[name]
         self._folder = HERE / name
         self._port = _free_port()
-        self._words = {"python": sys.executable, "psql": str(find_binaries() / "psql"), "port": self._port, "url": url}
+        self._words: dict[str, str] = {
+            "python": sys.executable,
+            "psql": str(find_binaries() / "psql"),
+            "port": str(self._port),
+            "url": url,
+        }
         self._env = os.environ | {"OUTBOX_DATABASE_URL": url, "PORT": str(self._port)}
 
     @contextlib.contextmanager

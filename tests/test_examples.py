@@ -24,7 +24,7 @@ def test_an_example_signs_somebody_up_once_with_both_her_emails(name: str, clone
         pytest.skip("there is no Node here")
     shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
 
-    command = [sys.executable, tmp_path / "examples" / "run.py", name, "--once", "--database-url", cloned_url]
+    command = [sys.executable, str(tmp_path / "examples" / "run.py"), name, "--once", "--database-url", cloned_url]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=220)
 
     assert done.returncode == 0, done.stdout + done.stderr
