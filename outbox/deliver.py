@@ -51,11 +51,11 @@ async def deliver(
     rules = None if route.timetable is None else route.timetable.rules(claimed.topic, claimed.priority)
     if rules is not None:
         waits = _wait_until_open(claimed, deadline, route, rules, over_rate)
-        route = _with_patience(claimed, route, rules)
     else:
         waits = wait_for_turn(over_rate, route.policy) if over_rate else None
     if waits is not None:
         return waits
+    route = _with_patience(claimed, route, rules)
     try:
         message = route.compose(claimed.notification(route.channel))
     except Exception as error:  # noqa: BLE001 - see there
@@ -85,12 +85,14 @@ def _wait_until_open(
     return None if closed is None else put_off(closed, now, _left(deadline), route.chance, claimed.follows_in)
 
 
-def _with_patience(claimed: Claimed, route: Route, rules: Rules) -> Route:
+def _with_patience(claimed: Claimed, route: Route, rules: Rules | None) -> Route:
     """Return a route for which it is no older than the time in which it might be sent."""
     most = route.policy.max_age
     if claimed.age <= most:
         return route
-    return route.with_patience(rules.kept_back(route.clock(), claimed.age, most, claimed.time_zone))
+    kept_back = 0.0 if rules is None else rules.kept_back(route.clock(), claimed.age, most, claimed.time_zone)
+    kept_back += route.paused_for(claimed.age)
+    return route.with_patience(kept_back) if kept_back else route
 
 
 def _not_rendered(error: Exception, claimed: Claimed, route: Route) -> Outcome:
@@ -223,6 +225,10 @@ def _unsent(
     if refused is None:
         if (only := _only(claimed, route)) is not None:
             seconds = holds.held_for(only)
+        if holds.paused(only):
+            which = f"every provider of {route.channel}" if only is None else only
+            failure = Failure("paused", None, f"held: {which} is paused")
+            return defer(failure, claimed, policy, seconds=seconds, provider=None, chance=chance)
         why = holds.why()
         if why is None:
             failure = Failure("throttled", None, f"the rates of the providers of {route.channel} are used up for now")

@@ -65,6 +65,10 @@ class InvalidSchedule(_Invalid):
     """A schedule was refused before anything was written: `field` names the argument, `problem` what is wrong."""
 
 
+class InvalidPause(_Invalid):
+    """A pause was refused before anything was written: `field` names the argument, `problem` what is wrong."""
+
+
 class InvalidFanOut(_Invalid):
     """What a query was to enqueue was refused before anything was written: `field` names the argument.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from outbox.pause_events import Paused, Resumed
 from outbox.schedule_events import ScheduleFailed, ScheduleRan, ScheduleSkipped
 
 if TYPE_CHECKING:
@@ -287,6 +288,8 @@ Event: TypeAlias = (
     | TemplatesChanged
     | TemplatesRefused
     | Retained
+    | Paused
+    | Resumed
     | ScheduleRan
     | ScheduleSkipped
     | ScheduleFailed

@@ -1,6 +1,7 @@
 """Which providers of a channel are held, because they refuse us or are down, and when each is probed next.
 
-Kept by each worker for itself: being refused is cheap, and needs no agreement.
+Kept by each worker for itself: being refused is cheap, and needs no agreement. Those that somebody paused are held as
+well, by all workers, and are not probed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ LONG = 0.5
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 10.0
 """Seconds for which a provider that says `Throttled` is left alone, at most, whatever it tells one message to wait."""
+PAUSED = 60.0
+"""Seconds after which what can go through a paused provider only is looked at again."""
+ALL_PAUSED = 5.0
+"""Seconds for which what is in hand is put off when all are paused: nothing is claimed again before one is not."""
 LONGEST_TOLD = 24 * 3600.0
 JITTER = 0.2  # the workers of a fleet should not probe in step
 
@@ -57,10 +62,13 @@ class Holds:
         self._never_down = frozenset(never_down)
         self._never_paused = self._never_down | frozenset(never_paused)
         self._held: dict[str, _Hold] = {}
+        self._paused: frozenset[str] = frozenset()
         self._streaks: dict[str, _Streak] = {}
 
     def may_try(self, name: str, key: str) -> bool:
         """Tell whether to send through `name` now. The first to ask after a hold becomes the probe, and renews it."""
+        if name in self._paused:
+            return False
         hold = self._held.get(name)
         if hold is None:
             return True
@@ -69,6 +77,14 @@ class Holds:
             return False
         hold.until, hold.probe = now + HOLD, key  # if by then it has not ended, it hangs, and there is another probe
         return True
+
+    def pause(self, names: Iterable[str]) -> None:
+        """Note that somebody paused these, and no others. What is being sent through them goes on."""
+        self._paused = frozenset(names)
+
+    def paused(self, name: str | None = None) -> bool:
+        """Tell whether `name` is paused; without a name, whether all are."""
+        return self._paused >= (self._names if name is None else {name}) and bool(self._names)
 
     def accepted(self, name: str) -> bool:
         """Note that `name` accepted something; returns whether it had been held."""
@@ -116,24 +132,30 @@ class Holds:
         """Return the seconds until some provider may be tried; 0 when one may be now."""
         if not self.all_held():
             return 0.0
-        return max(min(hold.until for hold in self._held.values()) - time.monotonic(), 0.0)
+        ends = (hold.until for name, hold in self._held.items() if name not in self._paused)
+        end = min(ends, default=None)  # without one, all are paused
+        return ALL_PAUSED if end is None else max(end - time.monotonic(), 0.0)
 
     def held_for(self, name: str) -> float:
         """Return the seconds until `name` may be tried; 0 when it may be now."""
         hold = self._held.get(name)
+        if name in self._paused:
+            return PAUSED
         return 0.0 if hold is None else max(hold.until - time.monotonic(), 0.0)
 
     def all_held(self) -> bool:
         """Tell whether there is no provider that is not held, so that the next try is a probe."""
-        return bool(self._names) and self._names == self._held.keys()
+        return bool(self._names) and self._names <= self._held.keys() | self._paused
 
     def usable(self) -> frozenset[str]:
         """Return the providers that are not held; while all of them are, all: one of them is the next probe's."""
-        return self._names - self._held.keys() or self._names
+        return self._names - self._held.keys() - self._paused or self._names - self._paused or self._names
 
     def why(self) -> errors.DeliveryError | None:
         """Return the error for which the provider that is probed next is held."""
-        return min(self._held.values(), key=lambda hold: hold.until).why if self._held else None
+        holds = (hold for name, hold in self._held.items() if name not in self._paused)
+        first = min(holds, key=lambda hold: hold.until, default=None)
+        return None if first is None else first.why
 
     def _is_down(self, name: str, key: str) -> bool:
         now = time.monotonic()

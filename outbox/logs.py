@@ -9,7 +9,7 @@ import time
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from outbox import events, schedule_events
+from outbox import events, pause_events, schedule_events
 from outbox.errors import DeliveryError
 from outbox.outcomes import Ambiguous, Cancelled, Dead, Deferred, Expired, Retry, Suppressed
 
@@ -31,6 +31,8 @@ _LEVELS: dict[type[Any], int] = {
     events.ChoreFailed: logging.WARNING,
     schedule_events.ScheduleFailed: logging.ERROR,
     schedule_events.ScheduleSkipped: logging.WARNING,
+    pause_events.Paused: logging.WARNING,
+    pause_events.Resumed: logging.WARNING,
     events.CodeUnknown: logging.WARNING,
     events.CopiesRefused: logging.WARNING,
     events.DatabaseLost: logging.WARNING,
@@ -156,6 +158,17 @@ def _about_the_rest(event: Event) -> str:
             return f"schedule {schedule}: missed until {_clock(occurrence)}, and skipped; next at {_clock(next_at)}"
         case schedule_events.ScheduleFailed(schedule, occurrence, problem, pause):
             return f"schedule {schedule} of {_clock(occurrence)} failed, next try in {pause:.0f} s: {problem}"
+        case _:
+            return _about_pauses(event)
+
+
+def _about_pauses(event: Event) -> str:
+    match event:
+        case pause_events.Paused(scope, name, by, reason, left):
+            end = "until somebody resumes it" if left is None else f"for {left:.0f} s more"
+            return f"{scope} {name} is paused by {by}, {end}{f': {reason}' if reason else ''}"
+        case pause_events.Resumed(scope, name):
+            return f"{scope} {name} is paused no more"
         case _:
             return " ".join([type(event).__name__, *(f"{key}={value}" for key, value in _facts(event).items())])
 

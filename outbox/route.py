@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import random
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -58,6 +59,8 @@ class Route:
     """When something may be sent, if there are hours in which it may not."""
     throttles: Mapping[str, TopicConfig] = field(init=False)
     """The topics that have a throttle."""
+    stood_still: tuple[float, float] | None = field(init=False, default=None)
+    """From when to when it was paused, the last time, by `time.monotonic()`."""
     senders: tuple[str, ...] = field(init=False)
     """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
@@ -104,12 +107,25 @@ class Route:
         patient.policies = policies(patient.policy, self.topics)
         return patient
 
+    def paused_for(self, age: float) -> float:
+        """Return for how many of the last `age` seconds it was paused, the last time."""
+        if self.stood_still is None:
+            return 0.0
+        began, ended = self.stood_still
+        now = time.monotonic()
+        return max(min(ended, now) - max(began, now - age), 0.0)
+
     async def aclose(self) -> None:
         """Close all connections but the database's."""
         for provider in self.providers.values():
             await provider.aclose()
         if self.completion is not None:
             await self.completion.aclose()
+
+
+def providers_of(routes: Iterable[Route]) -> list[str]:
+    """Return the providers of several channels, each once."""
+    return list(dict.fromkeys(name for route in routes for name in route.providers))
 
 
 def _drawn(name: str, weight: float) -> float:

@@ -28,6 +28,7 @@ FLOORS = (
         "occurrences",
         "reasons",
         "schedule_events",
+        "pause_events",
         "spelling",
         "zones",
         "week",
@@ -89,7 +90,7 @@ OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 # A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
-# a query, and what is enqueued from one.
+# a query, what is enqueued from one, what is written down of people, and a pause.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
@@ -101,6 +102,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.choice",
     "outbox.queue.query",
     "outbox.queue.selection",
+    "outbox.queue.audit",
+    "outbox.queue.paused",
 }
 
 LONGEST_FILE = 300
@@ -108,7 +111,7 @@ LONGEST_FUNCTION = 40
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE|COPY)\s+outbox\."
-    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs|audit)\b",
+    r"(?:notifications|queue|attempts|dead_letters|idempotency_keys|schedules|schedule_runs|fan_outs|audit|pauses)\b",
     re.IGNORECASE,
 )
 

@@ -63,6 +63,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "notifications": READS,
         "suppressions": WRITES,
         "preferences": READS,
+        "pauses": READS,
         "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
 
 ENTER = """
-INSERT INTO outbox.workers (pid, host, version, channels)
-VALUES (%(pid)s, %(host)s, %(version)s, %(channels)s::text[]) RETURNING id
+INSERT INTO outbox.workers (pid, host, version, channels, providers)
+VALUES (%(pid)s, %(host)s, %(version)s, %(channels)s::text[], %(providers)s::text[]) RETURNING id
 """
 
 # SKIP LOCKED, here and below: whoever looks at this table with a lock must not hold up a worker.
@@ -25,8 +25,8 @@ WHERE id = (SELECT id FROM outbox.workers WHERE id = %(id)s FOR UPDATE SKIP LOCK
 
 # A frozen worker's row may have been swept away; it comes back when the worker does.
 RETURN = """
-INSERT INTO outbox.workers (id, pid, host, version, channels) OVERRIDING SYSTEM VALUE
-SELECT %(id)s, %(pid)s, %(host)s, %(version)s, %(channels)s::text[]
+INSERT INTO outbox.workers (id, pid, host, version, channels, providers) OVERRIDING SYSTEM VALUE
+SELECT %(id)s, %(pid)s, %(host)s, %(version)s, %(channels)s::text[], %(providers)s::text[]
 WHERE NOT EXISTS (SELECT FROM outbox.workers WHERE id = %(id)s)
 """
 
@@ -46,21 +46,22 @@ LEAVE = "DELETE FROM outbox.workers WHERE id = %(id)s"
 SWEEP = "DELETE FROM outbox.workers WHERE seen_at < clock_timestamp() - interval '10 minutes'"
 
 
-def _about(channels: Sequence[str]) -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "version": version("outbox"), "channels": list(channels)}
+def _about(channels: Sequence[str], providers: Sequence[str]) -> dict[str, Any]:
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "version": version("outbox")}
+    return about | {"channels": list(channels), "providers": list(providers)}
 
 
-async def enter(conn: AsyncConnection[Any], channels: Sequence[str]) -> int:
-    """Register this process as a worker of `channels`; returns the worker's id."""
-    cursor = await conn.execute(ENTER, _about(channels))
+async def enter(conn: AsyncConnection[Any], channels: Sequence[str], providers: Sequence[str] = ()) -> int:
+    """Register this process as a worker of `channels`, through `providers`; returns the worker's id."""
+    cursor = await conn.execute(ENTER, _about(channels, providers))
     (identity,) = (await cursor.fetchall())[0]
     return int(identity)
 
 
-def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str]) -> None:
+def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str], providers: Sequence[str] = ()) -> None:
     """Say that the worker is alive."""
     if not conn.execute(HEARTBEAT, {"id": worker}).rowcount:
-        conn.execute(RETURN, {"id": worker} | _about(channels))
+        conn.execute(RETURN, {"id": worker} | _about(channels, providers))
 
 
 async def sleep(conn: AsyncConnection[Any], worker: int, channel: str) -> None:

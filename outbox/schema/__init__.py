@@ -163,6 +163,7 @@ workers = Table(
     _need(
         "idle", ARRAY(Text), "Those on which it sleeps: an enqueue there notifies", server_default=text("'{}'::text[]")
     ),
+    _need("providers", ARRAY(Text), "The providers it sends through", server_default=text("'{}'::text[]")),
     comment="One row a live worker",
 )
 
@@ -233,11 +234,17 @@ pauses = Table(
     "pauses",
     metadata,
     _need("paused_at", _MOMENT, "Since when", server_default=_NOW),
-    _may("until", _MOMENT, "Until when; empty means until somebody resumes it"),
+    _may("until", _MOMENT, "Until when; empty means until somebody resumes it, which writes it down here"),
     _key("scope", Text, "channel or provider"),
     _key("name", Text, "Which one"),
-    _need("reason", Text, "Why"),
-    comment="Channels and providers that are held",
+    _may("reason", Text, "Why, in their words"),
+    _need(
+        "paused_by",
+        Text,
+        "Who, as the program knows them: who is signed in to the dashboard, or to the machine",
+        server_default=text("SESSION_USER"),
+    ),
+    comment="Channels and providers that are paused, and the last pause of those that were",
 )
 
 chores = Table(

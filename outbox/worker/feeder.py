@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from outbox.database import Link
     from outbox.route import Route
     from outbox.worker.leases import Lease, Leases
+    from outbox.worker.pausing import Gate
     from outbox.worker.wakeup import Wakeup
 
 _LARGEST_CLAIM = 500
@@ -46,6 +47,7 @@ class Feeder:
         link: Link,
         leases: Leases,
         wakeup: Wakeup,
+        gate: Gate,
         settings: WorkerConfig,
         drain: bool,
     ) -> None:
@@ -55,6 +57,7 @@ class Feeder:
         self._link = link
         self._leases = leases
         self._wakeup = wakeup
+        self._gate = gate
         self._settings = settings
         self._drain = drain
         self._prefetch = settings.concurrency if settings.prefetch is None else settings.prefetch
@@ -88,12 +91,15 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until stopped; with `drain`, until nothing is due, or can be sent, and nothing is in hand."""
+        await self._gate.known()
         while True:
             room = await self._room()
             if room == 0:
                 self.gave_up = True
                 return
             room = await self._allowance.of(room)
+            if self._gate.is_shut:
+                continue  # it was paused while we waited for a token
             idle = self._in_hand == 0
             found = await self._claim(room)
             if self._stopping:
@@ -112,16 +118,18 @@ class Feeder:
     async def _room(self) -> int:
         """Wait until half of what is held ahead is missing, and no hold stands in the way; return how many to claim.
 
-        A drain does not wait for a hold to end, but only for what is in hand: then there is no room, for good.
+        A drain waits for no hold and no pause to end, but only for what is in hand: then there is no room, for good.
         """
         while True:
-            closed = self._route.holds.closed_for()
+            closed = self._route.holds.closed_for() or float(self._gate.is_shut)
             ahead = self._pace.ahead(self._prefetch)
             free = self._settings.concurrency + ahead - self._in_hand
             if closed > 0 and self._drain:
                 if self._in_hand == 0:
                     return 0
                 await self._wait_for_freed()
+            elif self._gate.is_shut:
+                await self._gate.opened()
             elif closed > 0:
                 await asyncio.sleep(min(closed, 1.0))
             elif len(self.ready) and self._route.holds.all_held():

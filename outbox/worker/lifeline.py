@@ -24,7 +24,7 @@ from outbox.silence import cut
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from outbox.events import Event, Listener
@@ -54,6 +54,7 @@ class Lifeline:
         listener: Listener,
         longest_attempt: float,
         hints: Mapping[str, Callable[[], None]] | None = None,
+        providers: Sequence[str] = (),
     ) -> None:
         """`longest_attempt` is how many seconds any delivery may take: a loop that stands still for longer is stuck.
 
@@ -66,6 +67,7 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._longest_attempt = longest_attempt
+        self._providers = providers
         self._hints = {channel: wakeup.hint for channel, wakeup in wakeups.items()} | dict(hints or {})
         self._stopping = threading.Event()
         self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
@@ -166,7 +168,7 @@ class Lifeline:
         try:
             self._renew(conn)
             with self._limited(conn):
-                attend.heartbeat(conn, self._worker, list(self._wakeups))
+                attend.heartbeat(conn, self._worker, list(self._wakeups), self._providers)
         except (psycopg.ProgrammingError, psycopg.DataError) as error:
             self._tell(ChoreFailed("heartbeat", describe(error)))
 

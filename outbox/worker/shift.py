@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from outbox.events import WorkerStarted, WorkerStopped, WorkerStopping
 from outbox.queue import attend
 from outbox.queue.release import release
+from outbox.route import providers_of
+from outbox.worker import pausing
 from outbox.worker.chores import chores_with, run_chores
 from outbox.worker.feeder import Feeder
 from outbox.worker.leases import Leases
@@ -73,15 +75,20 @@ class Shift:
         )
         self._wakeups = {route.channel: Wakeup(route.channel, worker, claims, settings) for route in routes}
         self._scheduling = Scheduling(url, claims, listener)
-        self._lifeline = Lifeline(
+        self._pausing = pausing.Pausing(claims, routes, listener)
+        self._lifeline = self._make_lifeline(url)
+
+    def _make_lifeline(self, url: str) -> Lifeline:
+        return Lifeline(
             url=url,
-            worker=worker,
+            worker=self._worker,
             leases=self._leases,
             wakeups=self._wakeups,
             loop=asyncio.get_running_loop(),
-            listener=listener,
-            longest_attempt=max(route.policy.timeout for route in routes),
-            hints={CHANGED: self._scheduling.hint},
+            listener=self._listener,
+            longest_attempt=max(route.policy.timeout for route in self._routes),
+            hints={CHANGED: self._scheduling.hint, pausing.CHANGED: self._pausing.hint},
+            providers=providers_of(self._routes),
         )
 
     async def run(self, stop: asyncio.Future[str]) -> int:
@@ -112,6 +119,7 @@ class Shift:
             link=self._claims,
             leases=self._leases,
             wakeup=self._wakeups[route.channel],
+            gate=self._pausing.gates[route.channel],
             settings=self._settings,
             drain=self._drain,
         )
@@ -135,6 +143,7 @@ class Shift:
         self._settling = self._start(self._settler.run())
         self._start(run_chores(self._url, self._listener, chores_with(self._retention, self._listener)))
         self._start(self._scheduling.run())
+        self._start(self._pausing.run())
         stopping = self._start(_done(stop))
         feeding = {lane.feeding for lane in lanes}
         while feeding and not stopping.done():

@@ -14,6 +14,7 @@ from outbox.events import TopicsChanged
 from outbox.queue import attend
 from outbox.queue.escalations import declare_escalations
 from outbox.queue.topics import declare
+from outbox.route import providers_of
 from outbox.worker.settler import LONGEST_WAIT
 from outbox.worker.shift import Shift
 from outbox.worker.slots import CUT_OFF
@@ -111,4 +112,4 @@ class Worker:
         if changed := await declare(conn, self._topics):
             self._listener(TopicsChanged(tuple(changed)))
         await declare_escalations(conn, self._escalations)
-        return await attend.enter(conn, [route.channel for route in self._routes])
+        return await attend.enter(conn, [route.channel for route in self._routes], providers_of(self._routes))
