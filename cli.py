@@ -14,6 +14,7 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typ
 from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
+from outbox.terminal.steering_commands import steering
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
 from outbox.terminal.topic_commands import topic
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend")
 app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
 app.add_typer(preference, name="preference", rich_help_panel="Look and mend")
+app.add_typer(steering)  # without a name: its commands are ours
 app.add_typer(topic, name="topic", rich_help_panel="Delivery")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")

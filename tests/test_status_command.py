@@ -53,6 +53,7 @@ def test_each_notification_is_counted_once_where_it_is(database_url: str) -> Non
         "gathering": 0,
         "dead_letters": 3,
         "workers": 0,
+        "paused": False,
     }
     assert 0 < email["oldest_due_seconds"] < 60
     assert (sms["due"], sms["dead_letters"]) == (1, 0)

@@ -11,12 +11,14 @@ from outbox.errors import clean
 from outbox.messages import PRIORITIES
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.gathered import find_window
+from outbox.queue.paused import list_pauses
 from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.gathering import print_window
 from outbox.terminal.narrative import made_of, throttled, what_next, why_here
 from outbox.terminal.output import moment, print_facts, print_json, say
+from outbox.terminal.pauses import in_the_way, next_when_resumed, pause_document, sentence, why_waiting
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
 from outbox.timetable import Timetable
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from outbox.config import Config
+    from outbox.config import ChannelConfig, Config
     from outbox.queue.gathered import OpenWindow
+    from outbox.queue.paused import Pause
     from outbox.queue.steps_of import StepState
     from outbox.queue.story import Facts, Story
     from outbox.timetable import Rules
@@ -43,7 +46,7 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     """Print what was enqueued (not its payload), every attempt, why it is where it is, and what happens next."""
     with reading(url) as conn:
         story = tell(conn, id, config.transactional)
-        steps = steps_of(conn, id)
+        steps, pauses = steps_of(conn, id), list_pauses(conn)
         window = None if story is not None else find_window(conn, id, config.transactional)
         remains = story is None and show_dead_letter(conn, id) is not None
     if window is not None:
@@ -55,11 +58,15 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
         return FAILED
     policy = config.channels.get(story.facts.channel)
     rules = _rules(story.facts, config)
-    why, following = why_here(story, policy), what_next(story, policy, rules)
+    pauses = [pause for pause in pauses if _concerns(pause, story.facts.channel, policy)]
+    blocking = in_the_way(pauses, story.facts.channel, None if policy is None else policy.providers)
+    why = why_waiting(why_here(story, policy), story.place.state, blocking)
+    following = next_when_resumed(what_next(story, policy, rules), story.place.state, blocking)
     if as_json:
-        print_json(_document(story, rules, why, following, steps))
+        print_json(_document(story, rules, why, following, steps) | {"pauses": [*map(pause_document, pauses)]})
         return 0
-    print_facts(_facts(story, rules) + _steps(story, steps))
+    beside: list[tuple[str, str | None]] = [("paused", sentence(pause)) for pause in pauses if pause not in blocking]
+    print_facts(_facts(story, rules) + _steps(story, steps) + beside)
     say()
     if story.attempts:
         print_attempts(story.attempts)
@@ -67,6 +74,13 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     say(Text.assemble(("now   ", "dim"), (story.place.state, "bold"), f": {clean(why, _LONGEST)}"))
     say(Text.assemble(("next  ", "dim"), clean(following, _LONGEST)))
     return 0
+
+
+def _concerns(pause: Pause, channel: str, policy: ChannelConfig | None) -> bool:
+    """Tell whether a pause may keep anything of a channel back: without a configuration, any provider's may."""
+    if pause.scope == "channel":
+        return pause.name == channel
+    return policy is None or pause.name in policy.providers
 
 
 def _rules(what: Facts | OpenWindow, config: Config) -> Rules | None:

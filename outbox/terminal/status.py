@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.errors import clean
 from outbox.queue.inspect import count_channels, count_strays, failing_schedules, live_workers
+from outbox.queue.paused import list_pauses
 from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
+from outbox.terminal.pauses import pause_document, sentence
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from outbox.queue.inspect import Channel, FailingSchedule, LiveWorker, Strays
+    from outbox.queue.paused import Pause
 
 # Shown where there are some: else they would say nothing, and the others fit on a terminal.
 _BLOCKED, _GATHERING = Column("blocked", "number"), Column("gathering", "number")
@@ -38,10 +41,11 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     """Print what waits on each channel (or those asked for), who works, and what is amiss."""
     with reading(url) as conn:
         channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
-        failing = failing_schedules(conn)
-    warnings = [*_unserved(channels), *_failing(failing), *_astray(strays)]
+        failing, pauses = failing_schedules(conn), _about_these(list_pauses(conn), asked)
+    paused = [sentence(pause) for pause in pauses]
+    warnings = [*paused, *_unserved(channels), *_failing(failing), *_astray(strays)]
     if as_json:
-        print_json(_document(channels, workers, strays, warnings))
+        print_json(_document(channels, workers, strays, pauses, warnings))
         return 0
     if channels:
         columns, rows = _table(channels)
@@ -52,6 +56,11 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     for warning in warnings:
         warn(warning)
     return 0
+
+
+def _about_these(pauses: Sequence[Pause], asked: Sequence[str] | None) -> list[Pause]:
+    """Return those of the channels that were asked for; a provider may be one of any channel's."""
+    return [pause for pause in pauses if not asked or pause.scope == "provider" or pause.name in asked]
 
 
 def _table(channels: Sequence[Channel]) -> tuple[Sequence[Column], list[list[str]]]:
@@ -114,8 +123,13 @@ def _astray(strays: Strays) -> Iterator[str]:
 
 
 def _document(
-    channels: Sequence[Channel], workers: Sequence[LiveWorker], strays: Strays, warnings: Sequence[str]
+    channels: Sequence[Channel],
+    workers: Sequence[LiveWorker],
+    strays: Strays,
+    pauses: Sequence[Pause],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
+    paused = {pause.name for pause in pauses if pause.scope == "channel"}
     return {
         "channels": [
             {
@@ -130,23 +144,26 @@ def _document(
                 "oldest_due_seconds": channel.oldest_due,
                 "dead_letters": channel.dead,
                 "workers": channel.workers,
+                "paused": channel.channel in paused,
             }
             for channel in channels
         ],
-        "workers": [
-            {
-                "id": worker.id,
-                "host": worker.host,
-                "pid": worker.pid,
-                "version": worker.version,
-                "channels": worker.channels,
-                "idle": worker.idle,
-                "started_at": worker.started_at,
-                "up_seconds": worker.up,
-                "seen_seconds": worker.seen,
-            }
-            for worker in workers
-        ],
+        "workers": [_worker_document(worker) for worker in workers],
+        "pauses": [pause_document(pause) for pause in pauses],
         "default_partitions": asdict(strays),
         "warnings": warnings,
+    }
+
+
+def _worker_document(worker: LiveWorker) -> dict[str, Any]:
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "version": worker.version,
+        "channels": worker.channels,
+        "idle": worker.idle,
+        "started_at": worker.started_at,
+        "up_seconds": worker.up,
+        "seen_seconds": worker.seen,
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from outbox.database import describe
+from outbox.errors import NotMigrated
 from outbox.events import ChoreFailed
 from outbox.pause_events import Paused, Resumed
 from outbox.queue.paused import aread_pauses
@@ -84,7 +85,7 @@ class Pausing:
             self._hint.clear()
             try:
                 pauses = await self._link.run(aread_pauses)
-            except psycopg.Error as error:
+            except (psycopg.Error, NotMigrated) as error:
                 # Who may not look works on as if nothing were paused, and says so.
                 self._listener(ChoreFailed("pauses", describe(error)))
                 pauses, sleep = [], _REFUSED
