@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from outbox import errors, events, logs, schedule_events
+from outbox import errors, events, logs, pause_events, schedule_events
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.TemplatesChanged(12),
     events.TemplatesRefused(("t/body.txt, line 1: unexpected end",)),
     events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),
+    pause_events.Paused("provider", "ses", "ada@desk", "an outage", 7_200.0),
+    pause_events.Resumed("channel", "email"),
     schedule_events.ScheduleRan("digest", MONDAY, 1_204, 0.25, 0.3),
     schedule_events.ScheduleSkipped("digest", MONDAY, MONDAY),
     schedule_events.ScheduleFailed("digest", MONDAY, "DivisionByZero: division by zero", 5.0),

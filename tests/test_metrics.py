@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from outbox import errors, events, metrics
+from outbox import errors, events, metrics, pause_events
 from outbox.durations import Quota
 from outbox.errors import ConfigError
 from outbox.outcomes import Dead, Failure, Sent, Suppressed, Surplus
@@ -43,6 +43,8 @@ NOT_COUNTED = {
     events.LoopStuck,
     events.TemplatesChanged,
     ScheduleSkipped,
+    pause_events.Paused,
+    pause_events.Resumed,
     events.Retained,
 }
 
