@@ -14,6 +14,7 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typ
 from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
 from outbox.terminal.setup import configuration, readable_errors
+from outbox.terminal.shipped_commands import shipped
 from outbox.terminal.steering_commands import steering
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
@@ -36,6 +37,7 @@ app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
+app.add_typer(shipped)
 
 
 @app.callback()

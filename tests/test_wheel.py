@@ -101,6 +101,19 @@ def test_it_migrates(programs: Path, tmp_path: Path, empty_url: str) -> None:
         assert connection.execute("SELECT count(*) FROM outbox.queue").fetchone() == (1,)
 
 
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("grafana", "grafana/outbox.json"),
+        ("alerts", "prometheus/alerts.yml"),
+        ("alerts --tests", "prometheus/alerts_test.yml"),
+    ],
+)
+def test_it_brings_the_dashboard_and_the_alerts(programs: Path, tmp_path: Path, command: str, file: str) -> None:
+    printed = _run(programs / "outbox", *command.split(), cwd=tmp_path)
+    assert printed == (ROOT / "deploy" / file).read_text(encoding="utf-8")
+
+
 def test_a_checkout_runs_its_own_command_line_and_migrations() -> None:
     assert outbox.__main__.command_line().__file__ == str(ROOT / "cli.py")
     assert version("outbox") in _run(sys.executable, "cli.py", "--version", cwd=ROOT)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, disable_created_metrics
 
 from outbox import events
+from outbox.config import RetentionConfig
 from outbox.metrics.definitions import Definitions
 from outbox.schedule_events import ScheduleFailed, ScheduleRan
+from outbox.worker.chores import chores_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,12 +51,14 @@ class Counts:
             events.ChoreFailed: lambda event: self._all.chore_failures.labels(event.chore).inc(),
             events.TemplatesRefused: lambda _: self._all.refusals.inc(),
             events.TopicsChanged: lambda event: self._all.redeclared.inc(len(event.topics)),
-            ScheduleRan: lambda event: self._all.runs.labels(event.schedule).inc(),
+            ScheduleRan: self._ran,
             ScheduleFailed: lambda event: self._all.failed_runs.labels(event.schedule).inc(),
             events.ProcessDied: lambda _: self._all.deaths.inc(),
         }
         for channel, providers in served.items():
             self._begin(channel, providers)
+        for chore in chores_with(RetentionConfig(), self) if served else ():
+            self._all.chore_failures.labels(chore.name)
 
     def __call__(self, event: Event) -> None:
         """Count one event; those of which nothing is counted are let by."""
@@ -108,6 +112,10 @@ class Counts:
     def _held(self, event: events.ProviderHeld) -> None:
         _of(self._all.held, event).set(1)
         _of_failure(self._all.holds, event).inc()
+
+    def _ran(self, event: ScheduleRan) -> None:
+        self._all.runs.labels(event.schedule).inc()
+        self._all.failed_runs.labels(event.schedule)  # 0 so far, or the rate of its first failure would be nothing
 
 
 def _of(metric: Any, event: Any) -> Any:

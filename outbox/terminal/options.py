@@ -203,6 +203,16 @@ SkipInvalid = Annotated[
 ]
 Chunk = Annotated[int, typer.Option(min=1, max=100_000, help="About how many rows are committed together.")]
 
+# Of `alerts`.
+RUNBOOKS = "docs/alerts.md"
+Runbooks = Annotated[
+    str, typer.Option(metavar="URL", help="Where the page docs/alerts.md can be read, for the links in the alerts.")
+]
+RuleTests = Annotated[
+    bool,
+    typer.Option("--tests", help="Print their tests instead, for `promtool test rules`, to change with the rules."),
+]
+
 
 def _print_version(*, asked: bool) -> None:
     if asked:
