@@ -115,6 +115,12 @@ class Route:
         now = time.monotonic()
         return max(min(ended, now) - max(began, now - age), 0.0)
 
+    def told_to(self, listener: Listener) -> Self:
+        """Return the same route, whose events go to `listener`. What it knows of its providers is shared."""
+        other = copy.copy(self)
+        other.listener = listener
+        return other
+
     async def aclose(self) -> None:
         """Close all connections but the database's."""
         for provider in self.providers.values():

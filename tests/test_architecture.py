@@ -33,6 +33,8 @@ FLOORS = (
         "zones",
         "week",
         "hours",
+        "latencies",
+        "reports",
     },
     {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending"},  # ground
     {"queue"},  # what can happen to a notification

@@ -11,6 +11,7 @@ from outbox import events
 from outbox.worker import lifeline
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
+from outbox.worker.reporting import Reporting
 from tests.hands import claim, enqueue, rows
 from tests.recorder import Recorder, route
 from tests.test_worker import running
@@ -91,6 +92,7 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
         worker=1,
         leases=leases,
         wakeups={},
+        reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False),
         loop=asyncio.get_running_loop(),
         listener=lambda _: None,
         longest_attempt=60.0,
@@ -118,7 +120,7 @@ async def test_a_process_that_was_frozen_is_not_taken_for_stuck(
     monkeypatch.setattr("os._exit", ended.append)
     leases = Leases(3.0)
     lifeline = Lifeline(
-        url=database_url, worker=1, leases=leases, wakeups={}, loop=asyncio.get_running_loop(),
+        url=database_url, worker=1, leases=leases, wakeups={}, reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False), loop=asyncio.get_running_loop(),
         listener=lambda _: None, longest_attempt=5.0,
     )  # fmt: skip
     moments = iter([100.0, 101.0, 4_000.0, 4_001.0, 4_002.5])

@@ -50,7 +50,7 @@ GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores, outbox.topics
     TO outbox_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits TO outbox_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.workers, outbox.limits, outbox.depths, outbox.gauges, outbox.samples TO outbox_worker;
 GRANT SELECT, UPDATE (next_at, retry_at, failures, problem) ON outbox.schedules TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.schedule_runs TO outbox_worker;
 GRANT EXECUTE ON FUNCTION outbox.run_schedule, outbox.schedule_statement TO outbox_worker;
@@ -62,7 +62,7 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
                 outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
                 outbox.migrations, outbox.status, outbox.partitions, outbox.audit_timeline, outbox.audit_by_recipient,
-                outbox.audit_failures, outbox.audit_days, outbox.audit_daily, outbox.audit
+                outbox.audit_failures, outbox.audit_days, outbox.audit_daily, outbox.depths, outbox.gauges, outbox.samples, outbox.audit
     TO outbox_auditor;
 GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor;
 GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;

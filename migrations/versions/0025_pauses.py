@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0025"
-down_revision = "0023"
+down_revision = "0024"
 
 _SQL = Path(__file__).parent.parent / "sql" / "0025"
 

@@ -19,7 +19,7 @@ VALUES (%(pid)s, %(host)s, %(version)s, %(channels)s::text[], %(providers)s::tex
 
 # SKIP LOCKED, here and below: whoever looks at this table with a lock must not hold up a worker.
 HEARTBEAT = """
-UPDATE outbox.workers SET seen_at = clock_timestamp()
+UPDATE outbox.workers SET seen_at = clock_timestamp(), report = coalesce(%(report)s::jsonb, report)
 WHERE id = (SELECT id FROM outbox.workers WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
 """
 
@@ -58,9 +58,15 @@ async def enter(conn: AsyncConnection[Any], channels: Sequence[str], providers: 
     return int(identity)
 
 
-def heartbeat(conn: Connection[Any], worker: int, channels: Sequence[str], providers: Sequence[str] = ()) -> None:
-    """Say that the worker is alive."""
-    if not conn.execute(HEARTBEAT, {"id": worker}).rowcount:
+def heartbeat(
+    conn: Connection[Any],
+    worker: int,
+    channels: Sequence[str],
+    providers: Sequence[str] = (),
+    report: str | None = None,
+) -> None:
+    """Say that the worker is alive, and, if there is a report (as JSON), what it knows of itself."""
+    if not conn.execute(HEARTBEAT, {"id": worker, "report": report}).rowcount:
         conn.execute(RETURN, {"id": worker} | _about(channels, providers))
 
 

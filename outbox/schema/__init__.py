@@ -21,6 +21,7 @@ from outbox.schema.columns import need as _need
 from outbox.schema.consenting import preferences, suppressions, topics
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.fanning_out import fan_outs
+from outbox.schema.measuring import depths, gauges, samples
 from outbox.schema.scheduling import schedule_runs, schedules
 from outbox.schema.throttling import throttle_digests, throttles
 
@@ -30,11 +31,13 @@ __all__ = [
     "audit",
     "chores",
     "dead_letters",
+    "depths",
     "digest_items",
     "digests",
     "erased_keys",
     "erasures",
     "fan_outs",
+    "gauges",
     "idempotency_keys",
     "inbox",
     "limits",
@@ -43,6 +46,7 @@ __all__ = [
     "pauses",
     "preferences",
     "queue",
+    "samples",
     "schedule_runs",
     "schedules",
     "suppressions",
@@ -102,6 +106,7 @@ attempts = Table(
     _may("error", Text, "What the provider said, cleaned and capped"),
     _may("content_digest", BYTEA, "Digest of what the template said, as the provider was given it"),
     _may("template_digest", BYTEA, "Digest of the template and of all that it includes, as they were then"),
+    Index("attempts_finished", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
     postgresql_partition_by="RANGE (notification_id)",
     comment="What happened: one row a claim that ended, append-only",
 )
@@ -164,6 +169,11 @@ workers = Table(
         "idle", ARRAY(Text), "Those on which it sleeps: an enqueue there notifies", server_default=text("'{}'::text[]")
     ),
     _need("providers", ARRAY(Text), "The providers it sends through", server_default=text("'{}'::text[]")),
+    _may(
+        "report",
+        JSONB,
+        "What it last told of itself: what is in hand, what it counted, which providers it holds; empty before it did",
+    ),
     comment="One row a live worker",
 )
 

@@ -206,7 +206,7 @@ class Feeder:
         self._claiming = True
         try:
             rows = await self._link.run(ask)
-            new = self._leases.take(rows, asked_at)
+            new = self._leases.take(rows, asked_at, self._route.channel)
             if with_suspects:
                 self._marks.found(rows, levels, limit, asked_at, time.monotonic())
                 new = await self._quarantined(new)

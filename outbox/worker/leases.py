@@ -29,6 +29,7 @@ class Lease:
     """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
     kept_back: Outcome | None = None
     """What is to become of it instead, where the throttle of its topic does not let it through."""
+    channel: str = ""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin: it is ours, as far as this clock can tell."""
@@ -49,7 +50,7 @@ class Leases:
     def __len__(self) -> int:
         return len(self._held)
 
-    def take(self, claimed: Iterable[Claimed], asked_at: float) -> list[Lease]:
+    def take(self, claimed: Iterable[Claimed], asked_at: float, channel: str = "") -> list[Lease]:
         """Note what a claim that was sent off at `asked_at` brought; return the leases that are new.
 
         A notification that is in hand already had lapsed, and came back to us: whoever is sending it goes on, under the
@@ -63,11 +64,15 @@ class Leases:
             if lease is None or (one.lost_by is None and one.claim == lease.claimed.claim + 1):
                 if lease is not None:
                     lease.deadline = 0.0
-                lease = self._held[one.key] = Lease(one, asked_at, deadline, one.place)
+                lease = self._held[one.key] = Lease(one, asked_at, deadline, one.place, channel=channel)
                 new.append(lease)
             else:
                 lease.claimed, lease.claimed_at, lease.deadline, lease.place = one, asked_at, deadline, one.place
         return new
+
+    def all(self) -> list[Lease]:
+        """Return all in hand; safe to call from another thread (`dict.copy` is atomic)."""
+        return list(self._held.copy().values())
 
     def not_begun(self) -> list[Lease]:
         """Return what can be given back, because nobody has tried to deliver it."""

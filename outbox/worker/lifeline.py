@@ -1,6 +1,6 @@
 """lifeline: a thread with a connection of its own, which no blocked event loop can stop.
 
-It renews the leases of what is in hand, says that the worker is alive, and hears the wake-ups.
+It renews the leases of what is in hand, says that the worker is alive and what it knows, and hears the wake-ups.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import psycopg
 
 from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
-from outbox.queue import attend
 from outbox.queue.renew import renew
 from outbox.silence import cut
+from outbox.worker.telling import Telling
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from outbox.events import Event, Listener
     from outbox.worker.leases import Leases
+    from outbox.worker.reporting import Reporting
     from outbox.worker.wakeup import Wakeup
 
 _LONGEST_HEARTBEAT = 15.0
@@ -50,6 +51,7 @@ class Lifeline:
         worker: int,
         leases: Leases,
         wakeups: Mapping[str, Wakeup],
+        reporting: Reporting,
         loop: asyncio.AbstractEventLoop,
         listener: Listener,
         longest_attempt: float,
@@ -59,6 +61,7 @@ class Lifeline:
         """`longest_attempt` is how many seconds any delivery may take: a loop that stands still for longer is stuck.
 
         `hints` are called when their word is heard, which is no channel's name, and whenever it may have been missed.
+        `reporting` is what the worker knows of itself, which goes out with the heartbeats.
         """
         self._url = url
         self._worker = worker
@@ -67,7 +70,7 @@ class Lifeline:
         self._loop = loop
         self._listener = listener
         self._longest_attempt = longest_attempt
-        self._providers = providers
+        self._telling = Telling(reporting, worker, list(wakeups), providers)
         self._hints = {channel: wakeup.hint for channel, wakeup in wakeups.items()} | dict(hints or {})
         self._stopping = threading.Event()
         self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
@@ -99,6 +102,7 @@ class Lifeline:
                     lost_at, next_pause = None, pauses()
                     self._keep(conn)
                     self._live(conn)
+                    self._say(conn, self._telling.sample)
             except Exception as error:  # noqa: BLE001 - whatever it is, leases lapse if this thread ends
                 lost_at = lost_at or time.monotonic()
                 pause = next(next_pause)
@@ -145,11 +149,13 @@ class Lifeline:
         due = time.monotonic() + self._every
         known = self._hear(conn)
         while not self._stopping.is_set():
-            self._listen(conn, max(due - time.monotonic(), 0.0))
+            self._listen(conn, max(min(due, self._telling.due) - time.monotonic(), 0.0))
             if time.monotonic() >= due:
                 due = time.monotonic() + self._every
                 self._keep(conn)
                 known = known or self._hear(conn)
+            if time.monotonic() >= self._telling.due and not self._stopping.is_set():
+                self._say(conn, self._telling.look)
 
     @contextlib.contextmanager
     def _limited(self, conn: psycopg.Connection[Any], seconds: float | None = None) -> Iterator[None]:
@@ -167,8 +173,14 @@ class Lifeline:
         self._ask_the_loop()
         try:
             self._renew(conn)
+        except (psycopg.ProgrammingError, psycopg.DataError) as error:
+            self._tell(ChoreFailed("heartbeat", describe(error)))
+        self._say(conn, self._telling.heartbeat)
+
+    def _say(self, conn: psycopg.Connection[Any], what: Callable[[psycopg.Connection[Any]], None]) -> None:
+        try:
             with self._limited(conn):
-                attend.heartbeat(conn, self._worker, list(self._wakeups), self._providers)
+                what(conn)
         except (psycopg.ProgrammingError, psycopg.DataError) as error:
             self._tell(ChoreFailed("heartbeat", describe(error)))
 
@@ -244,6 +256,7 @@ class Lifeline:
             self._leases.revoke(word.removeprefix(_GONE))
 
     def _set_hearing(self, *, able: bool) -> None:
+        self._telling.listening = able
         for wakeup in self._wakeups.values():
             wakeup.can_hear = able
         for word in self._hints:

@@ -16,6 +16,7 @@ from outbox.worker.chores import chores_with, run_chores
 from outbox.worker.feeder import Feeder
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
+from outbox.worker.reporting import Reporting
 from outbox.worker.scheduling import CHANGED, Scheduling
 from outbox.worker.settler import Settler
 from outbox.worker.slots import CUT_OFF, Slots
@@ -62,28 +63,30 @@ class Shift:
         self._url = url
         self._worker = worker
         self._claims = claims
-        self._routes = routes
         self._settings = settings
-        self._listener = listener
         self._levels = levels
         self._drain = drain
         self._retention = retention
         self._tasks: set[asyncio.Task[None]] = set()
         self._leases = Leases(settings.lease)
+        reporting = Reporting(leases=self._leases, concurrency=settings.concurrency, levels=levels, drain=drain)
+        self._listener = listener
+        self._routes = [route.told_to(reporting.before(route.listener)) for route in routes]
         self._settler = Settler(
             link=settles, leases=self._leases, worker=worker, linger=settings.settle_linger, listener=listener
         )
         self._wakeups = {route.channel: Wakeup(route.channel, worker, claims, settings) for route in routes}
         self._scheduling = Scheduling(url, claims, listener)
-        self._pausing = pausing.Pausing(claims, routes, listener)
-        self._lifeline = self._make_lifeline(url)
+        self._pausing = pausing.Pausing(claims, self._routes, listener)
+        self._lifeline = self._make_lifeline(url, reporting)
 
-    def _make_lifeline(self, url: str) -> Lifeline:
+    def _make_lifeline(self, url: str, reporting: Reporting) -> Lifeline:
         return Lifeline(
             url=url,
             worker=self._worker,
             leases=self._leases,
             wakeups=self._wakeups,
+            reporting=reporting,
             loop=asyncio.get_running_loop(),
             listener=self._listener,
             longest_attempt=max(route.policy.timeout for route in self._routes),
