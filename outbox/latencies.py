@@ -1,7 +1,7 @@
 """How long things took, as a histogram that can be added to another: small enough to be told every few seconds.
 
-The n-th number counts those of at most `2^((n-1)/2)` milliseconds that the number before it does not: 1 ms, 1.4 ms, 2 ms, … 93 s,
-and the last one all that took longer. So a quantile of the sum of any of them is right to within a fifth.
+The n-th number counts those of at most `2^((n-1)/2)` milliseconds that the one before it does not: 1 ms, 1.4 ms, 2 ms,
+… 93 s, and the last one all that took longer. So a quantile of the sum of any of them is right to within a fifth.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def trimmed(histogram: Sequence[int]) -> list[int]:
 def quantile(histogram: Sequence[int], share: float) -> float | None:
     """Return within how many seconds so great a share (0.99) of them was done; None if there are none.
 
-    Those that one number counts are taken to lie evenly between its bounds; what took longer than all bounds, at the last.
+    Those that one number counts are taken to lie evenly between its bounds; what took longer than all, at the last.
     """
     wanted = share * sum(histogram)
     seen = 0

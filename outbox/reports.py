@@ -1,7 +1,7 @@
 """What a worker tells of itself, every few seconds, in `workers.report`: counts and states, and nothing of a message.
 
-Durations are told as seconds, by the worker's clock that no one can set, and become moments by the database's, which is the one
-that all workers share.
+Durations are told as seconds, by the worker's clock that nobody can set, and become moments by the database's, which
+is the one that all workers share.
 """
 
 from __future__ import annotations

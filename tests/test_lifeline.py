@@ -120,7 +120,8 @@ async def test_a_process_that_was_frozen_is_not_taken_for_stuck(
     monkeypatch.setattr("os._exit", ended.append)
     leases = Leases(3.0)
     lifeline = Lifeline(
-        url=database_url, worker=1, leases=leases, wakeups={}, reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False), loop=asyncio.get_running_loop(),
+        url=database_url, worker=1, leases=leases, wakeups={},
+        reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False), loop=asyncio.get_running_loop(),
         listener=lambda _: None, longest_attempt=5.0,
     )  # fmt: skip
     moments = iter([100.0, 101.0, 4_000.0, 4_001.0, 4_002.5])

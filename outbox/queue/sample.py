@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-# The minute that is over, as whoever adds to it does so soon after. What two histograms count is added number by number.
+# The minute that is over: whoever adds to it does so soon after. Histograms are added up number by number.
 ADD = """
 INSERT INTO outbox.samples AS s (at, channel, provider, sent, failed, retried, dead, untried, delivery)
 SELECT date_trunc('minute', clock_timestamp() - interval '30 seconds'), e.channel, e.provider, e.sent, e.failed,

@@ -12,7 +12,7 @@ import psycopg
 
 from outbox.database import Link, describe
 from outbox.events import ChoreFailed
-from outbox.queue import attend, digest, limit, tend, turn
+from outbox.queue import attend, digest, limit, measure, tend, turn
 from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
@@ -72,12 +72,18 @@ async def tend_throttles(conn: AsyncConnection[Any]) -> bool:
     return await tend.tend(conn, batch=_FEW)
 
 
+async def measure_depths(conn: AsyncConnection[Any]) -> None:
+    """Write down how much waits, for whoever wants to know."""
+    await measure.measure(conn)
+
+
 CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
     Chore("forget_limits", 600.0, forget_limits),
     Chore("close_digests", 5.0, close_digests),
     Chore("tend_throttles", 15.0, tend_throttles),
+    Chore("measure_depths", 15.0, measure_depths),
 )
 _UNBLOCK_EVERY = 5.0
 _LOOK_AT_HORIZON_EVERY = 20.0

@@ -1,4 +1,4 @@
-"""telling: when a worker says what it knows of itself: with each heartbeat, and between two if something has changed."""
+"""telling: when a worker says what it knows of itself: with each heartbeat, and between two if that is new."""
 
 from __future__ import annotations
 
