@@ -124,7 +124,7 @@ WITH RECURSIVE channels AS (
 ), counted AS MATERIALIZED (
     SELECT c.channel, (SELECT count(*) FROM (SELECT FROM outbox.dead_letters d
                                              WHERE d.resolution IS NULL AND d.channel = c.channel
-                                             LIMIT %(at_least)s) some) AS value
+                                             LIMIT %(at_least)s) first) AS value
     FROM channels c WHERE c.channel IS NOT NULL
     UNION ALL
     SELECT DISTINCT d.channel, 0 FROM outbox.depths d

@@ -22,9 +22,9 @@ ON CONFLICT (at, channel, provider) DO UPDATE
 SET sent = s.sent + excluded.sent, failed = s.failed + excluded.failed, retried = s.retried + excluded.retried,
     dead = s.dead + excluded.dead, untried = s.untried + excluded.untried,
     delivery = ARRAY(
-        SELECT coalesce(both.one, 0) + coalesce(both.other, 0)
-        FROM unnest(s.delivery, excluded.delivery) WITH ORDINALITY AS both (one, other, place)
-        ORDER BY both.place)
+        SELECT coalesce(n.one, 0) + coalesce(n.other, 0)
+        FROM unnest(s.delivery, excluded.delivery) WITH ORDINALITY AS n (one, other, place)
+        ORDER BY n.place)
 """
 
 
