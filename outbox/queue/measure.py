@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-PAGES = 2_048
-"""So many pages of the queue (16 MB) are read at most: all of it, if it has no more, and then everything is exact."""
+PAGES = 1_024
+"""So many pages of the queue (8 MB) are read at most: all of it, if it has no more, and then everything is exact."""
 FRONT = 5_000
 """Of a larger queue, so many rows of each channel and priority are counted one by one, and the rest is estimated."""
 _LONGEST_LOOK = "2s"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.events import Attempted, ProviderHeld, ProviderResumed
-from outbox.latencies import BOUNDS, bucket, merged, trimmed
+from outbox.latencies import BOUNDS, merged, trimmed
 from outbox.queue.sample import COUNTED, Sample
 from outbox.reports import Hold, InHand, Report, Tally
 
@@ -47,10 +48,22 @@ class Reporting:
 
     def before(self, listener: Listener) -> Listener:
         """Return a listener that counts, and passes every event on to `listener`."""
+        counts_of = self._counts.get
 
         def tell(event: Event) -> None:
-            if type(event) is Attempted:  # there is one for every notification
-                self._attempted(event)
+            if type(event) is Attempted:  # one for every notification: without a call more than it takes
+                outcome, failure = event.outcome, event.outcome.failure
+                key = (
+                    event.channel,
+                    outcome.provider,
+                    outcome.name,
+                    None if failure is None else failure.error_class,
+                    outcome.reason is not None,
+                )
+                counts = counts_of(key)
+                if counts is None:
+                    counts = self._counts[key] = _NONE.copy()
+                counts[bisect_left(BOUNDS, event.seconds)] += 1
             else:
                 self._heed(event)
             listener(event)
@@ -66,21 +79,6 @@ class Reporting:
             self._held[event.channel, event.provider] = held
         elif isinstance(event, ProviderResumed):
             self._held.pop((event.channel, event.provider), None)
-
-    def _attempted(self, event: Attempted) -> None:
-        outcome = event.outcome
-        failure = outcome.failure
-        key = (
-            event.channel,
-            outcome.provider,
-            outcome.name,
-            None if failure is None else failure.error_class,
-            outcome.reason is not None,
-        )
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = _NONE.copy()
-        counts[bucket(event.seconds)] += 1
 
     def report(self, *, listening: bool | None) -> Report:
         """Return what there is to tell now; `recent` is since the report of ten seconds ago."""
