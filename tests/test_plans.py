@@ -58,6 +58,41 @@ $$
 Node = dict[str, Any]
 
 
+def test_the_attempts_of_the_last_minute_are_found_in_the_pages_that_have_them(cloned_url: str) -> None:
+    """By an index that each partition has, those made later as well, and that only says which pages to look at."""
+    rows(cloned_url, "SELECT outbox.ensure_partitions(20)")
+    without = rows(
+        cloned_url,
+        "SELECT p.name FROM outbox.partitions p WHERE p.parent = 'attempts' AND NOT EXISTS ("
+        "SELECT FROM pg_indexes i WHERE i.tablename = p.name AND i.indexdef LIKE '%USING brin (finished_at)%')",
+    )
+    assert without == []
+    rows(
+        cloned_url,
+        "INSERT INTO outbox.attempts (notification_id, claim, attempt, outcome, finished_at) "
+        "SELECT outbox.uuid7(), 1, 1, 'sent', now() - (1e5 - n) * interval '100 ms' FROM generate_series(1, 100000) n",
+    )
+    with psycopg.connect(cloned_url, autocommit=True) as conn:
+        conn.execute("VACUUM ANALYZE outbox.attempts")
+        told = conn.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) SELECT outcome, count(*) FROM outbox.attempts "
+            "WHERE finished_at > now() - interval '1 minute' GROUP BY outcome"
+        ).fetchall()[0][0]
+    assert "Bitmap Index Scan" in json.dumps(told)
+    seen = sum(node.get("Actual Rows", 0) + node.get("Rows Removed by Index Recheck", 0) for node in _heaps(told[0]))
+    assert 0 < seen < 30_000
+
+
+def _heaps(told: Any) -> list[Node]:
+    """The nodes that visit the pages an index named."""
+    nodes, waiting = [], [told["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.get("Plans", [])
+        nodes += [node] * (node["Node Type"] == "Bitmap Heap Scan")
+    return nodes
+
+
 def fill(url: str, count: int = BACKLOG) -> None:
     rows(url, _FILL, count)
 

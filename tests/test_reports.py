@@ -28,6 +28,7 @@ from outbox.worker.reporting import Reporting
 from tests.endings import enter
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, drain, route
+from tests.test_docs import blocks
 from tests.test_worker import running
 from tests.waiting import await_until
 
@@ -334,6 +335,21 @@ def test_a_moment_without_a_time_zone_or_a_step_below_a_minute_is_refused(databa
 
 
 # Who reads
+
+
+async def test_the_questions_on_the_page_about_metrics_are_answered(database_url: str) -> None:
+    deep, hours, held = blocks("docs/metrics.md", "sql")
+    enqueue(database_url, 3)
+    enqueue(database_url, 1, channel="sms")
+    away = Recorder()
+    away.failing = errors.Misconfigured("no", code="401")
+    async with running(database_url, route(Recorder()), route(away, channel="sms")):
+        await await_until(lambda: rows(database_url, held), timeout=20)
+        ((_, channel, provider, error_class, code, since),) = rows(database_url, held)
+        assert (channel, provider, error_class, code) == ("sms", "recorder0", "misconfigured", "401")
+        assert abs(since - datetime.now(UTC)) < timedelta(minutes=1)
+        await await_until(lambda: len(rows(database_url, deep)) == 2, timeout=20)
+    assert [row[1:3] for row in rows(database_url, hours) if row[1] == "email"] == [("email", 3)]
 
 
 def test_a_worker_that_makes_no_reports_is_in_the_fleet_and_says_nothing(database_url: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +23,9 @@ from outbox.errors import Rejected, Temporary
 from outbox.events import ChoreFailed, Retained
 from outbox.messages import Removed
 from outbox.outcomes import Sent
+from outbox.queue.depths import depths, gauges
+from outbox.queue.fleet import fleet
+from outbox.queue.samples import samples
 from outbox.schedule_events import ScheduleFailed, ScheduleRan
 from outbox.unsubscribe import App
 from outbox.worker.chores import chores_with
@@ -664,6 +668,20 @@ BEYOND_AN_AUDITOR = (
     "SELECT outbox.erase('ada@example.org')",
     "SELECT outbox.delete_expired('notifications', 1)",
 )
+
+
+async def test_a_worker_tells_what_it_knows_and_an_auditor_reads_it(roles: Roles) -> None:
+    await asyncio.to_thread(put, roles.url, 3)
+    problems: list[Event] = []
+    auditor = roles.login("auditor")
+    async with running(roles.login("worker"), route(Recorder(), events=problems), lease=1):
+        await await_until(lambda: rows(auditor, "SELECT due FROM outbox.depths") == [(0,)], timeout=20)
+    with psycopg.connect(auditor) as conn:
+        assert [depth.channel for depth in depths(conn)] == ["email"]
+        assert sum(sample.sent for sample in samples(conn, since=timedelta(hours=1))) == 3
+        assert fleet(conn).workers == ()
+        assert {gauge.name for gauge in gauges(conn)} >= {"dead_letters_open"}
+    assert [event for event in problems if isinstance(event, ChoreFailed)] == []
 
 
 def test_an_auditor_only_reads(roles: Roles) -> None:
