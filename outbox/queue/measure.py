@@ -16,7 +16,7 @@ PAGES = 1_024
 """So many pages of the queue (8 MB) are read at most: all of it, if it has no more, and then everything is exact."""
 FRONT = 5_000
 """Of a larger queue, so many rows of each channel and priority are counted one by one, and the rest is estimated."""
-_LONGEST_LOOK = "2s"
+_LONGEST_LOOK = "1s"
 _KEPT = 14  # days
 _FEW = 1_000
 _AT_LEAST = 100_000
