@@ -374,7 +374,7 @@ def test_what_a_worker_did_before_it_fell_silent_is_no_rate_any_more(database_ur
         tallies=(Tally("email", "smtp", "sent", None, 1_000, 50, (0, 50)),),
     )
     with psycopg.connect(database_url, autocommit=True) as conn:
-        heartbeat(conn, worker, ["email"], json.dumps(report.to_json()))
+        heartbeat(conn, worker, ["email"], report=json.dumps(report.to_json()))
     assert seen(database_url).traffic(lambda it: it.channel)["email"].per_second == 5
     rows(database_url, "UPDATE outbox.workers SET seen_at = seen_at - interval '40 s'")
     silent = seen(database_url).traffic(lambda it: it.channel)["email"]
