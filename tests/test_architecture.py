@@ -54,6 +54,7 @@ FLOORS = (
         "render",
         "sandbox",
         "channels",
+        "telling",
     },  # judgement
     {"deliver"},  # the act
     {"worker"},

@@ -6,7 +6,6 @@ What is printed may have been written by anybody: it is cleaned of what a termin
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from dataclasses import dataclass
@@ -20,8 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from outbox.durations import describe
 from outbox.errors import clean
+from outbox.telling.words import age as age  # noqa: PLC0414 - what is said so everywhere is found here, too
+from outbox.telling.words import counted as counted  # noqa: PLC0414
+from outbox.telling.words import distance as distance  # noqa: PLC0414
+from outbox.telling.words import moment as moment  # noqa: PLC0414
+from outbox.telling.words import size as size  # noqa: PLC0414
 from outbox.terminal.setup import is_terminal
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 _OBEYED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _ENDLESS = 10_000
-_STEP = 1_024
 _out = Console(highlight=False)
 _notes = Console(stderr=True, highlight=False)
 
@@ -161,34 +163,3 @@ def warn_aside(words: str) -> None:
 
 def _warning(words: str) -> Text:
     return Text.assemble(("warning", "bold yellow"), f": {clean(words)}")
-
-
-def moment(at: datetime, now: datetime) -> str:
-    """Return a moment as people read it: by the clock here, and how far from now."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}, {distance(at, now)}"
-
-
-def distance(at: datetime, now: datetime) -> str:
-    """Return how far a moment is from now: `3m 2s ago`, `in 5s`."""
-    seconds = (at - now).total_seconds()
-    return f"in {age(seconds)}" if seconds > 0 else f"{age(-seconds)} ago"
-
-
-def age(seconds: float) -> str:
-    """Return how long something has been so, for people: from a second on, no milliseconds."""
-    return describe(math.floor(seconds) if seconds >= 1 else seconds)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people read it: `54.2 MiB`."""
-    number = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < _STEP:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{count} B"
-        number /= _STEP
-    return f"{number:.1f} TiB"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where it must be."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from outbox.errors import clean
 from outbox.queue.inspect import count_channels, count_strays, failing_schedules, live_workers
 from outbox.queue.paused import list_pauses
+from outbox.telling.amiss import warnings_of
+from outbox.telling.pauses import pause_document
 from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
-from outbox.terminal.pauses import pause_document, sentence
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from outbox.queue.inspect import Channel, FailingSchedule, LiveWorker, Strays
+    from outbox.queue.inspect import Channel, LiveWorker, Strays
     from outbox.queue.paused import Pause
 
 # Shown where there are some: else they would say nothing, and the others fit on a terminal.
@@ -34,7 +34,6 @@ _COLUMNS = (
     Column("workers", "number"),
 )
 _WORKERS_NAMED = 4
-_QUOTED = 200
 
 
 def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
@@ -42,8 +41,7 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     with reading(url) as conn:
         channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
         failing, pauses = failing_schedules(conn), _about_these(list_pauses(conn), asked)
-    paused = [sentence(pause) for pause in pauses]
-    warnings = [*paused, *_unserved(channels), *_failing(failing), *_astray(strays)]
+    warnings = warnings_of(channels, failing, strays, pauses)
     if as_json:
         print_json(_document(channels, workers, strays, pauses, warnings))
         return 0
@@ -95,31 +93,6 @@ def _name(worker: LiveWorker) -> str:
     idle = ", idle" if set(worker.idle) == set(worker.channels) else ""
     where = f"{worker.id} on {worker.host} (pid {worker.pid}, up {age(worker.up)}{idle})"
     return f"{where}: {', '.join(worker.channels)}"
-
-
-def _unserved(channels: Sequence[Channel]) -> Iterator[str]:
-    for channel in channels:
-        if channel.due and not channel.workers:
-            yield (
-                f"{channel.due:,} due on {channel.channel}, and no live worker serves it; "
-                f"start one: outbox worker --channel {channel.channel}"
-            )
-
-
-def _failing(schedules: Sequence[FailingSchedule]) -> Iterator[str]:
-    for schedule in schedules:
-        times = "failed" if schedule.failures == 1 else f"failed {schedule.failures:,} times in a row"
-        why = clean(schedule.problem, _QUOTED)
-        yield f"the schedule {schedule.name} {times}: {why}; outbox schedule show {schedule.name}"
-
-
-def _astray(strays: Strays) -> Iterator[str]:
-    if strays.notifications or strays.attempts:
-        rows = f"{counted(strays.notifications, 'notification')} and {counted(strays.attempts, 'attempt')}"
-        yield (
-            f"in the DEFAULT partitions: {rows}, because no partition of their day was made in time. They are served "
-            "all the same, but cannot be dropped by the day; let a worker or `outbox migrate` run once in a fortnight"
-        )
 
 
 def _document(

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from outbox.errors import clean
-from outbox.terminal.output import age
+from outbox.telling.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,17 @@ def _terms(pause: Pause) -> str:
     end = "until somebody resumes it" if pause.left is None else f"for {age(pause.left)} more"
     why = f" ({clean(pause.reason, _QUOTED)})" if pause.reason else ""
     return f"by {clean(pause.by)} since {age(pause.since)} ago, {end}{why}"
+
+
+def concerned(pauses: Sequence[Pause], channel: str, providers: Sequence[str] | None) -> list[Pause]:
+    """Return the pauses that may keep anything of a channel back: where its providers are not known, any provider's."""
+    known = ("channel", channel)
+    return [
+        pause
+        for pause in pauses
+        if (pause.scope, pause.name) == known
+        or (pause.scope == "provider" and (providers is None or pause.name in providers))
+    ]
 
 
 def in_the_way(pauses: Sequence[Pause], channel: str, providers: Sequence[str] | None) -> list[Pause]:

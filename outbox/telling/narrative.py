@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from outbox.durations import describe
 from outbox.errors import clean
-from outbox.terminal.output import age, counted, moment
+from outbox.telling.words import age, counted, moment
 
 if TYPE_CHECKING:
     from outbox.config import ChannelConfig
