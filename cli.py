@@ -20,6 +20,7 @@ from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
 from outbox.terminal.topic_commands import topic
 from outbox.terminal.unsubscribe_commands import unsubscribe
+from outbox.terminal.web_commands import web
 
 app = typer.Typer(
     name="outbox",
@@ -38,6 +39,7 @@ app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 app.add_typer(shipped)
+app.add_typer(web, name="web", rich_help_panel="Look and mend")
 
 
 @app.callback()

@@ -28,8 +28,11 @@ def check(config: Config) -> list[str]:
     configuration is checked is often not where the database is.
     """
     # What a channel lacks is found with each of its providers.
-    links = oneclick.problems(config)
-    return [*dict.fromkeys(_channels(config)), *_unused(config), *links, *_templates(config)]
+    links, web = (
+        oneclick.problems(config),
+        [f"{config.source or 'configuration'}: {each}" for each in config.web.problems],
+    )
+    return [*dict.fromkeys(_channels(config)), *_unused(config), *links, *web, *_templates(config)]
 
 
 async def probe(config: Config) -> list[tuple[str, str, DeliveryError | None]]:

@@ -82,10 +82,15 @@ RESERVED = {
     "cronsim": {"outbox.occurrences"},
     "httpcore": {"outbox.channels"},
     "httpx": {"outbox.channels"},
-    "jinja2": {"outbox.render", "outbox.sandbox"},
+    "argon2": {"outbox.web"},
+    "authlib": {"outbox.web"},
+    "itsdangerous": {"outbox.web"},
+    "jinja2": {"outbox.render", "outbox.sandbox", "outbox.web"},
     "prometheus_client": {"outbox.metrics"},
     "smtplib": {"outbox.channels"},
+    "starlette": {"outbox.web"},
     "typer": {"outbox._cli", "outbox.terminal"},
+    "uvicorn": {"outbox.web"},
 }
 
 CONNECT = {"socket", "create_connection", "open_connection", "start_server", "create_server"}  # of socket and asyncio

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from outbox.config.dashboard import WebConfig
 from outbox.config.models import (
     AttachmentsConfig,
     ChannelConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "TemplatesConfig",
     "TopicConfig",
     "UnsubscribeConfig",
+    "WebConfig",
     "WorkerConfig",
     "find_file",
     "libpq_url",
@@ -175,7 +177,7 @@ def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        secret = model in (DatabaseConfig, UnsubscribeConfig)
+        secret = model in (DatabaseConfig, UnsubscribeConfig, WebConfig)
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
         refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
     if refused.isdisjoint(stand_ins):

@@ -12,6 +12,7 @@ from outbox import durations
 from outbox.config.base import Seconds, Section
 from outbox.config.base import listed as _listed
 from outbox.config.cpus import count_cpus
+from outbox.config.dashboard import WebConfig
 from outbox.config.files import ExistingFile
 from outbox.config.provider_section import ProviderSection, kept_raw
 from outbox.config.times import SendingTimes
@@ -206,6 +207,7 @@ class Config(Section):
     retention: RetentionConfig = RetentionConfig()
     attachments: AttachmentsConfig = AttachmentsConfig()
     unsubscribe: UnsubscribeConfig = UnsubscribeConfig()
+    web: WebConfig = WebConfig()
     source: Path | None = None
 
     @field_validator("channels")

@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from outbox.config.dashboard import WebConfig
 from outbox.config.models import (
     AttachmentsConfig,
     ChannelConfig,
@@ -37,6 +38,7 @@ SINGLE: dict[str, type[Section]] = {
     "retention": RetentionConfig,
     "attachments": AttachmentsConfig,
     "unsubscribe": UnsubscribeConfig,
+    "web": WebConfig,
 }
 NAMED = ("channels", "topics", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}

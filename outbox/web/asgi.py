@@ -1,0 +1,99 @@
+"""The dashboard as an ASGI application: by itself, or mounted in yours."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from outbox import config as configuration
+from outbox.errors import ConfigError
+from outbox.web import notification, overview, search, sign_in, static, trouble
+from outbox.web.database import Database
+from outbox.web.gate import Gate
+from outbox.web.live import Live
+from outbox.web.passwords import Passwords
+from outbox.web.rendering import Pages
+from outbox.web.security import Headers
+from outbox.web.services import Services
+from outbox.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from outbox.config import Config
+    from outbox.web.gate import Identify
+
+PAGES = (overview, search, notification, sign_in, static)
+
+
+class Dashboard:
+    """An ASGI application. `services` are what its pages are answered with.
+
+    Nothing has to be started: without a lifespan its few connections are made when they are needed, and closed with
+    the process.
+    """
+
+    def __init__(self, config: Config, *, identify: Identify | None = None) -> None:
+        if config.web.problems and identify is None:
+            raise ConfigError([f"{config.source or 'configuration'}: {problem}" for problem in config.web.problems])
+        database, passwords = Database(config.database_url), Passwords(config.web)
+        self.services = Services(
+            config=config,
+            database=database,
+            pages=Pages(has_sign_in=config.web.has_sign_in and identify is None),
+            live=Live(partial(database.read, overview.look)),
+            passwords=passwords,
+        )
+        routes = [route for page in PAGES for route in page.ROUTES]
+        gate = Middleware(Gate, config=config.web, passwords=passwords, routes=routes, identify=identify)
+        self._app = Starlette(
+            routes=routes,
+            middleware=[Middleware(Sessions, config=config.web), gate],
+            exception_handlers=trouble.HANDLERS,
+            lifespan=self._lifespan,
+        )
+        self._app.state.services = self.services
+        self._whole = Headers(self._app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        await self._whole(scope, receive, send)
+
+    def stop(self) -> None:
+        """Let those go who watch, so that a server that waits for them can stop."""
+        self.services.live.stop()
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        yield
+        self.stop()
+        self.services.database.close()
+
+
+def create_app(config: Config | None = None, *, identify: Identify | None = None) -> Dashboard:
+    """Return the dashboard as an application to mount.
+
+    Args:
+        config: without it, the configuration that there is, as `outbox.config.load` finds it.
+        identify: what says who somebody is, from a Starlette `Request`: a `User`, or None for somebody who may see
+            nothing. It may be a coroutine function. Without it, people sign in as `[web]` says.
+
+    Raises:
+        ConfigError: the configuration is wrong, names no database, or lacks what its kind of sign-in needs.
+    """
+    return Dashboard(configuration.load() if config is None else config, identify=identify)
+
+
+def app() -> Dashboard:
+    """Return the dashboard with the configuration that there is, for a server that takes a factory.
+
+    Raises:
+        ConfigError: as `create_app`.
+    """
+    return create_app()
