@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import uvicorn
@@ -33,16 +33,16 @@ USERS = {
 """What lets an operator and a viewer sign in."""
 
 
-def configured(url: str, path: Path | None = None, **variables: str) -> Config:
+def configured(url: str, path: Path | None = None, /, **variables: Any) -> Config:
     """A configuration as the dashboard gets it: of a file, if there is one, and of variables."""
     return load(path, environ={"OUTBOX_DATABASE_URL": url} | variables)
 
 
 @contextmanager
-def served(app: Any, *, root_path: str = "", lifespan: str = "auto", **settings: Any) -> Iterator[str]:
+def served(app: Any, *, root_path: str = "", **settings: Any) -> Iterator[str]:
     """Serve an ASGI application on loopback, in a thread; yields where it is."""
     chosen: dict[str, Any] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 2} | settings
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, root_path=root_path, lifespan=lifespan, **chosen)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, root_path=root_path, **chosen)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -72,6 +72,12 @@ class Visitor:
         self.client = httpx.Client(base_url=f"{url}{prefix}", timeout=30)
         self.token = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def get(self, path: str = "/", **given: Any) -> httpx.Response:
         """Ask for a page, and remember the token of its forms."""
         answer = self.client.get(path, **given)
@@ -92,7 +98,5 @@ class Visitor:
 @contextmanager
 def visiting(config: Config, **given: Any) -> Iterator[Visitor]:
     """Serve a dashboard, and visit it."""
-    with dashboard(config, **given) as url:
-        visitor = Visitor(url)
-        with visitor.client:
-            yield visitor
+    with dashboard(config, **given) as url, Visitor(url) as visitor:
+        yield visitor

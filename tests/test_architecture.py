@@ -81,7 +81,8 @@ RESERVED = {
     "botocore": {"outbox.channels.aws"},
     "cronsim": {"outbox.occurrences"},
     "httpcore": {"outbox.channels"},
-    "httpx": {"outbox.channels"},
+    "httpx": {"outbox.channels", "outbox.web.oidc"},  # there, what authlib lets through
+    "joserfc": {"outbox.web"},
     "argon2": {"outbox.web"},
     "authlib": {"outbox.web"},
     "itsdangerous": {"outbox.web"},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from outbox import durations
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, TopicConfig, load
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 PAGE = (Path(__file__).parent.parent / "docs/configuration.md").read_text()
 
@@ -34,8 +37,14 @@ def known_keys() -> dict[str, Any]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             dotted = f"{name}.<name>" if name in named else name
             fields = section.model_fields.items()
-            keys |= {f"{dotted}.{key}": "required" if of.is_required() else of.default for key, of in fields}
+            keys |= {f"{dotted}.{key}": _default(of) for key, of in fields}
     return keys
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.is_required():
+        return "required"
+    return () if field.default_factory is not None else field.default
 
 
 def test_the_page_names_exactly_the_keys_there_are() -> None:
@@ -51,6 +60,8 @@ def test_the_page_has_the_true_defaults() -> None:
             assert written == "none"
         elif isinstance(default, bool):
             assert written == str(default).lower()
+        elif isinstance(default, tuple) and key == "web.oidc_scopes":
+            assert tuple(written.split(", ")) == default
         elif isinstance(default, tuple):
             assert tuple(durations.parse(part) for part in written.split(", ")) == default
         elif isinstance(default, float) and key != "channels.<name>.jitter":

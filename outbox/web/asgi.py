@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from outbox import config as configuration
 from outbox.errors import ConfigError
-from outbox.web import notification, overview, search, sign_in, static, trouble
+from outbox.web import notification, oidc, overview, search, sign_in, static, trouble
 from outbox.web.database import Database
 from outbox.web.gate import Gate
 from outbox.web.live import Live
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from outbox.config import Config
+    from outbox.config import Config, WebConfig
     from outbox.web.gate import Identify
 
-PAGES = (overview, search, notification, sign_in, static)
+PAGES = (overview, search, notification, sign_in, oidc, static)
 
 
 class Dashboard:
     """An ASGI application. `services` are what its pages are answered with.
 
-    Nothing has to be started: without a lifespan its few connections are made when they are needed, and closed with
-    the process.
+    Nothing has to be started. Its few connections are made when they are needed; at the end of a lifespan they are
+    closed, and where there is none, by `stop` or with the process.
     """
 
     def __init__(self, config: Config, *, identify: Identify | None = None) -> None:
@@ -49,6 +49,7 @@ class Dashboard:
             pages=Pages(has_sign_in=config.web.has_sign_in and identify is None),
             live=Live(partial(database.read, overview.look)),
             passwords=passwords,
+            provider=_provider(config.web),
         )
         routes = [route for page in PAGES for route in page.ROUTES]
         gate = Middleware(Gate, config=config.web, passwords=passwords, routes=routes, identify=identify)
@@ -66,14 +67,18 @@ class Dashboard:
         await self._whole(scope, receive, send)
 
     def stop(self) -> None:
-        """Let those go who watch, so that a server that waits for them can stop."""
+        """Let those go who watch, so that a server that waits for them can stop, and close what is not in use."""
         self.services.live.stop()
+        self.services.database.close()
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         yield
         self.stop()
-        self.services.database.close()
+
+
+def _provider(config: WebConfig) -> oidc.Provider | None:
+    return None if config.oidc_issuer is None or config.problems else oidc.Provider(config)
 
 
 def create_app(config: Config | None = None, *, identify: Identify | None = None) -> Dashboard:

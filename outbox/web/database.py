@@ -46,6 +46,7 @@ class Database:
             raise ConfigError([problem]) from None
         self._idle: list[tuple[float, Connection]] = []
         self._lock = threading.Lock()
+        self._closed = False
         self._turns: anyio.CapacityLimiter | None = None
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,8 +82,9 @@ class Database:
         return await to_thread.run_sync(work, limiter=self._limiter())
 
     def close(self) -> None:
-        """Close what is not in use."""
+        """Close what is not in use now, and the rest when it is not any more."""
         with self._lock:
+            self._closed = True
             unused, self._idle = self._idle, []
         for _, conn in unused:
             conn.close()
@@ -102,7 +104,10 @@ class Database:
             conn.close()
             raise
         with self._lock:
-            self._idle.append((time.monotonic(), conn))
+            if not self._closed:
+                self._idle.append((time.monotonic(), conn))
+                return
+        conn.close()
 
     def _take(self) -> Connection | None:
         """Return a connection that was used a moment ago, the last one first, and close those that were not."""

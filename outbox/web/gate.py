@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 
-from outbox.web import sign_in, static, trouble
+from outbox.web import oidc, sign_in, static, trouble
 from outbox.web.origin import is_local
 from outbox.web.rendering import path_to, root_of
 from outbox.web.sessions import session_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Identify = Callable[[Request], User | Awaitable[User | None] | None]
 
-_PUBLIC = static.PUBLIC | sign_in.PUBLIC
+_PUBLIC = static.PUBLIC | sign_in.PUBLIC | oidc.PUBLIC
 _NOT_HERE = (
     "Nobody signs in here, so this dashboard answers only to this machine itself, by the name localhost. To reach it "
     "from elsewhere, add a user: `outbox web hash-password` tells how."

@@ -24,6 +24,8 @@ class Services:
     pages: Pages
     live: Live[Any]
     passwords: Passwords
+    provider: Any
+    """The OpenID provider, a `Provider` of oidc.py, if there is one."""
 
 
 def services(request: Request) -> Services:
