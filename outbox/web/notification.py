@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -15,11 +15,13 @@ from outbox.queue.cancel import cancel as take_back
 from outbox.queue.contents import read_contents
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.gathered import find_window
+from outbox.queue.paused import list_pauses
 from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
 from outbox.telling.facts import facts_of, rules_for
 from outbox.telling.gathering import after_gathering, facts_of_window, why_gathering
 from outbox.telling.narrative import what_next, why_here
+from outbox.telling.pauses import concerned, in_the_way, next_when_resumed, sentence, why_waiting
 from outbox.web.actions import action, text
 from outbox.web.preview import FRAME_POLICY, preview
 from outbox.web.rendering import redirect
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from outbox.config import Config
     from outbox.messages import Cancelled, Notification
     from outbox.queue.audit import Entry
+    from outbox.queue.paused import Pause
     from outbox.queue.steps_of import StepState
     from outbox.queue.story import Story
 
@@ -56,7 +59,7 @@ class Seen:
     facts: Sequence[tuple[str, str | None]] = ()
     story: Story | None = None
     steps: Sequence[StepState] = ()
-    done: Sequence[Entry] = field(default=())
+    done: Sequence[Entry] = ()
 
     @property
     def can_be_cancelled(self) -> bool:
@@ -68,10 +71,8 @@ def look(conn: Any, id: UUID, config: Config) -> Seen | None:  # noqa: A002 - th
     """Return what there is to tell of a notification, or None."""
     story, done = tell(conn, id, config.transactional), list_audit(conn, subject=str(id), limit=20)
     if story is not None:
-        rules, policy = rules_for(story.facts, config), config.channels.get(story.facts.channel)
-        why, following = why_here(story, policy), what_next(story, policy, rules)
-        steps = steps_of(conn, id)
-        return Seen(id, story.place.state, why, following, facts_of(story, rules), story, steps, done)
+        seen = _of_story(story, list_pauses(conn), config)
+        return replace(seen, steps=steps_of(conn, id), done=done)
     window = find_window(conn, id, config.transactional)
     if window is not None:
         rules = rules_for(window, config)
@@ -85,6 +86,18 @@ def look(conn: Any, id: UUID, config: Config) -> Seen | None:  # noqa: A002 - th
     letter = dead[0]
     kept = [("to", f"{letter.recipient}, by {letter.channel}"), ("template", letter.template), ("said", letter.error)]
     return Seen(id, "dead", why, following, [("notification", str(id)), *kept], done=done)
+
+
+def _of_story(story: Story, pauses: Sequence[Pause], config: Config) -> Seen:
+    channel, state = story.facts.channel, story.place.state
+    rules, policy = rules_for(story.facts, config), config.channels.get(channel)
+    providers = None if policy is None else policy.providers
+    concerning = concerned(pauses, channel, providers)
+    blocking = in_the_way(concerning, channel, providers)
+    why = why_waiting(why_here(story, policy), state, blocking)
+    following = next_when_resumed(what_next(story, policy, rules), state, blocking)
+    beside: list[tuple[str, str | None]] = [("paused", sentence(each)) for each in concerning if each not in blocking]
+    return Seen(story.facts.id, state, why, following, facts_of(story, rules) + beside, story)
 
 
 async def show(request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from outbox.queue.inspect import count_channels, count_strays, failing_schedules, live_workers
+from outbox.queue.paused import list_pauses
 from outbox.telling.amiss import warnings_of
 from outbox.web.services import services
 
@@ -54,7 +55,7 @@ class Overview:
 def look(conn: Any) -> Overview:
     """Return how things stand."""
     channels, workers = count_channels(conn), live_workers(conn)
-    warnings = warnings_of(channels, failing_schedules(conn), count_strays(conn))
+    warnings = warnings_of(channels, failing_schedules(conn), count_strays(conn), list_pauses(conn))
     return Overview(time.time(), channels, workers, warnings)
 
 
