@@ -9,6 +9,7 @@ import typer
 
 from outbox.terminal import options, selection
 from outbox.terminal.dead_letter_commands import dead_letters
+from outbox.terminal.doctor_command import doctor
 from outbox.terminal.fan_out_commands import fan_out
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.preference_commands import preference
@@ -38,6 +39,7 @@ app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
+app.command(rich_help_panel="Look and mend")(doctor)
 app.add_typer(shipped)
 app.add_typer(web, name="web", rich_help_panel="Look and mend")
 

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, in front of the server of the tests, where the machine has one."""
+"""PgBouncer, in transaction mode as a rule, in front of the server of the tests, where the machine has one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _PORT = 6432  # part of the socket's name; nothing listens on TCP
 class Pooler:
     """Lives as long as the `with` block. `url` is the database of `server` through it, `size` connections for all."""
 
-    def __init__(self, server: str, *, size: int) -> None:
+    def __init__(self, server: str, *, size: int, mode: str = "transaction") -> None:
+        self._mode = mode
         self._server = conninfo_to_dict(server)
         self._size = size
         self._folder = Path(tempfile.mkdtemp(prefix="outbox-"))
@@ -49,7 +50,7 @@ class Pooler:
             [databases]
             * = {login}
             [pgbouncer]
-            pool_mode = transaction
+            pool_mode = {self._mode}
             auth_type = any
             unix_socket_dir = {self._folder}
             listen_port = {_PORT}

@@ -68,6 +68,7 @@ FLOORS = (
         "metrics",
         "logs",
         "check",
+        "doctor",
         "web",
     }  # onlookers
     | {"testing", "devdb", "terminal", "demo"},

@@ -27,6 +27,12 @@ SET run_at = now(), worker = NULL, leased_until = NULL
 WHERE q.id = ANY (ARRAY(SELECT held.id FROM held))
 """
 
+# For people, who type it when `outbox doctor` says so: what workers held that are struck off is anybody's.
+RELEASE_ORPHANS = """
+UPDATE outbox.queue q SET leased_until = clock_timestamp()
+WHERE q.leased_until > clock_timestamp() AND NOT EXISTS (SELECT FROM outbox.workers w WHERE w.id = q.worker)
+"""
+
 
 async def release(conn: AsyncConnection[Any], *, held: Mapping[UUID, int], worker: int) -> int:
     """Give back `held` (id → claim); returns how many were still ours to give."""

@@ -111,6 +111,11 @@ Rate = Annotated[str | None, typer.Option(help="How many become due in what time
 Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest.")]
 Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed or discarded too.")]
 
+# Of `doctor`.
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Only this check; again for more.")]
+ListChecks = Annotated[bool, typer.Option("--list", help="Name the checks, and make none.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings, and what could not be looked at, fail as well.")]
+
 # Of `enqueue`: a notification's fields.
 Channel = Annotated[
     str,
