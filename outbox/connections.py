@@ -287,4 +287,5 @@ _ASYNC: dict[tuple[str, str], Any] = {
     ("sqlalchemy", "async_scoped_session"): _AsyncSQLAlchemy,
     ("asyncpg", "Connection"): _Asyncpg,
     ("asyncpg", "PoolConnectionProxy"): _Asyncpg,
+    ("outbox", "Bridge"): lambda bridge: bridge.executor,  # what a test's connection is for the engine
 }

@@ -89,6 +89,7 @@ RESERVED = {
     "itsdangerous": {"outbox.web"},
     "jinja2": {"outbox.render", "outbox.sandbox", "outbox.web"},
     "prometheus_client": {"outbox.metrics"},
+    "pytest": {"outbox.testing.plugin"},
     "smtplib": {"outbox.channels"},
     "starlette": {"outbox.web"},
     "typer": {"outbox._cli", "outbox.terminal"},
@@ -100,7 +101,7 @@ OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 # A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
-# a query, what is enqueued from one, what is written down of people, and a pause.
+# a query, what is enqueued from one, what is written down of people, a pause, and whose a row is.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
@@ -114,6 +115,7 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.selection",
     "outbox.queue.audit",
     "outbox.queue.paused",
+    "outbox.queue.own",
 }
 
 LONGEST_FILE = 300

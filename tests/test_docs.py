@@ -57,7 +57,7 @@ async def test_the_readmes_quickstart_delivers_a_notification(tmp_path: Path, em
         folder.mkdir(parents=True)
         for name, text in zip(("subject.txt", "body.txt"), blocks("README.md", "jinja"), strict=True):
             (folder / name).write_text(text)
-        (program,) = blocks("README.md", "python")
+        program, _ = blocks("README.md", "python")
         (tmp_path / "signup.py").write_text(program)
         migrate, work = blocks("README.md", "bash")
 

@@ -8,14 +8,16 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import psycopg
 import pytest
+from packaging.requirements import Requirement
 
 import outbox.__main__
 from outbox.migrate import is_current
+from tests.projects import run_pytest, where, write_project
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,13 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(directory.iterdir())
 
 
-@pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of a new environment with the wheel in it, which borrows the dependencies that are installed here.
-
-    They are borrowed by a `.pth` line, whose directory's own `.pth` files are not read: the checkout's is one.
-    """
-    environment = tmp_path_factory.mktemp("environment")
+def _environment(wheel: Path, environment: Path) -> tuple[Path, Path]:
+    """Return the `bin` and the packages of a new environment with nothing but the wheel in it."""
     venv.create(environment, symlinks=True)
     programs = environment / "bin"
     _run(
@@ -65,8 +62,48 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
     )
     (packages,) = environment.glob("lib/python3*/site-packages")
+    return programs, packages
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of a new environment with the wheel in it, which borrows the dependencies that are installed here.
+
+    They are borrowed by a `.pth` line, whose directory's own `.pth` files are not read: the checkout's is one.
+    """
+    programs, packages = _environment(wheel, tmp_path_factory.mktemp("environment"))
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return programs
+
+
+def _with_all_that_they_need(*names: str) -> set[str]:
+    """Return these distributions and all that they require, as they are installed here."""
+    found: set[str] = set()
+    asked = [Requirement(name) for name in names]
+    while asked:
+        wanted = asked.pop()
+        extras = wanted.extras or {""}
+        if str(wanted) in found:
+            continue
+        found.add(str(wanted))
+        for line in distribution(wanted.name).requires or ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                needed.marker = None
+                asked.append(needed)
+    return {Requirement(each).name for each in found}
+
+
+@pytest.fixture
+def fresh(wheel: Path, tmp_path: Path) -> Path:
+    """The Python of an environment with the wheel, pytest and pytest-postgresql, and nothing that these do not need."""
+    programs, packages = _environment(wheel, tmp_path / "environment")
+    for name in _with_all_that_they_need("outbox", "pytest", "pytest-postgresql") - {"outbox"}:
+        its = distribution(name)
+        for top in {file.parts[0] for file in its.files or ()} - {"..", "__pycache__"}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(Path(str(its.locate_file(top))))
+    return programs / "python"
 
 
 def test_it_holds_the_package_alone_with_its_types_command_line_and_migrations(wheel: Path) -> None:
@@ -99,6 +136,19 @@ def test_it_migrates(programs: Path, tmp_path: Path, empty_url: str) -> None:
     with psycopg.connect(empty_url) as connection:
         connection.execute("INSERT INTO outbox.notifications (channel, recipient) VALUES ('email', 'a@example.org')")
         assert connection.execute("SELECT count(*) FROM outbox.queue").fetchone() == (1,)
+
+
+def test_a_fresh_project_tests_with_it_as_its_documentation_says(fresh: Path, tmp_path: Path, empty_url: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_project(project, 0, "test_signup.py")
+    (project / "test_it_is_fresh.py").write_text(
+        "import importlib.util, pathlib, sys, outbox\n"
+        "def test_it(pytestconfig):\n"
+        "    assert pathlib.Path(outbox.__file__).is_relative_to(sys.prefix)\n"
+        "    assert importlib.util.find_spec('xdist') is importlib.util.find_spec('django') is None\n"
+    )
+    assert "6 passed" in run_pytest(project, *where(empty_url), python=fresh)
 
 
 @pytest.mark.parametrize(

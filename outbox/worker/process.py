@@ -24,26 +24,32 @@ from outbox.worker.worker import Worker
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     from outbox.config import Config, WorkerConfig
     from outbox.events import Event, Listener
     from outbox.messages import Notification
     from outbox.worker.tether import Tether
 
+    Load: TypeAlias = Callable[[str, str, Mapping[str, Any]], channels.Provider]
 
-def routes(config: Config, names: Sequence[str], listener: Listener, templates: Templates | None = None) -> list[Route]:
+
+def routes(
+    config: Config,
+    names: Sequence[str],
+    listener: Listener,
+    templates: Templates | None = None,
+    load: Load | None = None,
+) -> list[Route]:
     """Return how each of the channels delivers, with its providers made. Templates are those of the configuration.
+
+    `load` makes providers, instead of `channels.load_provider`.
 
     Raises:
         ConfigError: with every mistake in the channels and the settings of their providers.
     """
-    problems = [
-        f"no [channels.{name}] in {config.source or 'the configuration (there is no outbox.toml here)'}: "
-        f"{nearest(name, list(config.channels)) if config.channels else 'write it, with providers = […]'}"
-        for name in names
-        if name not in config.channels
-    ]
+    problems = [_unserved(name, config) for name in names if name not in config.channels]
     templates = templates or Templates(source(config))
     made: list[Route] = []
     for name in (name for name in names if name in config.channels):
@@ -52,7 +58,7 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
             compose = _bound(channels.compose_for(name, config), templates)
             completion = channels.completion_for(name, config)
             providers = {
-                provider: channels.load_provider(name, provider, config.providers[provider])
+                provider: (load or channels.load_provider)(name, provider, config.providers[provider])
                 for provider in policy.providers
             }
         except ConfigError as error:
@@ -75,6 +81,12 @@ def routes(config: Config, names: Sequence[str], listener: Listener, templates: 
     if problems:
         raise ConfigError(problems)
     return made
+
+
+def _unserved(name: str, config: Config) -> str:
+    where = config.source or "the configuration (there is no outbox.toml here)"
+    hint = nearest(name, list(config.channels)) if config.channels else "write it, with providers = […]"
+    return f"no [channels.{name}] in {where}: {hint}"
 
 
 def _bound(compose: Callable[[Notification, Templates], Any], templates: Templates) -> Callable[[Notification], Any]:
