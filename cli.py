@@ -21,6 +21,7 @@ from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
 from outbox.terminal.topic_commands import topic
 from outbox.terminal.unsubscribe_commands import unsubscribe
+from outbox.terminal.watching_commands import watching
 from outbox.terminal.web_commands import web
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Look and mend"
 app.add_typer(suppress, name="suppress", rich_help_panel="Look and mend")
 app.add_typer(preference, name="preference", rich_help_panel="Look and mend")
 app.add_typer(steering)  # without a name: its commands are ours
+app.add_typer(watching)
 app.add_typer(topic, name="topic", rich_help_panel="Delivery")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
@@ -103,7 +105,7 @@ def roles(
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """The roles for applications, workers and auditors, with their rights, as SQL; the same again takes back the rest.
+    """The roles for applications, workers, auditors, operators: rights as SQL; the same again takes back the rest.
 
     Example: outbox roles --apply && psql -c 'GRANT outbox_enqueuer TO app'
     """

@@ -83,7 +83,7 @@ def print_sql(target: TextIO, revision: str = "head") -> None:
 def roles_sql(prefix: str = "outbox_") -> str:
     """Return the SQL that makes the roles of an outbox, named with `prefix`, and gives them their rights."""
     script = (_scripts() / "sql" / "roles.sql").read_text(encoding="utf-8")
-    return re.sub(r"\boutbox_(?=(?:enqueuer|worker|auditor)\b)", prefix, script)
+    return re.sub(r"\boutbox_(?=(?:enqueuer|worker|auditor|operator)\b)", prefix, script)
 
 
 def check_metadata(connection: sa.Connection) -> None:

@@ -172,12 +172,12 @@ async def test_the_provider_of_ones_own_delivers_and_refuses(
 
 async def test_the_grants_on_the_page_about_roles_are_enough(cloned_url: str) -> None:
     prefix = f"t{secrets.token_hex(4)}_"
-    logins = {name: f"{prefix}{name}" for name in ("app", "mailer", "analyst", "privacy")}
-    roles = [f"{prefix}{role}" for role in ("enqueuer", "worker", "auditor")]
+    logins = {name: f"{prefix}{name}" for name in ("app", "mailer", "analyst", "on_call", "privacy")}
+    roles = [f"{prefix}{role}" for role in ("enqueuer", "worker", "auditor", "operator")]
     grants = "".join(blocks("docs/roles.md", "sql"))
-    grants = re.sub(r"\b(app|mailer|analyst|privacy)\b", lambda match: logins[match[1]], grants)
+    grants = re.sub(r"\b(app|mailer|analyst|on_call|privacy)\b", lambda match: logins[match[1]], grants)
     rows(cloned_url, f"{roles_sql(prefix)}; {'; '.join(f'CREATE ROLE {name}' for name in logins.values())}")
-    rows(cloned_url, re.sub(r"\boutbox_(?=enqueuer|worker|auditor)", prefix, grants))
+    rows(cloned_url, re.sub(r"\boutbox_(?=enqueuer|worker|auditor|operator)", prefix, grants))
 
     def url(who: str) -> str:
         return f"{cloned_url}{'&' if '?' in cloned_url else '?'}options=-c%20role%3D{logins[who]}"

@@ -1,12 +1,16 @@
-"""What docs/steering.md says is so."""
+"""What docs/steering.md and docs/terminal.md say is so."""
 
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg
 
+from outbox.queue.follow import Attempt
+from outbox.terminal.tail import line_of
 from tests.command_line import run
 from tests.endings import enter
 from tests.hands import rows
@@ -44,3 +48,23 @@ def test_the_functions_and_the_sql_of_the_page_do_the_same(
     assert [(scope, name) for scope, name, *_ in rows(database_url, reads)] == [("channel", "email")]
     rows(database_url, resumes)
     assert rows(database_url, reads) == []
+
+
+def test_the_commands_of_the_page_about_the_terminal_run(database_url: str) -> None:
+    enter(database_url, "email")
+    (commands,) = blocks("docs/terminal.md", "bash")
+    for line in commands.splitlines():
+        done = run(database_url, *shlex.split(line, comments=True)[1:])
+        assert done.exit_code == 0, (line, done.stderr)
+
+
+def test_the_lines_on_the_page_are_as_tail_writes_them() -> None:
+    (shown,) = blocks("docs/terminal.md", "console")
+    for line in shown.splitlines()[1:]:
+        took, _, identity = line.split()[-3:]
+        _, channel, outcome, provider, *code = line.split()[:-3]
+        moment = datetime.fromisoformat(f"2026-01-01T{line.split()[0]}").astimezone()
+        attempt = Attempt(
+            UUID(identity), 1, 1, channel, None, outcome, provider, None, " ".join(code), 1, moment, int(took) / 1_000
+        )
+        assert line_of(attempt).plain == line

@@ -141,6 +141,16 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
     },
     "stranger": {},
 }
+# Whatever auditors read, and what it takes to steer and to mend.
+GOLDEN["operator"] = GOLDEN["auditor"] | {
+    "pauses": WRITES,
+    "audit": READS | {f"INSERT {column}" for column in ("actor", "action", "subject", "reason", "details")},
+    "dead_letters": {"SELECT", "UPDATE"},
+    "queue": {"SELECT", "INSERT"},
+    "notifications": GOLDEN["auditor"]["notifications"] | {"INSERT"},
+    "idempotency_keys": GOLDEN["auditor"]["idempotency_keys"] | {"UPDATE", "DELETE"},
+    "EXECUTE": GOLDEN["auditor"]["EXECUTE"] | {"suppress", "unsuppress", "lift_suppression"},
+}
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
@@ -686,6 +696,67 @@ async def test_a_worker_tells_what_it_knows_and_an_auditor_reads_it(roles: Roles
 
 def test_an_auditor_only_reads(roles: Roles) -> None:
     assert allowed(roles.login("auditor"), BEYOND_AN_AUDITOR) == []
+
+
+# Steering
+
+
+def test_an_operator_pauses_replays_discards_and_suppresses_and_it_is_written_down(roles: Roles) -> None:
+    url = roles.login("operator")
+    first, second, old = put_dead(roles.url, 3)
+    rows(roles.url, "DELETE FROM outbox.notifications WHERE id = %s", old)
+    for command in (
+        ["pause", "email", "--reason", "a bad template"],
+        ["status"],
+        ["resume", "email"],
+        ["dead-letters", "show", first],
+        ["dead-letters", "discard", first, "--yes"],
+        ["dead-letters", "replay", second, old, "--yes"],
+        ["suppress", "add", "--channel", "email", "--recipient", "eve@example.org"],
+        ["suppress", "remove", "--channel", "email", "--recipient", "eve@example.org"],
+        ["workers"],
+        ["stats"],
+        ["audit"],
+        ["explain", second],
+    ):
+        result = run(url, *command)
+        assert result.exit_code == 0 or command == ["workers"], (command, result.stderr)
+    done = rows(roles.url, "SELECT action, login FROM outbox.audit ORDER BY id")
+    assert done[:2] == [("pause", f"{roles.name('operator')}_login"), ("resume", f"{roles.name('operator')}_login")]
+    assert rows(roles.url, "SELECT count(*) FROM outbox.queue") == [(2,)]
+
+
+BEYOND_AN_OPERATOR = (
+    "SELECT payload FROM outbox.notifications",
+    "SELECT query FROM outbox.schedules",
+    "UPDATE outbox.notifications SET priority = 0",
+    "UPDATE outbox.queue SET run_at = now()",
+    "DELETE FROM outbox.queue",
+    "DELETE FROM outbox.dead_letters",
+    "DELETE FROM outbox.suppressions",
+    "DELETE FROM outbox.pauses",
+    "DELETE FROM outbox.audit",
+    "UPDATE outbox.audit SET actor = 'eve'",
+    "INSERT INTO outbox.audit (actor, action, subject, login) VALUES ('eve', 'pause', 'channel:email', 'ada')",
+    "INSERT INTO outbox.audit (actor, action, subject, at) VALUES ('eve', 'pause', 'channel:email', now())",
+    "SELECT outbox.cancel(group_key => 'g')",
+    "SELECT outbox.erase('ada@example.org')",
+    "SELECT outbox.delete_expired('notifications', 1)",
+    "ALTER TABLE outbox.audit DISABLE TRIGGER ALL",
+)
+
+
+def test_an_operator_may_do_nothing_else(roles: Roles) -> None:
+    put(roles.url, 1)
+    assert allowed(roles.login("operator"), BEYOND_AN_OPERATOR) == []
+
+
+def test_auditors_read_who_paused_what_and_pause_nothing(roles: Roles) -> None:
+    assert run(roles.url, "pause", "email").exit_code == 0
+    for command in (["status"], ["stats"], ["audit"]):
+        assert run(roles.login("auditor"), *command).exit_code == 0, command
+    refused = run(roles.login("auditor"), "resume", "email")
+    assert (refused.exit_code, "permission denied" in refused.stderr) == (1, True)
 
 
 # Getting beyond

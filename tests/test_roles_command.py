@@ -13,7 +13,7 @@ from tests.hands import rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROLES = ("enqueuer", "worker", "auditor")
+ROLES = ("enqueuer", "worker", "auditor", "operator")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ DECLARE
     role   text;
     object regclass;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['outbox_enqueuer', 'outbox_worker', 'outbox_auditor'] LOOP
+    FOREACH role IN ARRAY ARRAY['outbox_enqueuer', 'outbox_worker', 'outbox_auditor', 'outbox_operator'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         END IF;
@@ -24,7 +24,7 @@ BEGIN
 END
 $$;
 
-GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor;
+GRANT USAGE ON SCHEMA outbox TO outbox_enqueuer, outbox_worker, outbox_auditor, outbox_operator;
 
 -- May enqueue: by INSERT, COPY, the functions, an ORM, which reads the defaults of these columns back; and record that
 -- somebody has opted out, or in again, and what they want. Nothing else: it reads no message and no list of addresses, and
@@ -63,10 +63,10 @@ GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, ou
                 outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
                 outbox.migrations, outbox.status, outbox.partitions, outbox.audit_timeline, outbox.audit_by_recipient,
                 outbox.audit_failures, outbox.audit_days, outbox.audit_daily, outbox.depths, outbox.gauges, outbox.samples, outbox.audit
-    TO outbox_auditor;
-GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor;
-GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor;
-GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor;
+    TO outbox_auditor, outbox_operator;
+GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor, outbox_operator;
+GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor, outbox_operator;
+GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor, outbox_operator;
 DO $$
 DECLARE
     told record;
@@ -81,7 +81,17 @@ BEGIN
           AND a.attname <> ALL (ARRAY['payload', 'headers', 'title', 'body', 'data', 'url', 'digest', 'query', 'defaults'])
         GROUP BY a.attrelid
     LOOP
-        EXECUTE format('GRANT SELECT (%s) ON %s TO outbox_auditor', told.columns, told.object);
+        EXECUTE format('GRANT SELECT (%s) ON %s TO outbox_auditor, outbox_operator', told.columns, told.object);
     END LOOP;
 END
 $$;
+
+-- Steers, and mends: reads what auditors do, pauses and resumes, replays and discards dead letters, adds and removes
+-- suppressions, and writes down that it did. To replay what retention has dropped is to enqueue it anew, with its content
+-- and its key. It says neither when it did something, nor with which login.
+GRANT INSERT, UPDATE ON outbox.pauses TO outbox_operator;
+GRANT INSERT (actor, action, subject, reason, details) ON outbox.audit TO outbox_operator;
+GRANT SELECT, UPDATE ON outbox.dead_letters TO outbox_operator;
+GRANT INSERT ON outbox.queue, outbox.notifications TO outbox_operator;
+GRANT UPDATE, DELETE ON outbox.idempotency_keys TO outbox_operator;
+GRANT EXECUTE ON FUNCTION outbox.suppress, outbox.unsuppress, outbox.lift_suppression TO outbox_operator;

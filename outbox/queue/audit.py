@@ -10,7 +10,7 @@ from outbox import connections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 RECORD = """
 INSERT INTO outbox.audit (actor, action, subject, reason, details)
@@ -25,6 +25,8 @@ FROM outbox.audit a
 WHERE (CAST(:subject AS text) IS NULL OR a.subject = CAST(:subject AS text))
   AND (CAST(:actor AS text) IS NULL OR a.actor = CAST(:actor AS text))
   AND (CAST(:actions AS text[]) IS NULL OR a.action = ANY (CAST(:actions AS text[])))
+  AND (CAST(:seconds AS text) IS NULL
+       OR a.at > statement_timestamp() - make_interval(secs => CAST(CAST(:seconds AS text) AS float8)))
   AND (CAST(:before AS text) IS NULL OR a.id < CAST(CAST(:before AS text) AS bigint))
 ORDER BY a.id DESC
 LIMIT CAST(CAST(:limit AS text) AS bigint)
@@ -85,9 +87,12 @@ def list_audit(
     actor: str | None = None,
     actions: Sequence[str] = (),
     before: int | None = None,
+    since: timedelta | None = None,
     limit: int = 100,
 ) -> list[Entry]:
     """Return what was done, the newest first; `before` is the id that a page before it ended with.
+
+    `since` is how long ago it was done at most, by the database's clock.
 
     Raises:
         NotMigrated: the database has no outbox.
@@ -97,6 +102,7 @@ def list_audit(
         "actor": actor,
         "actions": list(actions) or None,
         "before": None if before is None else str(before),
+        "seconds": None if since is None else str(since.total_seconds()),
         "limit": str(limit),
     }
     rows = connections.run(conn, LIST, parameters, allow_autocommit=True)

@@ -22,11 +22,13 @@ SELECT w.id, w.host, w.pid, w.version, array_to_json(w.channels), array_to_json(
        date_part('epoch', statement_timestamp() - w.started_at), date_part('epoch', statement_timestamp() - w.seen_at),
        CAST(w.report->>'clock' AS double precision) - date_part('epoch', w.seen_at), CAST(w.report AS text)
 FROM outbox.workers w
-WHERE w.seen_at > statement_timestamp() - interval '1 minute'
+WHERE w.seen_at > statement_timestamp() - make_interval(secs => CAST(CAST(:within AS text) AS float8))
   AND (CAST(:channels AS text[]) IS NULL OR w.channels && CAST(:channels AS text[]))
 ORDER BY w.id
 """
 
+LIVE = 60.0
+"""Seconds since its last heartbeat up to which a worker counts as alive."""
 RECENT = 30.0
 """Seconds since its last heartbeat after which what a worker did in its last seconds is counted no more."""
 
@@ -140,8 +142,10 @@ class Fleet:
         return dict(counts)
 
 
-def fleet(conn: Any, channels: Sequence[str] | None = None) -> Fleet:
+def fleet(conn: Any, channels: Sequence[str] | None = None, *, within: float = LIVE) -> Fleet:
     """Return the workers that were seen in the last minute, and serve one of the channels, if any are given.
+
+    `within` so many seconds, vanished ones are there as well, up to ten minutes, after which they are struck off.
 
     A worker reports with each heartbeat, and every five seconds in which something has changed.
 
@@ -149,7 +153,7 @@ def fleet(conn: Any, channels: Sequence[str] | None = None) -> Fleet:
         NotMigrated: the database has no outbox.
     """
     given: list[str | None] | None = list(channels) if channels else None
-    rows = connections.run(conn, WORKERS, {"channels": given}, allow_autocommit=True)
+    rows = connections.run(conn, WORKERS, {"channels": given, "within": str(within)}, allow_autocommit=True)
     return Fleet(tuple(_worker(row) for row in rows))
 
 

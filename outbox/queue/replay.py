@@ -44,7 +44,9 @@ SELECT asked.id,
 FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[])) WITH ORDINALITY AS asked (id, position)
 LEFT JOIN outbox.dead_letters d ON d.notification_id = asked.id
 LEFT JOIN outbox.idempotency_keys k ON k.key = d.idempotency_key AND k.channel = d.channel
-LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = d.notification_id LIMIT 1) n ON true
+LEFT JOIN LATERAL (
+    SELECT m.id, m.expires_at FROM outbox.notifications m WHERE m.id = d.notification_id LIMIT 1
+) n ON true
 ORDER BY asked.position
 """
 

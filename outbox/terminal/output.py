@@ -118,6 +118,12 @@ def json_text(value: object) -> str:
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def json_line(value: object) -> str:
+    """Return JSON in one line that is safe on a terminal."""
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

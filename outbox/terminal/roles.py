@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from outbox.config import Config
 
 PREFIX = "outbox_"
-_ROLES = ("enqueuer", "worker", "auditor")
+_ROLES = ("enqueuer", "worker", "auditor", "operator")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,53}")  # PostgreSQL cuts a name off after 63 bytes
 
 

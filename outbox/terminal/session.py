@@ -43,6 +43,18 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
         yield conn
 
 
+@contextmanager
+def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect to read again and again: each statement sees what is there by then, and keeps nobody's rows alive.
+
+    Raises:
+        ConfigError, psycopg.Error: as `reading`.
+    """
+    # Nothing is prepared: behind a pooler, the next look may be another server's.
+    with psycopg.connect(_conninfo(url), autocommit=True, prepare_threshold=None) as conn:
+        yield conn
+
+
 @asynccontextmanager
 async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Connect as `writing` does, asynchronously and in autocommit mode, for what makes many small transactions."""

@@ -1,4 +1,4 @@
-"""The commands that steer, and show what is going on: one command, one call."""
+"""The commands that steer: one command, one call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as 
 from outbox.terminal.setup import configuration, readable_errors
 
 steering = typer.Typer()
-_PANEL = "Steer and watch"
+PANEL = "Steer and watch"
 
 Target = Annotated[
     str, typer.Argument(metavar="CHANNEL|provider:NAME", help="A channel, or one provider.", show_default=False)
@@ -24,7 +24,7 @@ Why = Annotated[str | None, typer.Option("--reason", metavar="WORDS", help="Why,
 Force = Annotated[bool, typer.Option("--force", help="Though no worker and no configuration here knows it.")]
 
 
-@steering.command("pause", rich_help_panel=_PANEL)
+@steering.command("pause", rich_help_panel=PANEL)
 def pause(
     target: Target,
     *,
@@ -50,7 +50,7 @@ def pause(
         raise typer.Exit(command.pause(settings, target, until=until, reason=reason, force=force, as_json=json))
 
 
-@steering.command("resume", rich_help_panel=_PANEL)
+@steering.command("resume", rich_help_panel=PANEL)
 def resume(
     target: Target,
     *,
