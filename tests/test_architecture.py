@@ -101,7 +101,8 @@ OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 # A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
-# a query, what is enqueued from one, what is written down of people, a pause, and whose a row is.
+# a query, what is enqueued from one, what is written down of people, a pause, whose a row is, which dead letters, and
+# what a replay would do with them.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
@@ -116,6 +117,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.audit",
     "outbox.queue.paused",
     "outbox.queue.own",
+    "outbox.queue.letter_selection",
+    "outbox.queue.judge",
 }
 
 LONGEST_FILE = 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,10 +18,14 @@ from outbox import connections
 from outbox.errors import NotInTransaction, NotMigrated
 from outbox.outcomes import Retry, Sent
 from outbox.queue import replay as replaying
-from outbox.queue.dead_letters import Selection, find_dead_letters
+from outbox.queue.audit import list_audit
+from outbox.queue.dead_letters import find_dead_letters
 from outbox.queue.discard import discard
 from outbox.queue.enqueue import enqueue
-from outbox.queue.replay import judge, replay
+from outbox.queue.judge import MAX_REPLAYS, judge
+from outbox.queue.letter_selection import Selection
+from outbox.queue.reopen import reopen
+from outbox.queue.replay import replay
 from tests.endings import REFUSED, claim_due, end, put, put_dead, settle_as
 from tests.hands import rows
 from tests.waiting import wait_until
@@ -173,6 +178,120 @@ def test_one_that_retention_dropped_is_enqueued_anew_from_its_copy(database_url:
     assert resolutions(database_url) == [("replayed", 1)]
 
 
+def test_one_that_is_enqueued_anew_expires_and_waits_as_it_did(database_url: str, conn: psycopg.Connection) -> None:
+    [inapp] = put(database_url, 1, channel="inapp")
+    conditions: dict[str, Any] = {"unless_read": inapp, "unless_sent": inapp, "expires_at": timedelta(hours=1)}
+    [old] = put_dead(database_url, **conditions)
+    columns = "SELECT expires_at, unless_read, unless_sent FROM outbox.notifications WHERE id = %s"
+    before = rows(database_url, columns, old)
+    drop_by_retention(database_url, old)
+    new = replay(conn, [old]).anew[old]
+    conn.commit()
+
+    assert before[0][1:] == (inapp, inapp)
+    assert rows(database_url, columns, new) == before
+    assert rows(database_url, "SELECT replaced_by FROM outbox.dead_letters") == [(new,)]
+
+
+def test_one_that_has_expired_by_then_ends_as_expired_unsent(database_url: str, conn: psycopg.Connection) -> None:
+    [old] = put_dead(database_url, expires_at=timedelta(hours=1))
+    rows(database_url, "UPDATE outbox.dead_letters SET expires_at = now() - interval '1 s'")
+    drop_by_retention(database_url, old)
+    assert [judged.is_expired for judged in judge(conn, [old])] == [True]
+    new = replay(conn, [old]).anew[old]
+    conn.commit()
+
+    [claimed] = claim_due(database_url)
+    assert claimed.id == new
+    assert claimed.expires_in is not None
+    assert claimed.expires_in < 0
+
+
+def test_what_died_of_every_replay_is_left_alone_until_somebody_insists(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    [identity] = put_dead(database_url)
+    for _ in range(MAX_REPLAYS):
+        assert replay(conn, [identity]).ids == (identity,)
+        conn.commit()
+        end(database_url, REFUSED)
+
+    assert [judged.verdict for judged in judge(conn, [identity])] == ["too_often"]
+    assert replay(conn, [identity]).skipped == {identity: "too_often"}
+    assert replay(conn, [identity], max_replays=MAX_REPLAYS + 1).ids == (identity,)
+    conn.rollback()
+    assert replay(conn, [identity], max_replays=None).ids == (identity,)
+
+
+def test_a_loop_through_new_ids_is_a_loop(database_url: str, conn: psycopg.Connection) -> None:
+    [identity] = put_dead(database_url)
+    for _ in range(MAX_REPLAYS):
+        drop_by_retention(database_url, identity)
+        identity = replay(conn, [identity]).anew[identity]
+        conn.commit()
+        assert end(database_url, REFUSED) == [identity]
+
+    assert replay(conn, [identity]).skipped == {identity: "too_often"}
+    assert len(replay(conn, [identity], max_replays=None)) == 1
+
+
+def test_who_replays_and_discards_is_written_down_with_it(database_url: str, conn: psycopg.Connection) -> None:
+    first, second, third, fourth = put_dead(database_url, 4)
+    replay(conn, [first], actor="ada@desk", reason="the relay is back")
+    replay(conn, [first, second, third], actor="ada@desk", selected=Selection(channels=["email"]))
+    discard(conn, [fourth], actor="bob@desk", reason="a typo")
+    replay(conn, [first], actor="ada@desk")
+    replay(conn, [UNKNOWN])
+
+    closed, by_filter, by_id = list_audit(conn)
+    assert (by_id.action, by_id.actor, by_id.subject, by_id.reason) == (
+        *("replay", "ada@desk", str(first)),
+        "the relay is back",
+    )
+    assert by_id.details == {"replayed": 1, "anew": 0, "left_alone": {}, "ids": [str(first)]}
+    assert by_filter.subject == "channel:email"
+    assert by_filter.details["left_alone"] == {"replayed": 1}
+    assert (closed.action, closed.subject, closed.reason) == ("discard", str(fourth), "a typo")
+
+
+def test_the_audit_names_a_hundred_ids_and_counts_more(database_url: str, conn: psycopg.Connection) -> None:
+    ids = put_dead(database_url, 100)
+    replay(conn, ids[:99], actor="ada@desk")
+    discard(conn, [*ids[99:], UNKNOWN], actor="ada@desk")
+    conn.execute("UPDATE outbox.dead_letters SET resolution = 'discarded'")
+    ids += put_dead(database_url, 1)
+    reopen(conn, ids, actor="ada@desk")
+    conn.execute("UPDATE outbox.dead_letters SET resolution = 'discarded', resolved_at = now()")
+    assert len(reopen(conn, ids, actor="ada@desk")) == 101
+
+    every, hundred, _, some = list_audit(conn)
+    assert len(some.details["ids"]) == 99
+    assert len(hundred.details["ids"]) == 100
+    assert (every.details["reopened"], "ids" in every.details) == (101, False)
+
+
+def test_a_discarded_one_says_why_and_is_opened_again(database_url: str, conn: psycopg.Connection) -> None:
+    closed, back = put_dead(database_url, 2)
+    discard(conn, [closed], reason="a typo")
+    replay(conn, [back])
+    assert conn.execute("SELECT discard_reason FROM outbox.dead_letters ORDER BY 1").fetchall() == [
+        ("a typo",),
+        (None,),
+    ]
+
+    reopened = reopen(conn, [closed, back, UNKNOWN], actor="ada@desk", reason="no typo")
+    assert (reopened.ids, reopened.skipped) == ((closed,), {back: "replayed", UNKNOWN: "unknown"})
+    assert reopen(conn, [closed]).skipped == {closed: "open"}
+    assert conn.execute("SELECT DISTINCT discard_reason FROM outbox.dead_letters").fetchall() == [(None,)]
+    assert [(entry.action, entry.reason) for entry in list_audit(conn)] == [("reopen", "no typo")]
+    assert replay(conn, [closed]).ids == (closed,)
+
+
+def test_a_reason_that_there_is_no_room_for_is_refused(conn: psycopg.Connection) -> None:
+    with pytest.raises(ValueError, match="at most 1,000 characters"):
+        discard(conn, [UNKNOWN], reason="x" * 1_001)
+
+
 def test_an_idempotency_key_goes_over_to_what_is_enqueued_anew(database_url: str, conn: psycopg.Connection) -> None:
     [old] = put_dead(database_url, idempotency_key="welcome:1", payload={})
     drop_by_retention(database_url, old)
@@ -279,7 +398,7 @@ def test_a_discarded_one_is_closed_and_kept(database_url: str, conn: psycopg.Con
 
 def test_they_refuse_a_connection_that_commits_by_itself(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as conn:
-        for verb in (replay, discard):
+        for verb in (replay, discard, reopen):
             with pytest.raises(NotInTransaction):
                 verb(conn, [UNKNOWN])
 

@@ -654,6 +654,8 @@ def test_an_auditor_sees_how_things_stand_and_not_what_messages_say(roles: Roles
         ["status"],
         ["explain", identity],
         ["dead-letters", "list"],
+        ["dead-letters", "groups"],
+        ["dead-letters", "export"],
         ["status", "--json"],
         ["schedule", "list"],
         ["migrate", "--check"],

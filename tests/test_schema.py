@@ -56,6 +56,33 @@ def test_a_chore_that_failed_more_often_than_32_bits_can_count_survives_a_step_d
         assert conn.execute(failures + " WHERE failures + 1 > 2147483647").fetchall() == [(2_147_483_647,)]
 
 
+def test_letters_that_are_open_when_the_columns_come_learn_what_was_enqueued(cloned_url: str) -> None:
+    migrate.downgrade(cloned_url, "0023")
+    with psycopg.connect(cloned_url) as conn:
+        conn.execute("""
+            INSERT INTO outbox.notifications (channel, recipient, expires_at, unless_read)
+            SELECT 'email', 'user' || n, CASE WHEN n < 3 THEN '2100-01-01 00:00+00'::timestamptz END, outbox.uuid7()
+            FROM generate_series(1, 3) n
+        """)
+        conn.execute("""
+            INSERT INTO outbox.dead_letters
+                (notification_id, enqueued_at, attempts, priority, channel, recipient, payload, reason, resolution,
+                 resolved_at)
+            SELECT n.id, now(), 1, 5, 'email', n.recipient, '{}', 'rejected',
+                   CASE WHEN n.recipient = 'user2' THEN 'discarded' END,
+                   CASE WHEN n.recipient = 'user2' THEN now() END
+            FROM outbox.notifications n
+        """)
+    migrate.upgrade(cloned_url)
+    with psycopg.connect(cloned_url) as conn:
+        known = conn.execute("""
+            SELECT d.recipient, d.expires_at IS NOT DISTINCT FROM n.expires_at,
+                   d.unless_read IS NOT DISTINCT FROM n.unless_read
+            FROM outbox.dead_letters d JOIN outbox.notifications n ON n.id = d.notification_id ORDER BY 1
+        """)
+        assert known.fetchall() == [("user1", True, True), ("user2", False, False), ("user3", True, True)]
+
+
 def test_leases_are_not_moved_while_workers_of_an_earlier_version_are_at_work(cloned_url: str) -> None:
     migrate.downgrade(cloned_url, "0006")
     with psycopg.connect(cloned_url) as conn:

@@ -58,7 +58,8 @@ GRANT EXECUTE ON FUNCTION outbox.ensure_partitions, outbox.detach_expired_partit
                           outbox.delete_expired, outbox.delete_expired_keys, outbox.close_due_digests,
                           outbox.admit, outbox.gather, outbox.tend_throttles TO outbox_worker;
 
--- Reads everything but what messages say, and what was erased: `outbox status`, `explain` and `dead-letters list`.
+-- Reads everything but what messages say, and what was erased: `outbox status`, `explain`, `dead-letters groups`, `list`
+-- and `export`.
 GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, outbox.suppressions, outbox.preferences, outbox.topics,
                 outbox.limits, outbox.throttles, outbox.throttle_digests, outbox.pauses, outbox.erasures, outbox.schedule_runs, outbox.fan_outs,
                 outbox.migrations, outbox.status, outbox.partitions, outbox.audit_timeline, outbox.audit_by_recipient,

@@ -2,78 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from outbox import connections
+from outbox.queue.letter_selection import EVERY, GROUP, MATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from outbox.connections import Parameters
+    from outbox.queue.letter_selection import Selection
 
-LIST = """
-SELECT d.notification_id, d.channel, d.recipient, d.template, d.topic, d.group_key, d.idempotency_key, d.priority,
+_COLUMNS = f"""
+       d.notification_id, d.channel, d.recipient, d.template, d.topic, d.group_key, d.idempotency_key, d.priority,
        d.reason, d.provider, d.error_class, d.error_code, d.error, d.attempts, d.replays, d.enqueued_at, d.died_at,
-       date_part('epoch', statement_timestamp() - d.died_at), d.resolution, d.resolved_at, count(*) OVER ()
-FROM outbox.dead_letters d
-WHERE (d.resolution IS NULL OR CAST(CAST(:resolved AS text) AS boolean))
-  AND (CAST(:channels AS text[]) IS NULL OR d.channel = ANY (CAST(:channels AS text[])))
-  AND (CAST(:error_classes AS text[]) IS NULL OR d.error_class = ANY (CAST(:error_classes AS text[])))
-  AND (CAST(:reasons AS text[]) IS NULL OR d.reason = ANY (CAST(:reasons AS text[])))
-  AND (CAST(:since AS text) IS NULL
-       OR d.died_at >= statement_timestamp() - make_interval(secs => CAST(CAST(:since AS text) AS float8)))
-ORDER BY d.died_at DESC, d.notification_id DESC
-LIMIT CAST(CAST(:limit AS text) AS bigint)
+       date_part('epoch', statement_timestamp() - d.died_at), d.resolution, d.resolved_at, d.expires_at,
+       d.discard_reason, d.replaced_by, {GROUP}
 """
 
-FIND = """
+_LISTED = f"""
+    FROM outbox.dead_letters d
+    WHERE (d.resolution IS NULL OR CAST(CAST(:resolved AS text) AS boolean)) AND {MATCHES}
+"""
+# Found, and counted, without carrying everything about each of them along.
+LIST = f"""
+WITH newest AS MATERIALIZED (
+    SELECT d.notification_id {_LISTED}
+    ORDER BY d.died_at DESC, d.notification_id DESC
+    LIMIT CAST(CAST(:limit AS text) AS bigint)
+)
+SELECT {_COLUMNS}, (SELECT count(*) {_LISTED})
+FROM newest l
+JOIN outbox.dead_letters d ON d.notification_id = l.notification_id
+ORDER BY d.died_at DESC, d.notification_id DESC
+"""  # noqa: S608 - of constants, as those below
+
+FIND = f"""
 SELECT d.notification_id
 FROM outbox.dead_letters d
-WHERE d.resolution IS NULL
-  AND (CAST(:channels AS text[]) IS NULL OR d.channel = ANY (CAST(:channels AS text[])))
-  AND (CAST(:error_classes AS text[]) IS NULL OR d.error_class = ANY (CAST(:error_classes AS text[])))
-  AND (CAST(:reasons AS text[]) IS NULL OR d.reason = ANY (CAST(:reasons AS text[])))
-  AND (CAST(:since AS text) IS NULL
-       OR d.died_at >= statement_timestamp() - make_interval(secs => CAST(CAST(:since AS text) AS float8)))
+WHERE d.resolution IS NULL AND {MATCHES}
 ORDER BY d.died_at, d.notification_id
-"""
+LIMIT CAST(CAST(:limit AS text) AS bigint)
+"""  # noqa: S608
 
-SHOW = """
-SELECT d.notification_id, d.channel, d.recipient, d.template, d.topic, d.group_key, d.idempotency_key, d.priority,
-       d.reason, d.provider, d.error_class, d.error_code, d.error, d.attempts, d.replays, d.enqueued_at, d.died_at,
-       date_part('epoch', statement_timestamp() - d.died_at), d.resolution, d.resolved_at, d.locale,
-       CAST(d.payload AS text), CAST(d.headers AS text)
+# With all that they hold; of a role that may not read messages, without asking for these.
+EXPORT = f"""
+SELECT {_COLUMNS}
+FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[])) WITH ORDINALITY AS asked (id, position)
+JOIN outbox.dead_letters d ON d.notification_id = asked.id
+ORDER BY asked.position
+"""  # noqa: S608
+EXPORT_WITH_PAYLOAD = EXPORT.replace("\nFROM", ", d.locale, CAST(d.payload AS text), CAST(d.headers AS text)\nFROM", 1)
+
+SHOW = f"""
+SELECT {_COLUMNS}, d.locale, CAST(d.payload AS text), CAST(d.headers AS text)
 FROM outbox.dead_letters d
 WHERE d.notification_id = CAST(CAST(:id AS text) AS uuid)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which dead letters: those that match every part that is given, and any one of the values of a part.
-
-    `since` is in seconds: those that died so long ago or later.
-    """
-
-    channels: Sequence[str] = ()
-    error_classes: Sequence[str] = ()
-    reasons: Sequence[str] = ()
-    since: float | None = None
-
-    def parameters(self) -> dict[str, str | list[str | None] | None]:
-        """Return the statements' parameters by name."""
-        return {
-            "channels": list(self.channels) or None,
-            "error_classes": list(self.error_classes) or None,
-            "reasons": list(self.reasons) or None,
-            "since": None if self.since is None else str(self.since),
-        }
-
-
-EVERY = Selection()
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +88,12 @@ class DeadLetter:
     died_seconds_ago: float
     resolution: str | None
     resolved_at: datetime | None
+    expires_at: datetime | None
+    discard_reason: str | None
+    replaced_by: UUID | None
+    """The notification that was enqueued in its place."""
+    group: str
+    """The short id of its fingerprint, as `groups()` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +126,15 @@ def list_dead_letters(
     return [_dead_letter(row) for row in rows], rows[0][-1] if rows else 0
 
 
-def find_dead_letters(conn: Any, selection: Selection) -> list[UUID]:
+def find_dead_letters(conn: Any, selection: Selection, *, limit: int | None = None) -> list[UUID]:
     """Return the ids of the open dead letters that match, oldest first: what `replay` and `discard` take.
 
     Raises:
         NotMigrated: the database has no outbox.
     """
-    rows = connections.run(conn, FIND, selection.parameters(), allow_autocommit=True)
-    return [UUID(str(row[0])) for row in rows]
+    parameters: Parameters = {**selection.parameters(), "limit": None if limit is None else str(limit)}
+    rows = connections.run(conn, FIND, parameters, allow_autocommit=True)
+    return [row[0] if type(row[0]) is UUID else UUID(str(row[0])) for row in rows]  # there may be a million
 
 
 def show_dead_letter(conn: Any, id: UUID | str) -> tuple[DeadLetter, Contents] | None:  # noqa: A002 - the column's name
@@ -149,8 +144,26 @@ def show_dead_letter(conn: Any, id: UUID | str) -> tuple[DeadLetter, Contents] |
         NotMigrated: the database has no outbox.
     """
     rows = connections.run(conn, SHOW, {"id": str(id)}, allow_autocommit=True)
-    return (_dead_letter(rows[0]), Contents(*rows[0][20:])) if rows else None
+    return (_dead_letter(rows[0]), Contents(*rows[0][_WIDTH:])) if rows else None
+
+
+def read_dead_letters(
+    conn: Any, ids: Sequence[UUID], *, with_payload: bool = False
+) -> list[tuple[DeadLetter, Contents | None]]:
+    """Return those of the ids that are dead letters, open or not, in order; and what they said only if asked.
+
+    Give it a thousand at a time: payloads may be large.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    sql = EXPORT_WITH_PAYLOAD if with_payload else EXPORT
+    rows = connections.run(conn, sql, {"ids": [str(identity) for identity in ids]}, allow_autocommit=True)
+    return [(_dead_letter(row), Contents(*row[_WIDTH:]) if with_payload else None) for row in rows]
+
+
+_WIDTH = len(fields(DeadLetter))
 
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:
-    return DeadLetter(UUID(str(row[0])), *row[1:20])
+    return DeadLetter(UUID(str(row[0])), *row[1:_WIDTH])

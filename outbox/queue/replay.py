@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from itertools import count
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from outbox import connections
+from outbox.queue.audit import record
+from outbox.queue.judge import MAX_REPLAYS, judge
+from outbox.queue.letter_selection import named, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Verdict: TypeAlias = Literal["replay", "anew", "unknown", "replayed", "discarded", "queued", "sent", "key_taken"]
+    from outbox.queue.judge import Verdict
+    from outbox.queue.letter_selection import Selection
 
 CHUNK = 1_000
 # What happened between judging and writing, by somebody who does not lock dead letters: an INSERT into the queue by
@@ -25,29 +31,6 @@ SELECT d.notification_id FROM outbox.dead_letters d
 WHERE d.notification_id = ANY (CAST(CAST(:ids AS text[]) AS uuid[])) AND d.resolution IS NULL
 ORDER BY d.notification_id
 FOR UPDATE
-"""
-
-# The subselects stay lookups in one partition, whatever the statistics say; EXISTS may become a hash of a whole table.
-JUDGE = """
-SELECT asked.id,
-       CASE
-           WHEN d.notification_id IS NULL THEN 'unknown'
-           WHEN d.resolution IS NOT NULL THEN d.resolution
-           WHEN (SELECT q.id FROM outbox.queue q WHERE q.id = d.notification_id) IS NOT NULL THEN 'queued'
-           WHEN (SELECT max(a.claim) FROM outbox.attempts a
-                 WHERE a.notification_id = d.notification_id AND a.outcome = 'sent') IS NOT NULL THEN 'sent'
-           WHEN k.notification_id <> d.notification_id THEN 'key_taken'
-           WHEN n.id IS NULL THEN 'anew'
-           ELSE 'replay'
-       END,
-       d.channel, d.reason, coalesce(n.expires_at <= statement_timestamp(), false)
-FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[])) WITH ORDINALITY AS asked (id, position)
-LEFT JOIN outbox.dead_letters d ON d.notification_id = asked.id
-LEFT JOIN outbox.idempotency_keys k ON k.key = d.idempotency_key AND k.channel = d.channel
-LEFT JOIN LATERAL (
-    SELECT m.id, m.expires_at FROM outbox.notifications m WHERE m.id = d.notification_id LIMIT 1
-) n ON true
-ORDER BY asked.position
 """
 
 # The claim goes on after the highest there was: it is half of the primary key of attempts, and it fences off whoever
@@ -106,39 +89,21 @@ WITH copied AS MATERIALIZED (
 ), made AS (
     INSERT INTO outbox.notifications
         (id, run_at, priority, channel, recipient, template, locale, payload, headers, topic, group_key,
-         idempotency_key, ordering_key, time_zone)
+         idempotency_key, ordering_key, time_zone, expires_at, unless_read, unless_sent)
     SELECT c.new_id, statement_timestamp() + make_interval(secs => c.delay), c.priority, c.channel, c.recipient,
            c.template, c.locale, c.payload, c.headers, c.topic, c.group_key, c.idempotency_key, c.ordering_key,
-           c.time_zone
+           c.time_zone, c.expires_at, c.unless_read, c.unless_sent
     FROM copied c
     ORDER BY c.idempotency_key COLLATE "C", c.channel COLLATE "C", c.new_id
     RETURNING id
 )
 UPDATE outbox.dead_letters d
-SET resolution = 'replayed', resolved_at = clock_timestamp(), replays = d.replays + 1
+SET resolution = 'replayed', resolved_at = clock_timestamp(), replays = d.replays + 1, replaced_by = made.id
 FROM made
 JOIN copied c ON c.new_id = made.id
 WHERE d.notification_id = c.notification_id
 RETURNING d.notification_id, c.new_id
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a replay of one dead letter would do. All but `replay` and `anew` are reasons to leave it alone.
-
-    `replay`: it goes back into the queue. `anew`: retention has dropped the notification, so the letter's copy is
-    enqueued under a new id. `unknown`: there is no such dead letter. `replayed`, `discarded`: it is resolved. `queued`:
-    it is being delivered. `sent`: a worker thought lost had delivered it after all. `key_taken`: its idempotency key
-    has expired, and stands for another notification now.
-    """
-
-    id: UUID
-    verdict: Verdict
-    channel: str | None
-    reason: str | None
-    is_expired: bool
-    """Past its `expires_at`: the next claim will end it as expired, unsent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +119,17 @@ class Replayed:
         return len(self.ids) + len(self.anew)
 
 
-def judge(conn: Any, ids: Iterable[UUID | str]) -> list[Judged]:
-    """Return what `replay` would do with each of the dead letters, in order; writes nothing.
-
-    Raises:
-        ValueError: an id is no UUID.
-        NotMigrated: the database has no outbox.
-    """
-    judged: list[Judged] = []
-    for chunk in _chunks(ids):
-        rows = connections.run(conn, JUDGE, {"ids": _texts(chunk)}, allow_autocommit=True)
-        judged += [Judged(UUID(str(row[0])), *row[1:]) for row in rows]
-    return judged
-
-
-def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, after: float = 0.0) -> Replayed:
+def replay(
+    conn: Any,
+    ids: Iterable[UUID | str],
+    *,
+    rate: float | None = None,
+    after: float = 0.0,
+    max_replays: int | None = MAX_REPLAYS,
+    actor: str | None = None,
+    reason: str | None = None,
+    selected: Selection | None = None,
+) -> Replayed:
     """Put dead letters back to be delivered, with all their attempts before them, in the transaction that `conn` is in.
 
     Each is locked until that transaction ends, so give it a thousand at a time and commit. What is not an open dead
@@ -179,6 +140,10 @@ def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, a
         ids: of the dead letters' notifications, in the order to deliver them.
         rate: how many of them become due in a second; without it, all at once.
         after: seconds until the first is due.
+        max_replays: what was replayed so often is left alone, `too_often`; None replays it again.
+        actor: who does it, for the audit; without one, nothing is written there.
+        reason: why, in their words.
+        selected: what the ids were found by: the audit's subject, in the place of the ids.
 
     Raises:
         ValueError: an id is no UUID, or the rate is not above zero.
@@ -190,19 +155,48 @@ def replay(conn: Any, ids: Iterable[UUID | str], *, rate: float | None = None, a
     anew: dict[UUID, UUID] = {}
     skipped: dict[UUID, Verdict] = {}
     for chunk in _chunks(ids):
-        locked = {UUID(str(row[0])) for row in connections.run(conn, LOCK, {"ids": _texts(chunk)})}
-        verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk)}
-        # One that has died again since then is locked by nobody: to write it now would be out of order.
-        chosen = [identity for identity, verdict in verdicts.items() if verdict in _OVERTAKEN and identity in locked]
         already = len(put_back) + len(anew)
-        delays = {identity: after + (already + place) / (rate or float("inf")) for place, identity in enumerate(chosen)}
-        moved = {UUID(str(row[0])) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
-        copied = _enqueue_anew(conn, _parameters(verdicts, "anew", delays))
-        put_back += [identity for identity in chosen if identity in moved]
+        delays = ((after + place / (rate or float("inf"))) for place in count(already))
+        moved, copied, left = _replay_chunk(conn, chunk, delays, max_replays)
+        put_back += moved
         anew |= copied
-        left = {identity: why for identity, why in verdicts.items() if identity not in moved and identity not in copied}
-        skipped |= {identity: _OVERTAKEN.get(why, why) for identity, why in left.items()}
-    return Replayed(tuple(put_back), anew, skipped)
+        skipped |= left
+    replayed = Replayed(tuple(put_back), anew, skipped)
+    if actor is not None and len(replayed):
+        _write_down(conn, replayed, actor, reason, selected)
+    return replayed
+
+
+def _replay_chunk(
+    conn: Any, chunk: Sequence[UUID], moments: Iterable[float], max_replays: int | None
+) -> tuple[list[UUID], dict[UUID, UUID], dict[UUID, Verdict]]:
+    locked = {UUID(str(row[0])) for row in connections.run(conn, LOCK, {"ids": _texts(chunk)})}
+    verdicts = {judged.id: judged.verdict for judged in judge(conn, chunk, max_replays=max_replays)}
+    # One that has died again since then is locked by nobody: to write it now would be out of order.
+    chosen = [identity for identity, verdict in verdicts.items() if verdict in _OVERTAKEN and identity in locked]
+    delays = dict(zip(chosen, moments, strict=False))
+    moved = {UUID(str(row[0])) for row in connections.run(conn, REPLAY, _parameters(verdicts, "replay", delays))}
+    copied = _enqueue_anew(conn, _parameters(verdicts, "anew", delays))
+    left = {identity: why for identity, why in verdicts.items() if identity not in moved and identity not in copied}
+    skipped = {identity: _OVERTAKEN.get(why, why) for identity, why in left.items()}
+    return [identity for identity in chosen if identity in moved], copied, skipped
+
+
+def _write_down(conn: Any, replayed: Replayed, actor: str, reason: str | None, selected: Selection | None) -> None:
+    ids = [*replayed.ids, *replayed.anew]
+    details: dict[str, object] = {
+        "replayed": len(ids),
+        "anew": len(replayed.anew),
+        "left_alone": Counter(replayed.skipped.values()),
+    }
+    record(
+        conn,
+        actor=actor,
+        action="replay",
+        subject=subject_of(ids, selected),
+        reason=reason,
+        details=details | named(ids),
+    )
 
 
 def _enqueue_anew(conn: Any, parameters: dict[str, list[str | None]]) -> dict[UUID, UUID]:

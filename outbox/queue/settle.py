@@ -117,10 +117,11 @@ WITH ended AS MATERIALIZED (
 ), died AS (
     INSERT INTO outbox.dead_letters AS d
         (notification_id, enqueued_at, attempts, priority, channel, recipient, template, locale, payload, headers,
-         topic, group_key, idempotency_key, ordering_key, time_zone, reason, provider, error_class, error_code, error)
+         topic, group_key, idempotency_key, ordering_key, time_zone, expires_at, unless_read, unless_sent, reason,
+         provider, error_class, error_code, error)
     SELECT n.id, n.created_at, h.attempt, n.priority, n.channel, n.recipient, n.template, n.locale, n.payload,
-           n.headers, n.topic, n.group_key, n.idempotency_key, n.ordering_key, n.time_zone, h.reason, h.provider,
-           h.error_class, h.error_code, h.error
+           n.headers, n.topic, n.group_key, n.idempotency_key, n.ordering_key, n.time_zone, n.expires_at, n.unless_read,
+           n.unless_sent, h.reason, h.provider, h.error_class, h.error_code, h.error
     FROM held h
     CROSS JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = h.id LIMIT 1) n
     WHERE h.reason IS NOT NULL

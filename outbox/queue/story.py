@@ -49,7 +49,8 @@ SELECT statement_timestamp(),
        CASE WHEN n.topic IS NOT NULL AND n.topic <> ALL (CAST(:transactional AS text[]))
             THEN outbox.unwanted(n.channel, n.recipient, n.topic) END),
        outbox.why_needless(n.unless_read, n.unless_sent),
-       d.reason, d.died_at, d.replays, d.resolution, d.resolved_at,
+       d.reason, d.died_at, d.replays, d.resolution, d.resolved_at, d.discard_reason, d.replaced_by,
+       (SELECT p.notification_id FROM outbox.dead_letters p WHERE p.replaced_by = n.id LIMIT 1),
        CASE WHEN t.transactional THEN 'transactional' WHEN t.opt_in THEN 'opt_in' WHEN NOT t.opt_in THEN 'opt_out' END,
        c.wanted, c.source, c.updated_at
 FROM outbox.notifications n
@@ -178,6 +179,9 @@ class Death:
     replays: int
     resolution: str | None
     resolved_at: datetime | None
+    discard_reason: str | None = None
+    replaced_by: UUID | None = None
+    """The notification that was enqueued in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,8 @@ class Story:
     """Why its claim would find that it is not needed any more."""
     death: Death | None
     attempts: Sequence[Attempt]
+    replaces: UUID | None = None
+    """The notification whose dead letter it was enqueued in the place of."""
     throttle: Throttle | None = None
     gathered: Sequence[str] = ()
     """The ids of those that a throttle kept back, and that go out in this one."""
@@ -261,9 +267,10 @@ def tell(
         facts=Facts(UUID(str(row[1])), *row[2:17]),
         place=Place(*row[17:27]),
         suppression=row[27],
-        consent=Consent(*row[34:38]),
+        consent=Consent(*row[37:41]),
         needless=row[28],
-        death=Death(*row[29:34]) if row[29] is not None else None,
+        death=Death(*row[29:36]) if row[29] is not None else None,
+        replaces=row[36],
         attempts=list_attempts(conn, id),
         throttle=Throttle(*told[0][:6]) if told and told[0][0] is not None else None,
         gathered=told[0][6] if told else (),

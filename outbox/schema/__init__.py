@@ -21,6 +21,7 @@ from outbox.schema.columns import need as _need
 from outbox.schema.consenting import preferences, suppressions, topics
 from outbox.schema.digesting import digest_items, digests
 from outbox.schema.fanning_out import fan_outs
+from outbox.schema.giving_up import dead_letters
 from outbox.schema.measuring import depths, gauges, samples
 from outbox.schema.scheduling import schedule_runs, schedules
 from outbox.schema.throttling import throttle_digests, throttles
@@ -175,38 +176,6 @@ workers = Table(
         "What it last told of itself: what is in hand, what it counted, which providers it holds; empty before it did",
     ),
     comment="One row a live worker",
-)
-
-dead_letters = Table(
-    "dead_letters",
-    metadata,
-    _key("notification_id", UUID, "The notification"),
-    _need("enqueued_at", _MOMENT, "When it was enqueued"),
-    _need("died_at", _MOMENT, "When it was given up", server_default=_NOW),
-    _may("resolved_at", _MOMENT, "When somebody replayed or discarded it"),
-    _need("attempts", SmallInteger, "Deliveries tried"),
-    _need("replays", SmallInteger, "How often it was replayed before", server_default=_ZERO),
-    _need("priority", SmallInteger, "As enqueued"),
-    _need("channel", Text, "As enqueued"),
-    _need("recipient", Text, "As enqueued"),
-    _may("template", Text, "As enqueued"),
-    _may("locale", Text, "As enqueued"),
-    _need("payload", JSONB, "As enqueued"),
-    _may("headers", JSONB, "As enqueued"),
-    _may("topic", Text, "As enqueued"),
-    _may("group_key", Text, "As enqueued"),
-    _may("idempotency_key", Text, "As enqueued"),
-    _need("reason", Text, "Why it ended here: rejected, unreachable, exhausted, too_old, in_doubt or poison"),
-    _may("provider", Text, "The provider of the last attempt"),
-    _may("error_class", Text, "The last error's class"),
-    _may("error_code", Text, "The last error's code"),
-    _may("error", Text, "The last error's words"),
-    _may("resolution", Text, "replayed or discarded; empty while it is open"),
-    _may("ordering_key", Text, "As enqueued"),
-    _may("time_zone", Text, "As enqueued"),
-    Index("dead_letters_open", "channel", "died_at", postgresql_where=text("resolution IS NULL")),
-    Index("dead_letters_resolved", "resolved_at", postgresql_where=text("resolution IS NOT NULL")),
-    comment="What could not be delivered, as self-contained copies, for a person to look at and to replay",
 )
 
 inbox = Table(

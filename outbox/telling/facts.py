@@ -11,8 +11,10 @@ from outbox.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from outbox.config import Config
+    from outbox.queue.audit import Entry
     from outbox.queue.gathered import OpenWindow
     from outbox.queue.steps_of import StepState
     from outbox.queue.story import Facts, Story
@@ -58,6 +60,7 @@ def facts_of(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("suppression", story.suppression),
         ("throttle", throttled(story)),
         ("made of", made_of(story)),
+        ("in place of", f"{story.replaces}, its dead letter" if story.replaces else None),
         ("content", _of_the_last(story, "content_digest")),
         ("source", _of_the_last(story, "template_digest")),
     ]
@@ -69,6 +72,16 @@ def _preference(story: Story) -> str | None:
         return None
     said = "wanted" if consent.wanted else "not wanted"
     return f"{said}, by {consent.source}, since {moment(consent.updated_at, story.now)}"
+
+
+def by_hand_of(deeds: Sequence[Entry], now: datetime) -> list[tuple[str, str | None]]:
+    """Return a line for each thing that somebody did to it by hand, the oldest first; the deeds come newest first."""
+    lines: list[tuple[str, str | None]] = []
+    for deed in reversed(deeds):
+        what = f" ({', '.join(deed.details['changed'])})" if deed.details.get("changed") else ""
+        because = f": {deed.reason}" if deed.reason else ""
+        lines.append(("by hand", f"{deed.action}{what} by {deed.actor}, {moment(deed.at, now)}{because}"))
+    return lines
 
 
 def steps_of_it(story: Story, steps: Sequence[StepState]) -> list[tuple[str, str | None]]:

@@ -176,8 +176,12 @@ def _after_death(story: Story) -> str:
     death, identity = story.death, story.facts.id
     if death is None:
         return "nothing: its dead letter is gone, so it cannot be replayed."
+    if death.replaced_by is not None:
+        instead = f"another was enqueued in its place: outbox explain {death.replaced_by}"
+        return f"nothing: somebody replayed its dead letter at {_resolved(death, story)}, and {instead}"
     if death.resolution is not None:
-        return f"nothing: somebody {death.resolution} its dead letter at {_resolved(death, story)}."
+        because = f", because of this: {clean(death.discard_reason, _QUOTED)}" if death.discard_reason else ""
+        return f"nothing: somebody {death.resolution} its dead letter at {_resolved(death, story)}{because}."
     return (
         f"nothing by itself. Once the cause is mended: outbox dead-letters replay {identity}"
         f" (or close it: outbox dead-letters discard {identity})"

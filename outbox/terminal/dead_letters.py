@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from outbox.queue.dead_letters import Contents, DeadLetter, Selection
+    from outbox.queue.dead_letters import Contents, DeadLetter
+    from outbox.queue.letter_selection import Selection
     from outbox.queue.story import Attempt
 
 _COLUMNS = (
@@ -67,6 +68,7 @@ def list_newest(url: str, selection: Selection, *, limit: int, resolved: bool, a
         print_table(columns, rows)
     if total > len(letters):
         note(f"the newest {len(letters):,} of {total:,}; --limit shows more")
+    note("those that failed for the same reason, as one: outbox dead-letters groups")
     note("all of one: outbox dead-letters show ID; deliver it after all: outbox dead-letters replay ID")
     return 0
 
@@ -110,29 +112,7 @@ def _document(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt
 
 
 def _print(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) -> None:
-    resolved = letter.resolution and letter.resolved_at and f"{letter.resolution} at {_clock(letter.resolved_at)}"
-    facts = [
-        ("dead letter", str(letter.id)),
-        ("channel", letter.channel),
-        ("recipient", letter.recipient),
-        ("template", letter.template),
-        ("locale", contents.locale),
-        ("topic", letter.topic),
-        ("group key", letter.group_key),
-        ("idempotency key", letter.idempotency_key),
-        ("priority", str(letter.priority)),
-        ("enqueued", _clock(letter.enqueued_at)),
-        ("died", f"{_clock(letter.died_at)}, {age(letter.died_seconds_ago)} ago"),
-        ("reason", letter.reason),
-        ("provider", letter.provider),
-        ("error class", letter.error_class),
-        ("error code", letter.error_code),
-        ("error", letter.error),
-        ("attempts", str(letter.attempts)),
-        ("replays", str(letter.replays)),
-        ("state", resolved or "open"),
-    ]
-    print_facts(facts)
+    print_facts(_facts(letter, contents))
     say()
     if attempts:
         print_attempts(attempts)
@@ -145,7 +125,40 @@ def _print(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) 
             say(json_text(json.loads(text)))
     if letter.resolution is None:
         note(f"deliver it after all: outbox dead-letters replay {letter.id}")
+        note(f"to somebody else, or with another payload: outbox dead-letters edit {letter.id}")
         note(f"or close it: outbox dead-letters discard {letter.id}")
+    elif letter.resolution == "discarded":
+        note(f"open it again: outbox dead-letters reopen {letter.id}")
+
+
+def _facts(letter: DeadLetter, contents: Contents) -> list[tuple[str, str | None]]:
+    resolved = letter.resolution and letter.resolved_at and f"{letter.resolution} at {_clock(letter.resolved_at)}"
+    if resolved and letter.discard_reason:
+        resolved = f"{resolved}: {letter.discard_reason}"
+    return [
+        ("dead letter", str(letter.id)),
+        ("channel", letter.channel),
+        ("recipient", letter.recipient),
+        ("template", letter.template),
+        ("locale", contents.locale),
+        ("topic", letter.topic),
+        ("group key", letter.group_key),
+        ("idempotency key", letter.idempotency_key),
+        ("priority", str(letter.priority)),
+        ("enqueued", _clock(letter.enqueued_at)),
+        ("not after", _clock(letter.expires_at) if letter.expires_at else None),
+        ("died", f"{_clock(letter.died_at)}, {age(letter.died_seconds_ago)} ago"),
+        ("group", letter.group),
+        ("reason", letter.reason),
+        ("provider", letter.provider),
+        ("error class", letter.error_class),
+        ("error code", letter.error_code),
+        ("error", letter.error),
+        ("attempts", str(letter.attempts)),
+        ("replays", str(letter.replays)),
+        ("state", resolved or "open"),
+        ("in its place", f"outbox explain {letter.replaced_by}" if letter.replaced_by else None),
+    ]
 
 
 def _clock(moment: datetime) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from outbox.errors import clean
-from outbox.queue.dead_letters import show_dead_letter
+from outbox.queue.audit import list_audit
+from outbox.queue.dead_letters import read_dead_letters
 from outbox.queue.gathered import find_window
 from outbox.queue.paused import list_pauses
 from outbox.queue.steps_of import steps_of
 from outbox.queue.story import tell
-from outbox.telling.facts import facts_of, rules_for, steps_of_it
+from outbox.telling.facts import by_hand_of, facts_of, rules_for, steps_of_it
 from outbox.telling.narrative import what_next, why_here
 from outbox.telling.pauses import concerned, in_the_way, next_when_resumed, pause_document, sentence, why_waiting
 from outbox.terminal.attempts import attempt_document, print_attempts
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from outbox.timetable import Rules
 
 _LONGEST = 4_096
+_DEEDS = 20
 
 
 def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noqa: A002 - the name of the column
@@ -40,7 +42,8 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
         story = tell(conn, id, config.transactional)
         steps, pauses = steps_of(conn, id), list_pauses(conn)
         window = None if story is not None else find_window(conn, id, config.transactional)
-        remains = story is None and show_dead_letter(conn, id) is not None
+        remains = story is None and bool(read_dead_letters(conn, [id]))
+        by_hand = list_audit(conn, subject=str(id), limit=_DEEDS)
     if window is not None:
         print_window(window, id, rules_for(window, config), as_json=as_json)
         return 0
@@ -55,10 +58,12 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
     why = why_waiting(why_here(story, policy), story.place.state, blocking)
     following = next_when_resumed(what_next(story, policy, rules), story.place.state, blocking)
     if as_json:
-        print_json(_document(story, rules, why, following, steps) | {"pauses": [*map(pause_document, pauses)]})
+        deeds = {"replaces": story.replaces, "by_hand": [asdict(deed) for deed in by_hand]}
+        steered = {"pauses": [*map(pause_document, pauses)]}
+        print_json(_document(story, rules, why, following, steps) | deeds | steered)
         return 0
     beside: list[tuple[str, str | None]] = [("paused", sentence(pause)) for pause in pauses if pause not in blocking]
-    print_facts(facts_of(story, rules) + steps_of_it(story, steps) + beside)
+    print_facts(facts_of(story, rules) + steps_of_it(story, steps) + by_hand_of(by_hand, story.now) + beside)
     say()
     if story.attempts:
         print_attempts(story.attempts)

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from outbox.queue.replay import Judged
+    from outbox.queue.judge import Judged
 
 _NAMED = 5
-_WHY_NOT = {
+WHY_NOT = {
     "unknown": "no such dead letter",
     "replayed": "replayed before",
     "discarded": "discarded before",
     "queued": "still in the queue",
     "sent": "delivered after all, by a worker that was thought lost",
     "key_taken": "its idempotency key stands for another notification now",
+    "too_often": "replayed as often as --max-replays allows, and dead each time (--again replays them all the same)",
+    "open": "open as it is",
+    "unchanged": "nothing would be different: replay it as it is",
 }
 
 
@@ -55,7 +58,7 @@ class Forecast:
         if self.late:
             yield f"  {self.late:,} of them are past their expires_at, and would end as expired, unsent"
         for verdict, count in Counter(self.skipped.values()).most_common():
-            yield f"would leave {counted(count, 'other')} alone: {_WHY_NOT[verdict]}"
+            yield f"would leave {counted(count, 'other')} alone: {WHY_NOT[verdict]}"
 
     def document(self) -> dict[str, Any]:
         """Return it as it stands in JSON."""
@@ -80,7 +83,7 @@ def left_alone(skipped: Mapping[UUID, str]) -> Iterator[str]:
     for why, count in Counter(skipped.values()).most_common():
         ids = [str(identity) for identity, reason in skipped.items() if reason == why]
         named = ", ".join(ids[:_NAMED]) + (", …" if count > _NAMED else "")
-        yield f"left alone, {_WHY_NOT[why]}: {named}"
+        yield f"left alone, {WHY_NOT[why]}: {named}"
 
 
 def left_alone_document(skipped: Mapping[UUID, str]) -> list[dict[str, Any]]:

@@ -103,12 +103,63 @@ Reasons = Annotated[
     list[str] | None,
     typer.Option("--reason", metavar="REASON", help=f"Only given up for this; again for more: {', '.join(REASONS)}."),
 ]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option("--group", metavar="GROUP", help="Only this group, as `dead-letters groups` has it; again for more."),
+]
+Codes = Annotated[
+    list[str] | None, typer.Option("--code", metavar="CODE", help="Only this code of the provider; again for more.")
+]
+Templates = Annotated[list[str] | None, typer.Option("--template", help="Only this template; again for more.")]
+Providers = Annotated[
+    list[str] | None, typer.Option("--provider", metavar="NAME", help="Only given up by this one; again for more.")
+]
 Since = Annotated[str | None, typer.Option("--since", help="Only those that died so long ago or later, such as 24h.")]
+Until = Annotated[str | None, typer.Option("--until", help="Only those that died so long ago or before, such as 1h.")]
 Every = Annotated[bool, typer.Option("--all", help="Every open dead letter.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would happen; write nothing.")]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Rate = Annotated[str | None, typer.Option(help="How many become due in what time: 50/s, 600/m, 1000/h.")]
+First = Annotated[
+    int | None,
+    typer.Option(
+        "--canary",
+        "--first",
+        min=1,
+        max=1_000,
+        metavar="N",
+        help="Replay so many, wait until they have ended, and replay the rest only if they were sent.",
+    ),
+]
+Threshold = Annotated[
+    str, typer.Option(metavar="SHARE", help="So many of the canary have to be sent for the rest to follow.")
+]
+CanaryTimeout = Annotated[
+    str, typer.Option(metavar="DURATION", help="The canary has failed if it has not ended by then.")
+]
+MaxReplays = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Leave alone what was replayed so often already, and died each time.")
+]
+Again = Annotated[bool, typer.Option("--again", help="However often they were replayed before.")]
+Because = Annotated[
+    str | None, typer.Option("--because", metavar="WORDS", help="Why you do it: written down in the audit.")
+]
+WithPayload = Annotated[
+    bool, typer.Option("--with-payload", help="What the messages say too, which may be personal or secret.")
+]
+NewRecipient = Annotated[
+    str | None, typer.Option("--recipient", help="To this address instead.", show_default="the same")
+]
+NewPayload = Annotated[
+    str | None,
+    typer.Option(
+        "--payload", metavar="JSON", help="This payload instead, the whole of it; @file.json, or - to read it."
+    ),
+]
+Editor = Annotated[bool, typer.Option("--editor", help="Change the payload in an editor: $VISUAL, or $EDITOR.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest.")]
+MostGroups = Annotated[int, typer.Option("--limit", min=1, help="At most so many, the largest.")]
+Discarded = Annotated[list[str], typer.Argument(metavar="ID", help="Dead letters by their ids.", show_default=False)]
 Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed or discarded too.")]
 
 # Of `doctor`.

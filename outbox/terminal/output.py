@@ -114,17 +114,18 @@ def print_json(value: object) -> None:
 
 def json_text(value: object) -> str:
     """Return indented JSON that is safe on a terminal."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=plain)
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def json_line(value: object) -> str:
     """Return JSON in one line that is safe on a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    text = json.dumps(value, ensure_ascii=False, default=plain)
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Return what JSON has no form for as a text, for json.dumps: UUIDs, and moments in ISO 8601 and UTC."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, UUID):

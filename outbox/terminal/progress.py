@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(doing: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar as long as the block lasts; call what it yields with how much more is done. None is no known end."""
+def bar(doing: str, total: int | None, *, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
+    """Show a bar as long as the block lasts; call what it yields with how much more is done. None is no known end.
+
+    `shown` decides otherwise than a look at standard output whether anybody sees it.
+    """
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_terminal()) as progress:
+    hidden = not is_terminal() if shown is None else not shown
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task(doing, total=total)
         yield lambda more: progress.advance(task, more)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from outbox import durations
 from outbox.config.problems import nearest
 from outbox.errors import ConfigError
-from outbox.queue.dead_letters import Selection
+from outbox.queue.letter_selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CLASSES = ("unreachable", "rejected", "misconfigured", "throttled", "temporary", "unrecognised", "ambiguous")
 """What an error meant: the classes of `outbox.errors`."""
@@ -37,32 +38,50 @@ def asked(ids: Sequence[str] | None, selection: Selection, *, every: bool) -> As
     """
     filtered = selection != Selection()
     if not (ids or filtered or every):
-        raise ConfigError(["nothing is selected: give ids, or --channel, --class, --reason or --since, or --all"])
+        raise ConfigError([f"nothing is selected: give ids, or {_FILTERS} or --until, or --all"])
     if bool(ids) + filtered + every > 1:
-        raise ConfigError(["give ids, or filters (--channel, --class, --reason, --since), or --all: one of the three"])
+        raise ConfigError([f"give ids, or filters ({_FILTERS}, --until), or --all: one of the three"])
     return Asked(identities(ids or ()), selection)
 
 
-def filters(
-    channels: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    reasons: Sequence[str] | None,
-    since: str | None,
-) -> Selection:
-    """Return the selection that the filters make.
+_FILTERS = "--group, --channel, --class, --code, --template, --provider, --reason, --since"
+
+
+def filters(given: Mapping[str, Any]) -> Selection:
+    """Return the selection that the options of a command make.
 
     Raises:
-        ConfigError: `since` is not a duration, or there is no such class or reason.
+        ConfigError: `since` or `until` is not a duration, or there is no such class or reason, or what is given as a
+            group cannot be one.
     """
-    problems = [*_unknown("--class", classes, CLASSES), *_unknown("--reason", reasons, REASONS)]
-    seconds = None
-    try:
-        seconds = None if since is None else durations.parse(since)
-    except ValueError as error:
-        problems.append(f"--since: {error}")
+    problems = [*_unknown("--class", given["class_"], CLASSES), *_unknown("--reason", given["reason"], REASONS)]
+    problems += [
+        f"--group: {value!r} is not the id of a group: outbox dead-letters groups shows them"
+        for value in given["group"] or ()
+        if not _GROUP.fullmatch(value)
+    ]
+    ago: dict[str, float | None] = {}
+    for name in ("since", "until"):
+        try:
+            ago[name] = None if given[name] is None else durations.parse(given[name])
+        except ValueError as error:
+            problems.append(f"--{name}: {error}")
     if problems:
         raise ConfigError(problems)
-    return Selection(tuple(channels or ()), tuple(classes or ()), tuple(reasons or ()), seconds)
+    values = {field: tuple(given[option] or ()) for option, field in _LISTS.items()}
+    return Selection(since=ago["since"], until=ago["until"], **values)
+
+
+_GROUP = re.compile(r"[0-9a-f]{10}")
+_LISTS = {
+    "channel": "channels",
+    "class_": "error_classes",
+    "code": "error_codes",
+    "template": "templates",
+    "provider": "providers",
+    "reason": "reasons",
+    "group": "groups",
+}
 
 
 def _unknown(option: str, given: Sequence[str] | None, known: Sequence[str]) -> list[str]:
@@ -85,6 +104,22 @@ def identities(texts: Sequence[str]) -> list[UUID]:
     if problems:
         raise ConfigError(problems)
     return list(ids)
+
+
+def share(text: str) -> float:
+    """Return the part of one that `90%` or `0.9` is.
+
+    Raises:
+        ConfigError: it is neither, or is not above nothing and at most everything.
+    """
+    number = text.strip()
+    try:
+        part = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        part = 0.0
+    if not 0 < part <= 1:
+        raise ConfigError([f"--threshold: {text!r} is not a share: write it like 90%"])
+    return part
 
 
 def per_second(text: str | None) -> float | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from outbox.errors import clean
 from outbox.queue.inspect import count_channels, count_strays, failing_schedules, live_workers
+from outbox.queue.letter_groups import groups_of_newest
 from outbox.queue.paused import list_pauses
 from outbox.telling.amiss import warnings_of
 from outbox.telling.pauses import pause_document
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from outbox.queue.inspect import Channel, LiveWorker, Strays
+    from outbox.queue.letter_groups import Groups
     from outbox.queue.paused import Pause
 
 # Shown where there are some: else they would say nothing, and the others fit on a terminal.
@@ -34,6 +37,8 @@ _COLUMNS = (
     Column("workers", "number"),
 )
 _WORKERS_NAMED = 4
+_QUOTED = 200
+_NEWEST = 1_000  # dead letters of each channel that are looked at: all of a million would take a second
 
 
 def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
@@ -41,9 +46,11 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     with reading(url) as conn:
         channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
         failing, pauses = failing_schedules(conn), _about_these(list_pauses(conn), asked)
+        letters = groups_of_newest(conn, [each.channel for each in channels if each.dead], newest=_NEWEST)
     warnings = warnings_of(channels, failing, strays, pauses)
     if as_json:
-        print_json(_document(channels, workers, strays, pauses, warnings))
+        document = _document(channels, workers, strays, pauses, warnings)
+        print_json(document | {"dead_letter_groups": _groups_document(letters)})
         return 0
     if channels:
         columns, rows = _table(channels)
@@ -51,6 +58,8 @@ def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     else:
         say("nothing waits, and there are no dead letters")
     say(_about(workers))
+    if letters.groups:
+        say(_grouped(letters, sum(channel.dead for channel in channels)))
     for warning in warnings:
         warn(warning)
     return 0
@@ -87,6 +96,23 @@ def _about(workers: Sequence[LiveWorker]) -> str:
     if len(workers) > _WORKERS_NAMED:
         return f"{count} on {counted(len({worker.host for worker in workers}), 'host')}; --json lists them"
     return f"{count}: " + "; ".join(_name(worker) for worker in workers)
+
+
+def _grouped(letters: Groups, every: int) -> str:
+    largest = letters.groups[0]
+    of = "" if letters.letters >= every else f" among the newest {letters.letters:,} of {every:,}"
+    words = f"dead letters: {counted(letters.count, 'group')}{of}, largest: {largest.count:,} of {largest.fingerprint}"
+    return f"{clean(words, _QUOTED)}; outbox dead-letters groups"
+
+
+def _groups_document(letters: Groups) -> dict[str, Any]:
+    return {
+        "of_newest": letters.letters,
+        "count": letters.count,
+        "largest": [
+            {"group": group.id, "fingerprint": group.fingerprint, "count": group.count} for group in letters.groups
+        ],
+    }
 
 
 def _name(worker: LiveWorker) -> str:

@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("why", "cut"),
     Column("details", "cut"),
 )
+_FEW = 3
 
 
 def show(url: str, given: Mapping[str, Any]) -> int:
@@ -57,7 +58,8 @@ def show(url: str, given: Mapping[str, Any]) -> int:
 
 
 def _row(entry: Entry, now: datetime) -> list[str]:
-    details = ", ".join(f"{key} {value}" for key, value in entry.details.items() if value not in {None, False})
+    said = ((key, value) for key, value in entry.details.items() if value is not None and value is not False)
+    details = ", ".join(f"{key} {_short(value)}" for key, value in said)
     return [moment(entry.at, now), entry.actor, entry.action, entry.subject, entry.reason or "", details]
 
 
@@ -72,3 +74,10 @@ def _document(entry: Entry) -> dict[str, Any]:
         "reason": entry.reason,
         "details": entry.details,
     }
+
+
+def _short(value: object) -> str:
+    """Return a detail in a few words: of many ids, how many there are."""
+    if not isinstance(value, list):
+        return str(value)
+    return " and ".join(map(str, value)) if len(value) <= _FEW else f"({len(value):,})"

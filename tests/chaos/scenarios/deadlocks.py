@@ -149,7 +149,7 @@ class Session:
 
     def _replay(self) -> None:
         letters: list[UUID] = self._some(self._pool.letters)
-        replay(self._conn, letters)
+        replay(self._conn, letters, max_replays=None)
         self._end_transaction(regrets=0.7)
 
     def _discard(self) -> None:
