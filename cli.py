@@ -177,7 +177,7 @@ def worker(
     metrics_host: options.MetricsHost = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every claim and delivery.")] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+    log_format: options.LogFormat = None,
     member: options.Member = None,
     attached: options.Attached = None,
     config: ConfigFile = None,

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from outbox import errors
+from outbox.defects import Defect
 from outbox.echo import without_echo
 from outbox.errors import clean
 from outbox.events import CopiesRefused, ProviderFailed
@@ -69,7 +70,7 @@ def _sent_without_id(name: str) -> Sent:
 
 def _defect(error: BaseException, name: str, route: Route) -> errors.Ambiguous:
     """Tell of a defect in a provider's module, and return what it means for the message."""
-    route.listener(ProviderFailed(route.channel, name, type(error).__name__, place(error)))
+    route.listener(ProviderFailed(route.channel, name, type(error).__name__, place(error), Defect.of(error)))
     return errors.Ambiguous(f"the provider's module failed: {place(error)}")
 
 

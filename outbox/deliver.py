@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from outbox import errors
 from outbox.ask import ask, place
 from outbox.consent import expired, refusal
+from outbox.defects import Defect
 from outbox.events import CodeUnknown, FailedOver, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, told
 from outbox.outcomes import Ambiguous, Dead, Failure, Outcome
 from outbox.quiet import move, put_off
 from outbox.retry import defer, judge, wait_for_turn
+from outbox.template_events import ComposeFailed
 
 if TYPE_CHECKING:
     from outbox.channels import Completion
@@ -103,7 +105,13 @@ def _not_rendered(error: Exception, claimed: Claimed, route: Route) -> Outcome:
         failure = Failure("temporary", None, "there was not enough memory to render it")
         return defer(failure, claimed, route.policy, seconds=HOLD, provider=None, chance=route.chance)
     # A defect in a template or in compose: this content, not the others.
+    _tell_of_defect(error, claimed, route)
     return Dead(failure=Failure("rejected", None, f"it could not be rendered: {place(error)}"), reason="rejected")
+
+
+def _tell_of_defect(error: Exception, claimed: Claimed, route: Route) -> None:
+    kind, where = type(error).__name__, place(error)
+    route.listener(ComposeFailed(claimed.id, route.channel, claimed.template, kind, where, Defect.of(error)))
 
 
 def _left(deadline: float | None) -> float | None:
@@ -154,6 +162,7 @@ async def _complete_and_send(
         except errors.DeliveryError as error:
             return judge(error, claimed, route.policy, None, route.chance)
         except Exception as error:  # noqa: BLE001 - a defect, or too little memory; nothing was sent
+            _tell_of_defect(error, claimed, route)
             failed = errors.Temporary(f"it could not be completed: {place(error)}")
             return judge(failed, claimed, route.policy, None, route.chance)
         return await _send(whole, claimed, deadline, route)

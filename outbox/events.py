@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from outbox.pause_events import Paused, Resumed
 from outbox.schedule_events import ScheduleFailed, ScheduleRan, ScheduleSkipped
+from outbox.template_events import ComposeFailed, TemplatesChanged, TemplatesRefused
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from outbox.defects import Defect
     from outbox.errors import DeliveryError
     from outbox.outcomes import Outcome
 
@@ -83,7 +85,8 @@ class Claimed:
 class Attempted(NamedTuple):
     """One attempt ended, after `seconds` of delivery; it was due `waited` seconds before its claim.
 
-    A named tuple and no dataclass, because there is one for every notification, and it is made in half the time.
+    It is part of `trace` (an id as in W3C Trace Context), if of one that is recorded; `recipient` is masked, if there.
+    A named tuple, and no dataclass: there is one for every notification, and it is made in half the time.
     """
 
     id: UUID
@@ -92,6 +95,8 @@ class Attempted(NamedTuple):
     outcome: Outcome
     seconds: float
     waited: float
+    trace: str | None = None
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class ProviderFailed:
     provider: str
     kind: str
     where: str
+    defect: Defect | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +230,11 @@ class ListenUnheard:
 
 @dataclass(frozen=True, slots=True)
 class ChoreFailed:
-    """A chore could not be done, and is tried again at its next turn."""
+    """A chore could not be done, and is tried again at its next turn; with a `defect`, not for the database's sake."""
 
     chore: str
     problem: str
+    defect: Defect | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,20 +242,6 @@ class TopicsChanged:
     """A worker that started has declared these topics otherwise than somebody did before."""
 
     topics: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TemplatesChanged:
-    """What has changed of the templates is used from now on; there are `count` of them."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class TemplatesRefused:
-    """A change of the templates has mistakes, and is not used: what was there before is, until they are mended."""
-
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +267,7 @@ Event: TypeAlias = (
     | ProviderHeld
     | ProviderResumed
     | ProviderFailed
+    | ComposeFailed
     | CodeUnknown
     | Settled
     | LeaseLost

@@ -49,6 +49,8 @@ class Route:
     """What is configured of topics: when what has one of them may be sent, how often, and what is done in doubt."""
     clock: Callable[[], datetime] = _now
     """Tells the time, in UTC: for hours of the day alone."""
+    tells_recipients: bool = False
+    """Whether its events say, masked, whom they are about."""
     chance: random.Random = field(default_factory=random.Random)
     policies: Mapping[str, ChannelConfig] = field(init=False)
     """Under the topics that say themselves what is done in doubt."""

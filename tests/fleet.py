@@ -28,6 +28,8 @@ class Fleet:
             path = "{self._ledger}"
             took = {took}
             dies_of = "killer@example.org"
+            [log]
+            format = "text"
             [worker]
             lease = "1s"
             idle_poll = "100ms"

@@ -25,11 +25,15 @@ FLOORS = (
         "attachments",
         "email_fields",
         "escalation",
+        "defects",
+        "masks",
         "occurrences",
         "reasons",
         "schedule_events",
         "pause_events",
         "spelling",
+        "template_events",
+        "traces",
         "zones",
         "week",
         "hours",
@@ -67,6 +71,7 @@ FLOORS = (
         "fan_outs",
         "metrics",
         "logs",
+        "sentry",
         "check",
         "doctor",
         "web",
@@ -89,6 +94,8 @@ RESERVED = {
     "itsdangerous": {"outbox.web"},
     "jinja2": {"outbox.render", "outbox.sandbox", "outbox.web"},
     "prometheus_client": {"outbox.metrics"},
+    "opentelemetry": {"outbox.traces", "outbox.worker.spans"},
+    "sentry_sdk": {"outbox.sentry"},
     "pytest": {"outbox.testing.plugin"},
     "smtplib": {"outbox.channels"},
     "starlette": {"outbox.web"},
@@ -262,6 +269,7 @@ def test_importing_the_package_imports_no_client_no_templates_and_no_tools() -> 
     ask = "import outbox, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     heavy = {"httpx", "jinja2", "prometheus_client", "typer", "alembic", "aiosmtplib", "sqlalchemy", "pydantic", "rich"}
+    heavy |= {"opentelemetry", "sentry_sdk"}
     _hold("`import outbox` is cheap: it is done by applications.", sorted(heavy.intersection(loaded.split())))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from outbox import errors, events, logs, pause_events, schedule_events
+from outbox import errors, events, logs, pause_events, schedule_events, template_events
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.ProviderHeld("email", "smtp", 30.0, ERROR),
     events.ProviderResumed("email", "smtp"),
     events.ProviderFailed("email", "smtp", "KeyError", "KeyError at smtp.py:12"),
+    template_events.ComposeFailed(ID, "email", "welcome", "KeyError", "KeyError at compose.py:12"),
     events.CodeUnknown("sms", "twilio", errors.Unrecognised("what?", code="400 29999")),
     events.Settled(200, 1, 0.01),
     events.LeaseLost(3),
@@ -45,8 +46,8 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.ListenUnheard(),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
     events.TopicsChanged(("news", "offers")),
-    events.TemplatesChanged(12),
-    events.TemplatesRefused(("t/body.txt, line 1: unexpected end",)),
+    template_events.TemplatesChanged(12),
+    template_events.TemplatesRefused(("t/body.txt, line 1: unexpected end",)),
     events.Retained(("notifications_20250131",), {"idempotency keys": 1_204}),
     pause_events.Paused("provider", "ses", "ada@desk", "an outage", 7_200.0),
     pause_events.Resumed("channel", "email"),
@@ -73,11 +74,11 @@ def test_no_kind_of_event_is_left_out_here() -> None:
 def test_every_event_is_one_line_of_words_and_one_of_json(
     event: events.Event, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure(verbose=True)
+    logs.configure(style="text", level="debug")
     logs.log(event)
     (line,) = capsys.readouterr().err.splitlines()
     assert "object at 0x" not in line
-    logs.configure(verbose=True, as_json=True)
+    logs.configure(style="json", level="debug")
     logs.log(event)
     written = json.loads(capsys.readouterr().err)
     assert written["event"] == type(event).__name__
@@ -106,7 +107,7 @@ def test_every_event_is_one_line_of_words_and_one_of_json(
 def test_an_attempt_says_how_it_ended_and_what_happens_next(
     outcome: Outcome, level: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure(verbose=True)
+    logs.configure(style="text", level="debug")
     logs.log(events.Attempted(ID, "email", 1, outcome, 0.012, 0.0))
     line = capsys.readouterr().err
     assert f"{level} " in line
@@ -114,37 +115,37 @@ def test_an_attempt_says_how_it_ended_and_what_happens_next(
 
 
 def test_copies_that_were_refused_are_counted_and_each_code_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
+    logs.configure(style="text")
     logs.log(events.CopiesRefused(ID, "email", "smtp", ("550 5.1.1", "450", "450")))
     words = f"WARNING email {ID}: smtp took it, but refused 3 of its copies: 550 5.1.1, 450\n"
     assert capsys.readouterr().err.endswith(words)
 
 
 def test_without_verbose_what_went_well_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
+    logs.configure(style="text")
     logs.log(events.Attempted(ID, "email", 1, Sent(provider="smtp"), 0.01, 0.0))
     logs.log(events.Claimed("email", 5, 0, 0.01))
     assert capsys.readouterr().err == ""
 
 
 def test_each_line_of_one_of_several_processes_says_which(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(process=2)
+    logs.configure(style="text", process=2)
     logs.log(events.WorkerStarted(17, ("email",)))
     assert capsys.readouterr().err.endswith(" INFO    [2] worker 17 serves email\n")
-    logs.configure(process=2, as_json=True)
+    logs.configure(style="json", process=2)
     logs.log(events.WorkerStarted(17, ("email",)))
     assert json.loads(capsys.readouterr().err)["process"] == 2
 
 
 def test_what_retention_let_go_of_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
+    logs.configure(style="text")
     logs.log(events.Retained(("notifications_20250131", "attempts_20250131"), {"idempotency keys": 1_204}))
     words = "retention: dropped notifications_20250131; dropped attempts_20250131; deleted 1,204 idempotency keys\n"
     assert capsys.readouterr().err.endswith(words)
 
 
 def test_a_run_of_a_schedule_is_logged_with_its_occurrence(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure()
+    logs.configure(style="text")
     logs.log(schedule_events.ScheduleRan("digest", MONDAY, 1_204, 0.25, 0.3))
     words = "schedule digest of 2026-01-05 08:00:00Z: enqueued 1,204 in 0.2 s, 0.3 s after it was due\n"
     assert capsys.readouterr().err.endswith(words)

@@ -20,6 +20,7 @@ from outbox.durations import Quota
 from outbox.errors import ConfigError
 from outbox.outcomes import Dead, Failure, Sent, Suppressed, Surplus
 from outbox.schedule_events import ScheduleSkipped
+from outbox.template_events import ComposeFailed, TemplatesChanged
 from tests.command_line import run_process
 from tests.fleet import Fleet
 from tests.hands import enqueue, rows
@@ -41,7 +42,8 @@ NOT_COUNTED = {
     events.MetricsServed,
     events.DatabaseBack,
     events.LoopStuck,
-    events.TemplatesChanged,
+    TemplatesChanged,
+    ComposeFailed,  # the attempt that it ends is
     ScheduleSkipped,
     pause_events.Paused,
     pause_events.Resumed,

@@ -125,7 +125,7 @@ def test_a_drain_ends_when_all_have_drained_and_replaces_those_that_died_meanwhi
     fleet: Fleet, cloned_url: str
 ) -> None:
     identities = {str(identity) for identity in enqueue(cloned_url, 200)}
-    process = fleet.start("--processes", "2", "--drain", "--concurrency", "5", "--log-json")
+    process = fleet.start("--processes", "2", "--drain", "--concurrency", "5", "--log-format=json")
     victim = wait_until(lambda: pids(cloned_url), timeout=30)[0]
     os.kill(victim, signal.SIGKILL)
     assert process.wait(timeout=60) == 0, fleet.log()

@@ -11,9 +11,10 @@ import pytest
 from outbox.channels import chat, inapp, push, sms
 from outbox.channels.email import compose as compose_email
 from outbox.errors import Rejected
-from outbox.events import ChoreFailed, TemplatesChanged, TemplatesRefused
+from outbox.events import ChoreFailed
 from outbox.messages import Notification
 from outbox.render import Templates
+from outbox.template_events import TemplatesChanged, TemplatesRefused
 from outbox.templates import Folder, Layers
 from outbox.templates.package import Package
 from outbox.worker import reloading

@@ -26,6 +26,7 @@ from outbox.config.models import (
 from outbox.config.problems import nearest, sentences
 from outbox.config.provider_section import ProviderSection
 from outbox.config.sources import NAMED, SINGLE, Tree, read_file
+from outbox.config.telling import LogConfig, SentryConfig
 from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.config.urls import libpq_url
@@ -43,8 +44,10 @@ __all__ = [
     "ChannelConfig",
     "Config",
     "DatabaseConfig",
+    "LogConfig",
     "ProviderSection",
     "RetentionConfig",
+    "SentryConfig",
     "TemplatesConfig",
     "TopicConfig",
     "UnsubscribeConfig",
@@ -177,7 +180,7 @@ def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        secret = model in (DatabaseConfig, UnsubscribeConfig, WebConfig)
+        secret = model in (DatabaseConfig, SentryConfig, UnsubscribeConfig, WebConfig)
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
         refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
     if refused.isdisjoint(stand_ins):

@@ -15,6 +15,7 @@ from outbox.config.cpus import count_cpus
 from outbox.config.dashboard import WebConfig
 from outbox.config.files import ExistingFile
 from outbox.config.provider_section import ProviderSection, kept_raw
+from outbox.config.telling import LogConfig, SentryConfig
 from outbox.config.times import SendingTimes
 from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
@@ -207,6 +208,8 @@ class Config(Section):
     retention: RetentionConfig = RetentionConfig()
     attachments: AttachmentsConfig = AttachmentsConfig()
     unsubscribe: UnsubscribeConfig = UnsubscribeConfig()
+    log: LogConfig = LogConfig()
+    sentry: SentryConfig = SentryConfig()
     web: WebConfig = WebConfig()
     source: Path | None = None
 

@@ -21,6 +21,7 @@ from outbox.config.models import (
     WorkerConfig,
 )
 from outbox.config.problems import nearest
+from outbox.config.telling import LogConfig, SentryConfig
 from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
 from outbox.errors import ConfigError
@@ -38,8 +39,15 @@ SINGLE: dict[str, type[Section]] = {
     "retention": RetentionConfig,
     "attachments": AttachmentsConfig,
     "unsubscribe": UnsubscribeConfig,
+    "log": LogConfig,
+    "sentry": SentryConfig,
     "web": WebConfig,
 }
+_SHARED: dict[str, tuple[tuple[str, str], object]] = {
+    "NO_COLOR": (("log", "colours"), False),
+    "SENTRY_DSN": (("sentry", "dsn"), None),
+}
+"""Variables that other programs heed as well (https://no-color.org), with the key and, where any will do, its value."""
 NAMED = ("channels", "topics", "providers")
 _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for section, model in SINGLE.items()}
 _KNOWN |= {"channels": tuple(ChannelConfig.model_fields), "topics": tuple(TopicConfig.model_fields)}
@@ -79,6 +87,9 @@ class Tree:
             for name, value in ours.items():
                 if name.startswith(prefix) and not _injected(name, value):
                     self._add_variable(section, name, name.removeprefix(prefix), value)
+        for name, (path, meaning) in _SHARED.items():
+            if environ.get(name):
+                self._put(path, environ[name] if meaning is None else meaning, name)
 
     def _add_variable(self, section: str, variable: str, rest: str, value: str) -> None:
         known = _KNOWN[section]

@@ -100,7 +100,7 @@ class Children:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=Path(__file__).parents[2],  # so that a checkout that is not installed is found, too
-                env={key: value for key, value in os.environ.items() if not key.startswith("OUTBOX_")},
+                env={key: value for key, value in os.environ.items() if not key.startswith(("OUTBOX_", "SENTRY_"))},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

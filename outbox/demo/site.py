@@ -29,6 +29,8 @@ connections = 20
 timeout = "10s"
 data_timeout = "10s"
 
+[log]
+format = "text"
 [worker]
 lease = "{lease:g}s"
 concurrency = 50

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, disable_created_metrics
 
-from outbox import events
+from outbox import events, template_events
 from outbox.config import RetentionConfig
 from outbox.metrics.definitions import Definitions
 from outbox.schedule_events import ScheduleFailed, ScheduleRan
@@ -49,7 +49,7 @@ class Counts:
             events.ListenUnheard: lambda _: self._all.listen_unheard.inc(),
             events.HorizonHeld: lambda _: self._all.horizon_held.inc(),
             events.ChoreFailed: lambda event: self._all.chore_failures.labels(event.chore).inc(),
-            events.TemplatesRefused: lambda _: self._all.refusals.inc(),
+            template_events.TemplatesRefused: lambda _: self._all.refusals.inc(),
             events.TopicsChanged: lambda event: self._all.redeclared.inc(len(event.topics)),
             ScheduleRan: self._ran,
             ScheduleFailed: lambda event: self._all.failed_runs.labels(event.schedule).inc(),

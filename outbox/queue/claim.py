@@ -79,7 +79,8 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
        CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
             THEN outbox.why_needless(n.unless_read, n.unless_sent) END,
        CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
-            THEN outbox.follows_in(n.run_at, n.unless_read, n.unless_sent) END
+            THEN outbox.follows_in(n.run_at, n.unless_read, n.unless_sent) END,
+       n.trace
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -147,6 +148,8 @@ class Claimed(NamedTuple):
     """Why it is not needed any more, if so: what it was to follow was read, or was sent."""
     follows_in: float | None = None
     """Seconds until its turn after what it is to follow, if that waits as well."""
+    trace: str | None = None
+    """The trace that it was enqueued in, as a `traceparent`, if there was one."""
 
     def notification(self, channel: str) -> Notification:
         """Return what is to be delivered. Raises `Rejected` when nobody can read it."""

@@ -74,16 +74,18 @@ class Draft(NamedTuple):
     time_zone: str | None
     unless_read: str | None
     unless_sent: str | None
+    trace: str | None
+    """The trace that it is enqueued in: nobody gives that."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], position: int | None = None) -> Draft:
+    def of(cls, given: Mapping[str, Any], position: int | None = None, trace: str | None = None) -> Draft:
         """Check the arguments of an enqueue; `position` names the one of many in the error.
 
         Raises:
             InvalidNotification: naming the field, what was wrong, and what would be right.
         """
         try:
-            return _checked(given)
+            return _checked(given, trace)
         except InvalidNotification as error:
             if position is None:
                 raise
@@ -95,15 +97,15 @@ class Draft(NamedTuple):
 
 
 _PLACES = {name: place for place, name in enumerate(Draft._fields)}
-# What a draft has where nothing is given: everything but the channel and the recipient, in the order of its fields.
-_BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for name in Draft._fields[2:]]
+# What a draft has where nothing is given, between the recipient and the trace, in the order of its fields.
+_BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for name in Draft._fields[2:-1]]
 
 
-def _checked(given: Mapping[str, Any]) -> Draft:
+def _checked(given: Mapping[str, Any], trace: str | None) -> Draft:
     if not _FIELDS.issuperset(given):
         _refuse_unknown(given)
     channel = check_channel(given.get("channel"))
-    row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK]
+    row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK, trace]
     for name, value in given.items():
         if value is None:
             continue

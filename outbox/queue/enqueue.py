@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from outbox import connections
+from outbox import connections, traces
 from outbox.errors import InvalidNotification
 from outbox.queue.declared import DECLARED, problem_with, read
 from outbox.queue.draft import FIELDS, Draft, enqueued
@@ -28,7 +28,8 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue(
     CAST(CAST(:expires_at AS text) AS timestamptz), CAST(:idempotency_key AS text), CAST(:topic AS text),
     CAST(:group_key AS text), CAST(:locale AS text), CAST(CAST(:headers AS text) AS jsonb),
     CAST(CAST(:delay AS text) AS interval), CAST(CAST(:expires_in AS text) AS interval), CAST(:ordering_key AS text),
-    CAST(:time_zone AS text), CAST(CAST(:unless_read AS text) AS uuid), CAST(CAST(:unless_sent AS text) AS uuid))
+    CAST(:time_zone AS text), CAST(CAST(:unless_read AS text) AS uuid), CAST(CAST(:unless_sent AS text) AS uuid),
+    CAST(:trace AS text))
 """
 # What was there already, by its idempotency key, takes nothing's place.
 SUPERSEDE = f"""
@@ -101,7 +102,7 @@ def enqueue(
         topic: what it is about, for consent; once topics are declared, one of these.
         group_key: what it belongs to, for cancelling together.
         locale: the language to render in, such as `pt-BR`.
-        headers: headers of the message, trace context; a JSON object, at most 16 KiB.
+        headers: headers of the message; a JSON object, at most 16 KiB.
         time_zone: where the recipient lives, such as `Europe/Berlin`: quiet hours are by the clocks there.
         unless_read: the id of another notification, in-app as a rule: it is not sent once that was read.
         unless_sent: the id of another notification: it is not sent if that was, or was taken back, by then.
@@ -164,7 +165,8 @@ async def aenqueue(
 
 def _prepared(arguments: Mapping[str, Any]) -> tuple[Draft, tuple[str, Parameters]]:
     """Check the arguments of an enqueue; return the draft, and the statement with its parameters."""
-    draft, window = Draft.of({name: arguments[name] for name in FIELDS}), Window.of(arguments)
+    draft = Draft.of({name: arguments[name] for name in FIELDS}, trace=traces.current())
+    window = Window.of(arguments)
     return draft, _statement(draft, window, supersedes=arguments["supersedes"])
 
 

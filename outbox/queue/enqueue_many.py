@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from outbox import connections
+from outbox import connections, traces
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import Enqueued
 from outbox.queue import bulk
@@ -28,7 +28,7 @@ SELECT id, created, conflict, refused_id FROM outbox.enqueue_many(
     CAST(:priority AS text[]), CAST(:run_at AS text[]), CAST(:expires_at AS text[]), CAST(:idempotency_key AS text[]),
     CAST(:topic AS text[]), CAST(:group_key AS text[]), CAST(:locale AS text[]), CAST(:headers AS text[]),
     CAST(:delay AS text[]), CAST(:expires_in AS text[]), CAST(:ordering_key AS text[]), CAST(:time_zone AS text[]),
-    CAST(:unless_read AS text[]), CAST(:unless_sent AS text[]))
+    CAST(:unless_read AS text[]), CAST(:unless_sent AS text[]), CAST(:trace AS text))
 """
 
 NOW = "SELECT CAST(CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint) AS text)"
@@ -43,6 +43,7 @@ END_COPY = "SELECT set_config('outbox.take_keys', '', true), set_config('outbox.
 
 CHUNK = 5_000  # of which the server keeps a copy in memory until all are in
 _WORTH_A_COPY = 300
+MOST_IN_A_TRACE = 1_000  # more are in none: a trace of so many deliveries is too large to be kept, and to be looked at
 
 
 def enqueue_many(
@@ -120,6 +121,7 @@ def _enqueued(answers: Answers) -> list[Enqueued]:
 
 def _in_statements(given: Sequence[Given]) -> Work:
     """Yield statements with their parameters; return the answers."""
+    trace = _trace_of(given)
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
     answers: dict[int, Enqueued | IdempotencyConflict] = {}
     used: set[str] = set().union(*given)
@@ -127,9 +129,14 @@ def _in_statements(given: Sequence[Given]) -> Work:
         yield from _check_topics(given)
     for chunk in _chunks(given, used):
         columns = zip(*(drafts[position] for position in chunk), strict=True)
-        rows = yield ENQUEUE_MANY, {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
+        arrays = {name: list(column) for name, column in zip(Draft._fields, columns, strict=True)}
+        rows = yield ENQUEUE_MANY, arrays | {"trace": trace}
         answers |= {position: _answer(drafts[position], row) for position, row in zip(chunk, rows, strict=True)}
     return [answers[position] for position in range(len(drafts))]
+
+
+def _trace_of(given: Sequence[Given]) -> str | None:
+    return traces.current() if len(given) <= MOST_IN_A_TRACE else None
 
 
 def _answer(draft: Draft, row: Sequence[Any]) -> Enqueued | IdempotencyConflict:
@@ -145,12 +152,15 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     answers: Answers = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
     refused: set[str] = set()
     used: set[str] = set().union(*given)
+    trace = _trace_of(given)
+    if trace is not None:
+        used.add("trace")
     if "topic" in used:
         yield from _check_topics(given)
     yield BEGIN_COPY, {}
     form = bulk.Form(used, now)
     for chunk in _chunks(given, used):
-        rows = ((identities[position], Draft.of(given[position], position)) for position in chunk)
+        rows = ((identities[position], Draft.of(given[position], position, trace)) for position in chunk)
         yield form.copy, form.lines(rows)
         ((told,),) = yield REFUSED, {}
         refused.update(told.split(",") if told else ())

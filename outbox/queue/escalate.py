@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from outbox import connections
+from outbox import connections, traces
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.escalation import channels_of, check_steps
 from outbox.messages import Escalated
@@ -29,7 +29,8 @@ SELECT channel, id, created, conflict, refused_id, belongs_to FROM outbox.escala
     CAST(CAST(:run_at AS text) AS timestamptz), CAST(CAST(:expires_at AS text) AS timestamptz),
     CAST(:idempotency_key AS text), CAST(:group_key AS text), CAST(:locale AS text),
     CAST(CAST(:headers AS text) AS jsonb), CAST(CAST(:delay AS text) AS interval),
-    CAST(CAST(:expires_in AS text) AS interval), CAST(:time_zone AS text), CAST(:steps AS text[]))
+    CAST(CAST(:expires_in AS text) AS interval), CAST(:time_zone AS text), CAST(:steps AS text[]),
+    CAST(:trace AS text))
 """
 _SHARED = (
     *("topic", "template", "payload", "priority", "run_at", "expires_at", "idempotency_key", "group_key", "locale"),
@@ -73,7 +74,7 @@ def escalate(
         idempotency_key: one for the whole escalation: where it was there, nothing is enqueued.
         group_key: what all steps belong to; without one, they get one of their own.
         locale: the language to render in.
-        headers: headers of the message, trace context.
+        headers: headers of the message.
         time_zone: where the person lives.
         allow_autocommit: insist on a connection in autocommit mode.
 
@@ -167,7 +168,7 @@ def _parameters(given: Mapping[str, Any], steps: Sequence[str]) -> Parameters:
         raise InvalidNotification("to", f"has an address for none of the steps: {', '.join(channels_of(steps))}")
     shared = next(iter(drafts.values()))._asdict()
     shared["recipients"] = json.dumps({channel: draft.recipient for channel, draft in drafts.items()})
-    return shared | {"steps": list(steps)}
+    return shared | {"steps": list(steps), "trace": traces.current()}
 
 
 def _draft(given: Mapping[str, Any], channel: str, recipient: Any) -> Draft:

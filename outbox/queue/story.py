@@ -52,7 +52,7 @@ SELECT statement_timestamp(),
        d.reason, d.died_at, d.replays, d.resolution, d.resolved_at, d.discard_reason, d.replaced_by,
        (SELECT p.notification_id FROM outbox.dead_letters p WHERE p.replaced_by = n.id LIMIT 1),
        CASE WHEN t.transactional THEN 'transactional' WHEN t.opt_in THEN 'opt_in' WHEN NOT t.opt_in THEN 'opt_out' END,
-       c.wanted, c.source, c.updated_at
+       c.wanted, c.source, c.updated_at, n.trace
 FROM outbox.notifications n
 JOIN outbox.status s ON s.id = n.id
 LEFT JOIN outbox.queue q ON q.id = n.id
@@ -120,6 +120,8 @@ class Facts:
     time_zone: str | None
     unless_read: UUID | None
     unless_sent: UUID | None
+    trace: str | None
+    """The trace that it was enqueued in, as a `traceparent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +266,7 @@ def tell(
     row, told = rows[0], connections.run(conn, THROTTLE, {"id": str(id)}, allow_autocommit=True)
     story = Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:17]),
+        facts=Facts(UUID(str(row[1])), *row[2:17], *row[38:39]),
         place=Place(*row[17:27]),
         suppression=row[27],
         consent=Consent(*row[37:41]),

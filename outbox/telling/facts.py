@@ -57,6 +57,7 @@ def facts_of(story: Story, rules: Rules | None) -> list[tuple[str, str | None]]:
         ("kept back", f"{rules}, by the clocks of {rules.zone(facts.time_zone)}" if rules is not None else None),
         ("unless read", str(facts.unless_read) if facts.unless_read else None),
         ("unless sent", str(facts.unless_sent) if facts.unless_sent else None),
+        ("trace", facts.trace and facts.trace.partition("-")[2][:32]),
         ("suppression", story.suppression),
         ("throttle", throttled(story)),
         ("made of", made_of(story)),

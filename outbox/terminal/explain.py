@@ -77,24 +77,8 @@ def _document(
     story: Story, rules: Rules | None, why: str, following: str, steps: Sequence[StepState]
 ) -> dict[str, Any]:
     facts, place, death = story.facts, story.place, story.death
-    return {
-        "id": facts.id,
-        "channel": facts.channel,
-        "recipient": facts.recipient,
-        "template": facts.template,
-        "locale": facts.locale,
-        "topic": facts.topic,
-        "group_key": facts.group_key,
-        "ordering_key": facts.ordering_key,
-        "idempotency_key": facts.idempotency_key,
-        "priority": facts.priority,
-        "created_at": facts.created_at,
-        "run_at": facts.run_at,
-        "expires_at": facts.expires_at,
-        "time_zone": facts.time_zone,
+    return asdict(facts) | {
         "kept_back": rules and {"rules": str(rules), "time_zone": str(rules.zone(facts.time_zone))},
-        "unless_read": facts.unless_read,
-        "unless_sent": facts.unless_sent,
         "needless": story.needless,
         "steps": [{"id": step.id, "channel": step.channel, "state": step.state} for step in steps],
         "state": place.state,

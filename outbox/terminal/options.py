@@ -69,6 +69,12 @@ MetricsPort = Annotated[
 MetricsHost = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Serve them at this address alone.", show_default="0.0.0.0")  # noqa: S104
 ]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT", help="How it logs: text, json, or auto: text where a person looks.", show_default="auto"
+    ),
+]
 Grace = Annotated[
     str | None, typer.Option(help="Time to finish what is being sent after a signal.", show_default="30s")
 ]

@@ -8,8 +8,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from outbox import logs
 from outbox.errors import ConfigError
+from outbox.terminal.log import log_as
 from outbox.terminal.output import note
 from outbox.terminal.setup import configuration, is_terminal
 
@@ -27,9 +27,10 @@ def serve(given: Mapping[str, Any]) -> int:
     Raises:
         ConfigError: the arguments or the configuration will not do, or the extra is not installed.
     """
-    config = configuration(given["config"], given["database_url"], web__host=given["host"], web__port=given["port"])
+    overrides = {"web__host": given["host"], "web__port": given["port"], "log__format": given["log_format"]}
+    config = configuration(given["config"], given["database_url"], **overrides)
     server = _part("outbox.web.server")
-    logs.configure(verbose=given["verbose"], as_json=given["log_json"])
+    log_as(config.log, verbose=given["verbose"])
     return int(server.serve(config))
 
 

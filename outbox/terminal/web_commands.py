@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal.options import ConfigFile, DatabaseUrl, LogFormat  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.setup import readable_errors
 
 web = typer.Typer(invoke_without_command=True)
@@ -24,7 +24,7 @@ def serve(
     host: Host = None,
     port: Port = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+    log_format: LogFormat = None,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:

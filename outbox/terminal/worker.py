@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from outbox import logs
-from outbox.errors import ConfigError
+from outbox.errors import ConfigError, OutboxError
 from outbox.events import MetricsServed
 from outbox.handlers.serve import with_handlers
+from outbox.terminal.log import log_as
 from outbox.terminal.priorities import levels
 from outbox.terminal.setup import configuration
 from outbox.worker import process
 from outbox.worker.tether import Tether
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from outbox.config import Config
+    from outbox.config import Config, SentryConfig
     from outbox.events import Event, Listener
 
 _OVER_THE_FILE = ("concurrency", "processes", "grace", "metrics_port", "metrics_host")
@@ -28,17 +32,19 @@ def run(given: Mapping[str, Any]) -> int:
     Raises:
         OutboxError: the arguments, the configuration or the database will not do.
     """
-    overrides = {f"worker__{key}": given[key] for key in _OVER_THE_FILE}
+    overrides = {f"worker__{key}": given[key] for key in _OVER_THE_FILE} | {"log__format": given["log_format"]}
     config = configuration(given["config"], given["database_url"], **overrides)
     config = with_handlers(config, [*config.worker.handlers, *(given["handlers"] or ())])
     number = _number(given["member"])
     wanted = levels(given["priority"])
-    logs.configure(verbose=given["verbose"], as_json=given["log_json"], process=number)
+    log_as(config.log, process=number, verbose=given["verbose"])
     if number is None and config.worker.processes > 1:
         return _supervise(config, drain=given["drain"])
-    listener = _listener(config, given["channel"], is_member=number is not None, attached=given["attached"])
-    tether = None if number is None else Tether()
-    return process.run(config, given["channel"], listener, levels=wanted, drain=given["drain"], tether=tether)
+    with _reporting(config.sentry) as reports:
+        counts = _counts(config, given["channel"], is_member=number is not None, attached=given["attached"])
+        listener = _each(counts, reports, logs.Log(most=config.log.lines_per_second))
+        tether = None if number is None else Tether()
+        return process.run(config, given["channel"], listener, levels=wanted, drain=given["drain"], tether=tether)
 
 
 def _number(member: str | None) -> int | None:
@@ -52,20 +58,42 @@ def _number(member: str | None) -> int | None:
 
 
 def _supervise(config: Config, *, drain: bool) -> int:
-    if config.worker.metrics_port is None:
-        return process.supervise(config.worker, logs.log, drain=drain)
-    from outbox import metrics  # noqa: PLC0415 - who has no use for it does not load it
+    with _reporting(config.sentry) as reports:
+        if config.worker.metrics_port is None:
+            return process.supervise(config.worker, _each(reports, logs.log), drain=drain)
+        from outbox import metrics  # noqa: PLC0415 - who has no use for it does not load it
 
-    counts = metrics.Counts({})
-    members = metrics.Members(counts.registry)
-    _serve(members, config)
-    return process.supervise(config.worker, _both(logs.log, counts), drain=drain, attach=members.attach)
+        counts = metrics.Counts({})
+        members = metrics.Members(counts.registry)
+        _serve(members, config)
+        listener = _each(counts, reports, logs.log)
+        return process.supervise(config.worker, listener, drain=drain, attach=members.attach)
 
 
-def _listener(config: Config, names: Sequence[str], *, is_member: bool, attached: int | None) -> Listener:
-    """Return who hears of what a worker process does: the log, and the metrics if they are asked for."""
+@contextmanager
+def _reporting(settings: SentryConfig) -> Iterator[Listener | None]:
+    """Have somebody who reports defects to Sentry, this process's crash among them, if that is asked for."""
+    if settings.dsn is None:
+        yield None
+        return
+    from outbox.sentry import Reports  # noqa: PLC0415 - an extra
+
+    reports = Reports(settings)
+    try:
+        yield reports
+    except (OutboxError, psycopg.Error):
+        raise
+    except Exception as error:
+        reports.crashed(error)
+        raise
+    finally:
+        reports.close()
+
+
+def _counts(config: Config, names: Sequence[str], *, is_member: bool, attached: int | None) -> Listener | None:
+    """Return who counts what a worker process does, if metrics are asked for, and serves them."""
     if config.worker.metrics_port is None or (is_member and attached is None):
-        return logs.log
+        return None
     from outbox import metrics  # noqa: PLC0415 - as above
 
     counts = metrics.Counts({name: config.channels[name].providers for name in names if name in config.channels})
@@ -73,7 +101,7 @@ def _listener(config: Config, names: Sequence[str], *, is_member: bool, attached
         metrics.answer(counts.registry, attached)
     else:
         _serve(counts.registry, config)
-    return _both(logs.log, counts)
+    return counts
 
 
 def _serve(collector: Any, config: Config) -> None:
@@ -83,9 +111,14 @@ def _serve(collector: Any, config: Config) -> None:
     logs.log(MetricsServed(host, metrics.serve(collector, host=host, port=config.worker.metrics_port or 0)))
 
 
-def _both(log: Listener, counts: Listener) -> Listener:
+def _each(*listeners: Listener | None) -> Listener:
+    """Return what tells each of them."""
+    them = [listener for listener in listeners if listener is not None]
+    if len(them) == 1:
+        return them[0]
+
     def tell(event: Event) -> None:
-        counts(event)
-        log(event)
+        for listener in them:
+            listener(event)
 
     return tell

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 
 from outbox.database import Link, describe
+from outbox.defects import Defect
 from outbox.events import ChoreFailed
 from outbox.queue import attend, digest, limit, measure, tend, turn
 from outbox.worker.horizon import Horizon
@@ -102,10 +103,11 @@ def chores_with(retention: RetentionConfig | None, listener: Listener) -> tuple[
 
 
 class _Failed(Exception):
-    def __init__(self, chore: Chore, problem: str) -> None:
-        super().__init__(problem)
+    def __init__(self, chore: Chore, error: Exception) -> None:
+        super().__init__(_problem(error))
         self.chore = chore
-        self.problem = problem
+        self.problem = _problem(error)
+        self.defect = None if isinstance(error, psycopg.Error) else Defect.of(error)
 
 
 async def run_chores(url: str, listener: Listener, chores: Sequence[Chore] = CHORES) -> None:
@@ -149,13 +151,13 @@ async def _look(conn: AsyncConnection[Any], chores: Sequence[Chore]) -> float:
     except Exception as error:
         if chore is None:
             raise
-        raise _Failed(chore, _problem(error)) from error
+        raise _Failed(chore, error) from error
     return 0.0
 
 
 async def _tell(link: Link, listener: Listener, failure: _Failed) -> float:
     chore, problem = failure.chore, failure.problem
-    listener(ChoreFailed(chore.name, problem))
+    listener(ChoreFailed(chore.name, problem, failure.defect))
     try:
         await link.run(lambda conn: turn.failed(conn, chore.name, every=chore.every, problem=problem))
     except psycopg.Error as error:

@@ -76,6 +76,7 @@ def routes(
                     rates=rates,
                     transactional=config.transactional,
                     topics=config.topics,
+                    tells_recipients=config.log.recipients == "masked",
                 )
             )
     if problems:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from outbox.events import ChoreFailed, TemplatesChanged, TemplatesRefused
+from outbox.defects import Defect
+from outbox.events import ChoreFailed
+from outbox.template_events import TemplatesChanged, TemplatesRefused
 
 if TYPE_CHECKING:
     from outbox.events import Listener
@@ -20,7 +22,7 @@ async def load_templates(templates: Templates, stop: asyncio.Future[str], listen
         try:
             await asyncio.to_thread(templates.load)
         except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises
-            listener(ChoreFailed("load_templates", type(error).__name__))
+            listener(_failed("load_templates", error))
             await asyncio.wait([stop], timeout=_PAUSE)
         else:
             return
@@ -36,9 +38,14 @@ async def reload_templates(templates: Templates, every: float, listener: Listene
         try:
             problems = await asyncio.to_thread(templates.refresh_at_rest)
         except Exception as error:  # noqa: BLE001 - whatever a source of somebody's own raises, the others go on
-            listener(ChoreFailed("reload_templates", type(error).__name__))
+            listener(_failed("reload_templates", error))
             continue
         if problems:
             listener(TemplatesRefused(tuple(problems)))
         elif problems is not None:
             listener(TemplatesChanged(len(templates.names())))
+
+
+def _failed(chore: str, error: Exception) -> ChoreFailed:
+    """Return what to tell. A source that is out of reach has no defect."""
+    return ChoreFailed(chore, type(error).__name__, None if isinstance(error, OSError) else Defect.of(error))

@@ -20,6 +20,7 @@ from outbox.worker.reporting import Reporting
 from outbox.worker.scheduling import CHANGED, Scheduling
 from outbox.worker.settler import Settler
 from outbox.worker.slots import CUT_OFF, Slots
+from outbox.worker.spans import find_spans
 from outbox.worker.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from outbox.database import Link
     from outbox.events import Listener
     from outbox.route import Route
+    from outbox.worker.spans import Spans
 
 # After the grace, for what was cut off to be written down.
 _LAST_WRITES = 5.0
@@ -98,7 +100,8 @@ class Shift:
         """Work until `stop`, or until everything is drained; return 0 if all of it is settled or given back."""
         self._lifeline.start()
         try:
-            lanes = [self._open_lane(route) for route in self._routes]
+            spans = find_spans()
+            lanes = [self._open_lane(route, spans) for route in self._routes]
             self._listener(WorkerStarted(self._worker, tuple(self._wakeups)))
             try:
                 await self._work(lanes, stop)
@@ -114,7 +117,7 @@ class Shift:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=CUT_OFF)
 
-    def _open_lane(self, route: Route) -> _Lane:
+    def _open_lane(self, route: Route, spans: Spans | None) -> _Lane:
         feeder = Feeder(
             route=route,
             levels=self._levels,
@@ -132,6 +135,7 @@ class Shift:
             settler=self._settler,
             leases=self._leases,
             concurrency=self._settings.concurrency,
+            spans=spans,
         )
         self._tasks.update(slots.tasks)
         return _Lane(feeder, self._start(feeder.run()), slots)

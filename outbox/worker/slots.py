@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from outbox.deliver import deliver
 from outbox.errors import NotSent
 from outbox.events import Attempted
+from outbox.masks import mask
 from outbox.outcomes import Ambiguous, Deferred, Failure
+from outbox.traces import recorded
 from outbox.worker.settler import Ended
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from outbox.worker.feeder import Feeder
     from outbox.worker.leases import Lease, Leases
     from outbox.worker.settler import Settler
+    from outbox.worker.spans import End, Spans
 
 
 CUT_OFF = 5.0
@@ -27,8 +30,20 @@ CUT_OFF = 5.0
 class Slots:
     """One channel's: `concurrency` tasks that live as long as the worker does."""
 
-    def __init__(self, *, route: Route, feeder: Feeder, settler: Settler, leases: Leases, concurrency: int) -> None:
+    def __init__(
+        self,
+        *,
+        route: Route,
+        feeder: Feeder,
+        settler: Settler,
+        leases: Leases,
+        concurrency: int,
+        spans: Spans | None = None,
+    ) -> None:
+        if spans is not None:
+            route.listener = spans.noting(route.listener)
         self._route = route
+        self._spans = spans
         self._feeder = feeder
         self._settler = settler
         self._leases = leases
@@ -79,20 +94,29 @@ class Slots:
             self._quiet.set()
 
     async def _deliver(self, lease: Lease) -> None:
+        if self._spans is None:
+            await self._attempt(lease)
+        else:
+            with self._spans.delivery(lease.claimed, self._route.channel) as end:
+                await self._attempt(lease, end)
+
+    async def _attempt(self, lease: Lease, end: End | None = None) -> None:
         started = time.monotonic()
         try:
             outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate, lease.kept_back)
         except asyncio.CancelledError as error:
-            self._ended(lease, self._cut_off(error, lease.claimed.topic), started)
+            self._ended(lease, self._cut_off(error, lease.claimed.topic), started, end)
             raise
-        self._ended(lease, outcome, started)
+        self._ended(lease, outcome, started, end)
 
-    def _ended(self, lease: Lease, outcome: Outcome, started: float) -> None:
+    def _ended(self, lease: Lease, outcome: Outcome, started: float, end: End | None) -> None:
         finished = time.monotonic()
         claimed, route = lease.claimed, self._route
         self._settler.add(Ended(lease, outcome, started, finished, self._feeder.freed))
-        attempt = claimed.attempt + outcome.used
-        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, finished - started, claimed.waited))
+        attempt, seconds = claimed.attempt + outcome.used, finished - started
+        trace = end(attempt, outcome) if end is not None else claimed.trace and recorded(claimed.trace)
+        whom = mask(claimed.recipient) if route.tells_recipients and claimed.recipient is not None else None
+        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, seconds, claimed.waited, trace, whom))
 
     def _cut_off(self, error: asyncio.CancelledError, topic: str | None) -> Outcome:
         """Stopped in the middle of a send, by us: no attempt is used, but who knows whether it went out?"""
