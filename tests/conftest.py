@@ -34,6 +34,11 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("outbox")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say where the pictures of the dashboard go that the documentation has."""
+    parser.addoption("--screenshots", metavar="DIR", help="write the dashboard's pictures there, such as docs/images")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server, in the controller alone, whose workers inherit the variable; tell pytest-postgresql of it."""
     if _SERVER not in os.environ and not config.option.collectonly:

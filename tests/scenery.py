@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
+from outbox.queue.measure import measure
+from outbox.reports import Hold, InHand, Report, Tally
 from tests.endings import claim_due, end, enter, put
+from tests.hands import rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +65,7 @@ def scene(url: str) -> dict[str, UUID]:
     """Let something of everything happen; return notifications by what became of them."""
     welcome: dict[str, Any] = {"template": "welcome", "payload": {"name": "Ada"}, "topic": "onboarding"}
     found: dict[str, UUID] = {}
-    enter(url, "email", "push")
-    enter(url, "email")
+    workers = enter(url, "email", "push"), enter(url, "email")
     [found["dead"]] = put(url, recipient="grace@example.org", **welcome, idempotency_key="welcome:grace")
     for delay in (0.0, 0.0):
         end(url, Retry(provider="smtp", failure=LATER, delay=delay))
@@ -91,4 +97,44 @@ def scene(url: str) -> dict[str, UUID]:
         payload={"title": "Hi", "body": "There"},
         run_at=timedelta(minutes=5),
     )
+    _measure(url)
+    for number, worker in enumerate(workers):
+        report = json.dumps(_report(number).to_json())
+        rows(
+            url, "UPDATE outbox.workers SET report = %s, host = %s WHERE id = %s", report, f"mail-{number + 1}", worker
+        )
     return found
+
+
+def _measure(url: str) -> None:
+    """Measure what waits, and make up the hours before: busier by day, with a bad quarter of an hour."""
+
+    async def work() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+            await measure(conn)
+
+    asyncio.run(work())
+    rows(
+        url,
+        """
+        INSERT INTO outbox.samples (at, channel, sent, failed, waiting, due, leased)
+        SELECT date_trunc('minute', now()) - minute * interval '1 minute', 'email',
+               5200 + 1900 * sin(minute / 9.0) + 900 * sin(minute / 2.3) - CASE WHEN bad THEN 2600 ELSE 0 END,
+               90 + 60 * sin(minute / 3.1) + CASE WHEN bad THEN 1400 + 300 * sin(minute) ELSE 0 END,
+               900, 340 + 240 * sin(minute / 7.0) + CASE WHEN bad THEN 900 ELSE 0 END, 120 + 40 * sin(minute / 4.0)
+        FROM (SELECT minute, minute BETWEEN 18 AND 29 AS bad FROM generate_series(1, 59) AS minute) m
+        ON CONFLICT DO NOTHING
+        """,
+    )
+
+
+def _report(number: int) -> Report:
+    took = (0, 0, 0, 0, 4, 22, 90, 180, 96, 30, 8, 3, 1)
+    tallies = (
+        Tally("email", "smtp", "sent", None, 51_200, 391 + 60 * number, took),
+        Tally("email", "smtp", "retry", "temporary", 830, 6, took),
+    )
+    hold = Hold("email", "postmark", "temporary", "503", 42.0, 3.0)
+    hands = {"email": InHand(9, 5 * number)}
+    holds = (hold,) if number == 0 else ()
+    return Report(0.0, 10.0, True, 200, tuple(range(10)), False, hands, tallies, holds)  # noqa: FBT003

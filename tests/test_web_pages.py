@@ -14,12 +14,13 @@ import pytest
 import outbox
 from outbox.outcomes import Retry, Sent
 from outbox.queue.look_up import look_up_recipient
-from outbox.web import search
+from outbox.web import search, standing
 from tests.command_line import run
 from tests.dashboard import USERS, configured, dashboard, visiting
 from tests.endings import claim_due, end, enter, put, put_dead
 from tests.hands import TROUBLE, rows
-from tests.scenery import configuration
+from tests.scenery import configuration, scene
+from tests.test_roles import made
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -268,3 +269,60 @@ def test_a_database_without_an_outbox_says_what_to_do(empty_url: str) -> None:
         answer = httpx.get(url)
         assert answer.status_code == 503
         assert "run `outbox migrate`" in answer.text
+
+
+class TestOverview:
+    def test_it_says_how_fast_each_channel_goes_by_what_workers_report(
+        self, visitor: Visitor, database_url: str
+    ) -> None:
+        scene(database_url)
+        page = visitor.get("/").text
+        assert "<dt>Sent</dt><dd>84<small>/s</small></dd>" in page
+        assert "<dt>Failing</dt><dd>1.2<small>/s</small></dd>" in page
+        assert "<b>postmark</b> is held by worker" in page
+        row = page.partition('<tr id="channel-email">')[2].partition("</tr>")[0]
+        assert "84<small>/s</small>" in row
+        assert ">bulk</td>" in page.replace("</span>bulk</td>", ">bulk</td>")
+
+    def test_its_charts_have_the_hours_before(self, conn: psycopg.Connection, database_url: str) -> None:
+        scene(database_url)
+        hour = standing.history(conn, "1h")
+        assert 58 <= len(hour) <= 61
+        busy = [one["sent"] for one in hour if one["sent"] is not None]
+        assert 30 < sum(busy) / len(busy) < 110
+        assert hour[-1]["due"] is not None
+        assert hour[-1]["sent"] is None  # this minute is not over
+        assert [one["at"] for one in hour] == sorted(one["at"] for one in hour)
+        assert len(standing.history(conn, "24h")) < 20
+
+    def test_too_much_to_count_is_shown_as_it_was_measured(
+        self, visitor: Visitor, database_url: str, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene(database_url)
+        counted = standing.look(conn)
+        conn.rollback()
+        monkeypatch.setattr(standing, "_FEW", 10)
+        measured = standing.look(conn)
+        assert counted.measured is None
+        assert measured.measured is not None
+        for name in ("due", "leased", "retrying", "scheduled", "blocked", "dead", "workers"):
+            assert measured.total(name) == counted.total(name), name
+        assert "ago: there is too much to count" in visitor.get("/").text
+
+
+def test_an_auditors_login_is_enough_to_look(cloned_url: str, tmp_path: Path) -> None:
+    [identity] = put(cloned_url, recipient="ada@example.org", idempotency_key="k")
+    with (
+        made(cloned_url) as roles,
+        visiting(configured(roles.login("auditor"), configuration(tmp_path))) as visitor,
+    ):
+        for path in ("/", "/?span=7d", "/search", f"/notifications/{identity}"):
+            assert visitor.get(path).status_code == 200, path
+        for query in ("ada@example.org", "k"):
+            assert f"/notifications/{identity}" in visitor.post("/search", q=query, days="1").text
+        for refused in (
+            visitor.get(f"/notifications/{identity}/contents"),
+            visitor.post(f"/notifications/{identity}/cancel"),
+        ):
+            assert refused.status_code == 403
+            assert "does not let this dashboard&#39;s login do that" in refused.text

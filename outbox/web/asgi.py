@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from outbox import config as configuration
 from outbox.errors import ConfigError
-from outbox.web import notification, oidc, overview, search, sign_in, static, trouble
+from outbox.web import notification, oidc, overview, search, sign_in, standing, static, trouble
 from outbox.web.database import Database
 from outbox.web.gate import Gate
 from outbox.web.live import Live
@@ -47,7 +47,7 @@ class Dashboard:
             config=config,
             database=database,
             pages=Pages(has_sign_in=config.web.has_sign_in and identify is None),
-            live=Live(partial(database.read, overview.look)),
+            live=Live(partial(database.read, standing.look)),
             passwords=passwords,
             provider=_provider(config.web),
         )

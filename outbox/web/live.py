@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -19,7 +18,6 @@ T = TypeVar("T")
 
 EVERY = 2.0
 """Seconds between two looks."""
-_KEPT = 300
 _MOST = 100
 
 
@@ -34,8 +32,6 @@ class Live(Generic[T]):
         self._followers = 0
         self._stopped = False
         self._last: tuple[float, T] | None = None
-        self.seen: deque[T] = deque(maxlen=_KEPT)
-        """What was seen while somebody watched, of the last ten minutes or so."""
 
     @property
     def is_full(self) -> bool:
@@ -79,5 +75,4 @@ class Live(Generic[T]):
 
     def _seen(self, what: T) -> T:
         self._last = (time.monotonic(), what)
-        self.seen.append(what)
         return what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,8 @@ class _Server(uvicorn.Server):
                 host, port = socket.getsockname()[:2]
                 _log.info("the dashboard is at http://%s:%s/", f"[{host}]" if ":" in host else host, port)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn has it
+        """Begin to stop; at the second Ctrl-C, wait for nobody. That a signal came is no failure."""
         self._dashboard.stop()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True

@@ -2,16 +2,19 @@
 "use strict";
 
 const SERIES = {
+  pace: [
+    ["sent", "Sent", "--chart-2"],
+    ["failed", "Failed", "--chart-bad"],
+  ],
   depth: [
     ["due", "Due", "--chart-1"],
-    ["leased", "In flight", "--chart-2"],
-    ["retrying", "Retrying", "--chart-3"],
-    ["scheduled", "Scheduled", "--chart-4"],
+    ["leased", "In flight", "--chart-3"],
   ],
 };
-const KEPT = 300;
 const charts = [];
-const samples = JSON.parse(document.getElementById("samples").textContent);
+const told = document.getElementById("samples");
+const past = Number(told.dataset.past);
+const samples = JSON.parse(told.textContent);
 
 // A colour of tokens.css as a canvas takes it: what the style sheet says is light-dark(…), which only styles understand.
 const probe = document.getElementById("main").appendChild(document.createElement("i"));
@@ -34,6 +37,13 @@ function short(number) {
   return String(+number.toFixed(2));
 }
 
+const days = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
+const hours = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+function moment(seconds) {
+  return (past > 86400 ? days : hours).format(seconds * 1000);
+}
+
 function size(element) {
   return { width: Math.max(element.clientWidth - 20, 100), height: 200 };
 }
@@ -54,15 +64,18 @@ function draw(element) {
     ...size(element),
     cursor: { points: { size: 6 } },
     legend: { live: true },
-    scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 5)] } },
-    axes: [axis({ space: 80 }), axis({ size: 48, values: (_, ticks) => ticks.map(short) })],
+    padding: [12, 14, 0, 0],
+    scales: { x: { range: (_, low, high) => [Math.min(low ?? Infinity, Date.now() / 1000 - past), Math.max(high ?? 0, Date.now() / 1000)] }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 5)] } },
+    axes: [axis({ space: 80, values: (_, ticks) => ticks.map(moment) }), axis({ size: 48, values: (_, ticks) => ticks.map(short) })],
     series: [
-      { label: "Time", value: "{HH}:{mm}:{ss}" },
+      { label: "Time", value: past > 86400 ? "{YYYY}-{MM}-{DD} {HH}:{mm}" : "{HH}:{mm}:{ss}" },
       ...names.map(([, name, token]) => ({
         label: name,
         stroke: colour(token),
         width: 1.75,
+        spanGaps: true,
         points: { show: false },
+        fill: colour(token).replace("rgb(", "rgba(").replace(")", ", 0.1)"),
         value: (_, number) => (number == null ? "–" : number.toLocaleString("en")),
       })),
     ],
@@ -75,14 +88,16 @@ function drawAll() {
   for (const element of document.querySelectorAll("[data-chart]")) charts.push(draw(element));
 }
 
-function told(event) {
-  samples.push(JSON.parse(event.detail.data));
-  if (samples.length > KEPT) samples.shift();
+function take(event) {
+  if (told.dataset.follow !== "yes") return;
+  const sample = JSON.parse(event.detail.data);
+  samples.push(sample);
+  while (samples[0].at < sample.at - past) samples.shift();
   for (const { plot, names } of charts) plot.setData(columns(names));
 }
 
 drawAll();
-document.getElementById("live").addEventListener("sample", told);
+document.getElementById("live").addEventListener("sample", take);
 document.addEventListener("outbox:theme", drawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 new ResizeObserver(() => {
