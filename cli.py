@@ -19,6 +19,7 @@ from outbox.terminal.shipped_commands import shipped
 from outbox.terminal.steering_commands import steering
 from outbox.terminal.suppress_commands import suppress
 from outbox.terminal.template_commands import template
+from outbox.terminal.top_command import top
 from outbox.terminal.topic_commands import topic
 from outbox.terminal.unsubscribe_commands import unsubscribe
 from outbox.terminal.watching_commands import watching
@@ -42,6 +43,7 @@ app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 app.command(rich_help_panel="Look and mend")(doctor)
+app.command(rich_help_panel="Steer and watch")(top)
 app.add_typer(shipped)
 app.add_typer(web, name="web", rich_help_panel="Look and mend")
 

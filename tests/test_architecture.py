@@ -99,6 +99,7 @@ RESERVED = {
     "pytest": {"outbox.testing.plugin"},
     "smtplib": {"outbox.channels"},
     "starlette": {"outbox.web"},
+    "textual": {"outbox.terminal.top.screen"},
     "typer": {"outbox._cli", "outbox.terminal"},
     "uvicorn": {"outbox.web"},
 }

@@ -111,9 +111,9 @@ def switch(tmp_path: Path) -> Path:
     return file
 
 
-def start(fleet: Fleet, folder: Path, switch: Path, *arguments: str) -> str:
-    """Start a worker whose provider obeys the switch; return where its metrics are served."""
-    (folder / "outbox.toml").write_text(CONFIG.format(switch=switch))
+def start(fleet: Fleet, folder: Path, config: str, *arguments: str) -> str:
+    """Start a worker with this configuration; return where its metrics are served."""
+    (folder / "outbox.toml").write_text(config)
     process = fleet.start("--metrics-port", "0", "--metrics-host", "127.0.0.1", *arguments)
 
     def served() -> list[str]:
@@ -127,7 +127,7 @@ def test_an_alert_fires_when_a_provider_fails_and_ends_when_it_is_back(
     tmp_path: Path, cloned_url: str, switch: Path
 ) -> None:
     with Fleet(tmp_path, cloned_url) as fleet:
-        target = start(fleet, tmp_path, switch)
+        target = start(fleet, tmp_path, CONFIG.format(switch=switch))
         with Prometheus(tmp_path / "prometheus", target) as prometheus:
             enqueue(cloned_url, 20)
             sent = 'sum(outbox_attempts_total{job="outbox",channel="email",outcome="sent"})'
@@ -152,7 +152,7 @@ def test_an_alert_fires_when_a_provider_fails_and_ends_when_it_is_back(
 
 def test_an_alert_fires_when_the_only_worker_is_gone(tmp_path: Path, cloned_url: str, switch: Path) -> None:
     with Fleet(tmp_path, cloned_url) as fleet:
-        target = start(fleet, tmp_path, switch)
+        target = start(fleet, tmp_path, CONFIG.format(switch=switch))
         with Prometheus(tmp_path / "prometheus", target) as prometheus:
             wait_until(lambda: prometheus.value("count(outbox_build_info)") == 1, timeout=60)
             wait_until(
@@ -169,7 +169,7 @@ def test_promtool_finds_nothing_amiss_in_what_is_served(
     arguments: list[str], tmp_path: Path, cloned_url: str, switch: Path
 ) -> None:
     with Fleet(tmp_path, cloned_url) as fleet:
-        target = start(fleet, tmp_path, switch, *arguments)
+        target = start(fleet, tmp_path, CONFIG.format(switch=switch), *arguments)
         wait_until(lambda: " serves email" in fleet.log(), timeout=60)
         enqueue(cloned_url, 5)
         wait_until(lambda: 'outcome="sent"' in httpx.get(f"http://{target}/metrics", timeout=10).text, timeout=60)

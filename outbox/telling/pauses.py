@@ -19,7 +19,7 @@ _WAITING = {"due", "deferred", "scheduled", "retrying"}
 
 def sentence(pause: Pause) -> str:
     """Return `email is paused by ada@desk since 5m ago, …`, to its remedy."""
-    return f"{named(pause)} is paused {_terms(pause)}; to resume it: {remedy(pause)}"
+    return f"{named(pause)} is paused {terms(pause)}; to resume it: {remedy(pause)}"
 
 
 def named(pause: Pause) -> str:
@@ -32,7 +32,8 @@ def remedy(pause: Pause) -> str:
     return f"outbox resume {shlex.quote(pause.target)}"
 
 
-def _terms(pause: Pause) -> str:
+def terms(pause: Pause) -> str:
+    """Return `by ada@desk since 5m ago, until somebody resumes it (why)`."""
     end = "until somebody resumes it" if pause.left is None else f"for {age(pause.left)} more"
     why = f" ({clean(pause.reason, _QUOTED)})" if pause.reason else ""
     return f"by {clean(pause.by)} since {age(pause.since)} ago, {end}{why}"
@@ -60,7 +61,7 @@ def why_waiting(why: str, state: str, blocking: Sequence[Pause]) -> str:
     """Return why a notification is where it is, and that it would wait there in any case."""
     if state not in _WAITING or not blocking:
         return why
-    return f"{why} Meanwhile {'; '.join(f'{named(pause)} is paused {_terms(pause)}' for pause in blocking)}."
+    return f"{why} Meanwhile {'; '.join(f'{named(pause)} is paused {terms(pause)}' for pause in blocking)}."
 
 
 def next_when_resumed(following: str, state: str, blocking: Sequence[Pause]) -> str:
