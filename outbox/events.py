@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from outbox.pause_events import Paused, Resumed
-from outbox.schedule_events import ScheduleFailed, ScheduleRan, ScheduleSkipped
+from outbox.pause_events import PauseEvent
+from outbox.routine_events import RoutineEvent
+from outbox.schedule_events import ScheduleEvent
 from outbox.template_events import ComposeFailed, TemplatesChanged, TemplatesRefused
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Claimed:
 class Attempted(NamedTuple):
     """One attempt ended, after `seconds` of delivery; it was due `waited` seconds before its claim.
 
-    It is part of `trace` (an id as in W3C Trace Context), if of one that is recorded; `recipient` is masked, if there.
+    That was `age` seconds after it was due first, or was replayed. It is part of `trace` (an id of W3C Trace Context),
+    if of one that is recorded; `recipient` is masked, if there.
     A named tuple, and no dataclass: there is one for every notification, and it is made in half the time.
     """
 
@@ -97,6 +99,7 @@ class Attempted(NamedTuple):
     waited: float
     trace: str | None = None
     recipient: str | None = None
+    age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +285,9 @@ Event: TypeAlias = (
     | TemplatesChanged
     | TemplatesRefused
     | Retained
-    | Paused
-    | Resumed
-    | ScheduleRan
-    | ScheduleSkipped
-    | ScheduleFailed
+    | RoutineEvent
+    | PauseEvent
+    | ScheduleEvent
 )
 
 Listener: TypeAlias = Callable[[Event], None]

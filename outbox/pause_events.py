@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,6 @@ class Resumed:
 
     scope: str
     name: str
+
+
+PauseEvent: TypeAlias = Paused | Resumed

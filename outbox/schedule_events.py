@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,3 +37,6 @@ class ScheduleFailed:
     occurrence: datetime
     problem: str
     pause: float
+
+
+ScheduleEvent: TypeAlias = ScheduleRan | ScheduleSkipped | ScheduleFailed

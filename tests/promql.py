@@ -22,22 +22,6 @@ needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="needs promtool, of Debian's package prometheus"
 )
 
-# Metrics that the rules and the dashboard ask about before any worker serves them. A name that is on the page about
-# metrics must not be here, so this shrinks with every metric that is made, and ends empty.
-NOT_SERVED_YET: dict[str, set[str]] = {
-    "outbox_queue_depth": {"channel", "priority", "state"},
-    "outbox_oldest_due_seconds": {"channel"},
-    "outbox_workers": {"channel"},
-    "outbox_dead_letters_open": {"channel"},
-    "outbox_end_to_end_seconds_bucket": {"channel", "le"},
-    "outbox_queue_dead_tuples": set(),
-    "outbox_oldest_snapshot_seconds": set(),
-    "outbox_listen_heard": set(),
-    "outbox_default_partition_rows": set(),
-    "outbox_partitions_ahead_days": set(),
-    "outbox_paused": {"scope", "name"},
-}
-
 OF_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate", "severity"}}
 OF_THE_TARGET = {"job", "instance", "process"}
 """Labels that every series gets from where it comes from; `process` where a supervisor serves it."""
@@ -96,7 +80,7 @@ def _of_every_process() -> Iterable[Metric]:
 
 def unanswerable(expression: str) -> list[str]:
     """Say what is wrong with an expression: metrics that nobody serves, labels that they do not have."""
-    known = {**NOT_SERVED_YET, **OF_PROMETHEUS, **defined()}
+    known = {**OF_PROMETHEUS, **defined()}
     metrics, grouped = asked(expression)
     wrong = [f"no metric {name}" for name in metrics if name not in known]
     for name, labels in metrics.items():

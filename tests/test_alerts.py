@@ -9,7 +9,7 @@ import pytest
 
 from tests.command_line import run
 from tests.hands import rows
-from tests.promql import NOT_SERVED_YET, ROOT, defined, needs_promtool, promtool, unanswerable
+from tests.promql import ROOT, needs_promtool, promtool, unanswerable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,10 +76,6 @@ def test_of_each_alert_there_is_a_test_in_which_it_fires() -> None:
 @pytest.mark.parametrize("rule", rules(), ids=RULE_IDS)
 def test_an_alert_asks_about_metrics_and_labels_that_there_are(rule: Rule) -> None:
     assert unanswerable(rule.expression) == []
-
-
-def test_the_list_of_what_is_not_served_yet_is_up_to_date() -> None:
-    assert set(NOT_SERVED_YET) & set(defined()) == set(), "they are served now: take them off the list"
 
 
 @pytest.mark.parametrize("rule", rules(), ids=RULE_IDS)

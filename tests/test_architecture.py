@@ -39,6 +39,7 @@ FLOORS = (
         "hours",
         "latencies",
         "reports",
+        "routine_events",
     },
     {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending"},  # ground
     {"queue"},  # what can happen to a notification

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from outbox import errors, events, logs, pause_events, schedule_events, template_events
+from outbox import errors, events, logs, pause_events, routine_events, schedule_events, template_events
 from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Retry, Sent
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.LoopStuck(903.0),
     events.HorizonHeld(4711, "ada", "psql", "idle in transaction", 45.0),
     events.ListenUnheard(),
+    routine_events.ListenHeard(),
+    routine_events.LeasesRenewed(12),
+    routine_events.RateWaited("email", 0.8),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
     events.TopicsChanged(("news", "offers")),
     template_events.TemplatesChanged(12),

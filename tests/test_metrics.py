@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,9 +21,11 @@ from outbox import errors, events, metrics, pause_events
 from outbox.durations import Quota
 from outbox.errors import ConfigError
 from outbox.outcomes import Dead, Failure, Sent, Suppressed, Surplus
+from outbox.queue import gauge, measure
 from outbox.schedule_events import ScheduleSkipped
 from outbox.template_events import ComposeFailed, TemplatesChanged
 from tests.command_line import run_process
+from tests.endings import put_dead
 from tests.fleet import Fleet
 from tests.hands import enqueue, rows
 from tests.test_logs import EVERY_EVENT
@@ -94,7 +98,22 @@ def test_those_that_are_not_counted_are_events() -> None:
     assert set(get_args(events.Event)) >= NOT_COUNTED
 
 
-def test_the_page_names_every_metric_with_its_kind_and_labels() -> None:
+def _of_everything(url: str) -> str:
+    """A database of which there is something to tell of each kind."""
+
+    async def work() -> None:
+        async with await psycopg.AsyncConnection.connect(url) as conn:
+            await measure.measure(conn)
+            await gauge.gauge(conn)
+
+    put_dead(url)
+    enqueue(url)
+    rows(url, "INSERT INTO outbox.pauses (scope, name) VALUES ('channel', 'email')")
+    asyncio.run(work())
+    return url
+
+
+def test_the_page_names_every_metric_with_its_kind_and_labels(database_url: str) -> None:
     rows_of_page = re.findall(r"^\| `(outbox_\w+)` \| (\w+) \| (.*?)\| ", PAGE.read_text(), re.MULTILINE)
     written = {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows_of_page}
     counts = metrics.Counts({})
@@ -108,7 +127,10 @@ def test_the_page_names_every_metric_with_its_kind_and_labels() -> None:
             family.type.replace("info", "gauge"),
             frozenset(key for sample in family.samples for key in sample.labels if key != "le"),
         )
-        for family in metrics.Members(counts.registry).collect()
+        for family in (
+            *metrics.Members(counts.registry).collect(),
+            *metrics.Known(_of_everything(database_url)).collect(),
+        )
         if family.name.startswith("outbox_")
     }
     ours = {name: (kind, labels - {"process"}) for name, (kind, labels) in served.items()}

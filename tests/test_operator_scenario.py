@@ -73,7 +73,7 @@ def test_a_provider_fails_and_is_seen_and_recovers_and_nothing_is_lost(tmp_path:
 
             switch.write_text("up")
 
-            # What was held drains; the dead letters of the first minutes are one group, replayed once five of them were sent.
+            # What was held drains; the dead letters of before are a group, replayed once five of them were sent.
             wait_until(lambda: states(cloned_url) == {"sent": 290, "dead": 30}, timeout=90)
             (group,) = json.loads(told(cloned_url, "dead-letters", "groups", "--json"))["groups"]
             assert (group["count"], group["error_code"]) == (30, "554")

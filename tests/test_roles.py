@@ -80,6 +80,8 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "depths": WRITES | {"DELETE"},
         "gauges": WRITES | {"DELETE"},
         "samples": WRITES | {"DELETE"},
+        "notifications_default": {"SELECT id"},
+        "attempts_default": {"SELECT notification_id"},
         "schedules": READS | {f"UPDATE {column}" for column in ("next_at", "retry_at", "failures", "problem")},
         "schedule_runs": WRITES | {"DELETE"},
         "EXECUTE": {

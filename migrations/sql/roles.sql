@@ -66,8 +66,8 @@ GRANT SELECT ON outbox.queue, outbox.attempts, outbox.workers, outbox.chores, ou
                 outbox.audit_failures, outbox.audit_days, outbox.audit_daily, outbox.depths, outbox.gauges, outbox.samples, outbox.audit
     TO outbox_auditor, outbox_operator;
 GRANT EXECUTE ON FUNCTION outbox.throttle_recipient TO outbox_auditor, outbox_operator;
-GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor, outbox_operator;
-GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor, outbox_operator;
+GRANT SELECT (id) ON outbox.notifications_default TO outbox_auditor, outbox_operator, outbox_worker;
+GRANT SELECT (notification_id) ON outbox.attempts_default TO outbox_auditor, outbox_operator, outbox_worker;
 DO $$
 DECLARE
     told record;

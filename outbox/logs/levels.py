@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from outbox import events, outcomes, pause_events, schedule_events, template_events
+from outbox import events, outcomes, pause_events, routine_events, schedule_events, template_events
 
 if TYPE_CHECKING:
     from outbox.events import Event
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _LEVELS: dict[type[Any], int] = {
     events.Claimed: logging.DEBUG,
     events.Settled: logging.DEBUG,
+    routine_events.LeasesRenewed: logging.DEBUG,
+    routine_events.ListenHeard: logging.DEBUG,
+    routine_events.RateWaited: logging.DEBUG,
     events.ProviderHeld: logging.ERROR,
     events.ProviderFailed: logging.ERROR,
     template_events.ComposeFailed: logging.ERROR,

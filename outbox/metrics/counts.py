@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Info, ProcessCollector, disable
 from outbox import events, template_events
 from outbox.config import RetentionConfig
 from outbox.metrics.definitions import Definitions
+from outbox.routine_events import LeasesRenewed, ListenHeard, RateWaited
 from outbox.schedule_events import ScheduleFailed, ScheduleRan
 from outbox.worker.chores import chores_with
 
@@ -46,7 +47,10 @@ class Counts:
             events.LeaseLost: lambda event: self._all.leases_lost.inc(event.count),
             events.DatabaseLost: lambda event: self._all.database_losses.labels(event.purpose).inc(),
             events.LoopBlocked: lambda event: self._all.loop_blocked.inc(event.seconds),
-            events.ListenUnheard: lambda _: self._all.listen_unheard.inc(),
+            events.ListenUnheard: self._unheard,
+            ListenHeard: lambda _: self._all.tell_of_listening(heard=True),
+            LeasesRenewed: lambda event: self._all.leases_renewed.inc(event.count),
+            RateWaited: lambda event: self._all.limited.labels(event.channel).inc(event.seconds),
             events.HorizonHeld: lambda _: self._all.horizon_held.inc(),
             events.ChoreFailed: lambda event: self._all.chore_failures.labels(event.chore).inc(),
             template_events.TemplatesRefused: lambda _: self._all.refusals.inc(),
@@ -67,7 +71,7 @@ class Counts:
             handler(event)
 
     def _begin(self, channel: str, providers: Iterable[str]) -> None:
-        for of_channel in (self._all.claimed, self._all.lost):
+        for of_channel in (self._all.claimed, self._all.lost, self._all.limited, self._all.end_to_end):
             of_channel.labels(channel)
         for provider in providers:
             self._all.attempts.labels(channel, provider, "sent", "")
@@ -89,11 +93,15 @@ class Counts:
                 self._all.attempts.labels(*key).inc,
                 self._all.delivery.labels(*key[:2]).observe,
                 self._all.wait.labels(key[0]).observe,
+                self._all.end_to_end.labels(key[0]).observe if outcome.name == "sent" else _nothing,
             )
-        count, delivery, wait = series
+        count, delivery, wait, end_to_end = series
+        exemplar = None if event.trace is None else {"trace_id": event.trace}
         count()
-        delivery(event.seconds)
+        delivery(event.seconds, exemplar)
         wait(max(event.waited, 0.0))
+        if event.age is not None:
+            end_to_end(max(event.age, 0.0), exemplar)
         if outcome.reason is not None:
             self._all.dead_letters.labels(event.channel, outcome.reason).inc()
         if outcome.surplus is not None:
@@ -103,11 +111,17 @@ class Counts:
         self._all.claimed.labels(event.channel).inc(event.count)
         self._all.lost.labels(event.channel).inc(event.lost)
         self._all.claim.labels(event.channel).observe(event.seconds)
+        self._all.claim_size.labels(event.channel).observe(event.count)
 
     def _settled(self, event: events.Settled) -> None:
         self._all.settled.inc(event.count - event.stale)
         self._all.stale.inc(event.stale)
         self._all.settle.observe(event.seconds)
+        self._all.settle_size.observe(event.count)
+
+    def _unheard(self, _: events.ListenUnheard) -> None:
+        self._all.listen_unheard.inc()
+        self._all.tell_of_listening(heard=False)
 
     def _held(self, event: events.ProviderHeld) -> None:
         _of(self._all.held, event).set(1)
@@ -116,6 +130,9 @@ class Counts:
     def _ran(self, event: ScheduleRan) -> None:
         self._all.runs.labels(event.schedule).inc()
         self._all.failed_runs.labels(event.schedule)  # 0 so far, or the rate of its first failure would be nothing
+
+
+def _nothing(*_: object) -> None: ...
 
 
 def _of(metric: Any, event: Any) -> Any:

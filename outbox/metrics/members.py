@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Metric
+from prometheus_client.samples import Exemplar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +45,7 @@ def _told(metrics: Iterable[Metric]) -> list[Any]:
             metric.name,
             metric.documentation,
             metric.type,
-            [[each.name, each.labels, each.value] for each in metric.samples],
+            [[each.name, each.labels, each.value, each.exemplar] for each in metric.samples],
         ]
         for metric in metrics
     ]
@@ -88,8 +89,9 @@ class Members:
 def _merge(merged: dict[str, Metric], told: list[Any], process: str) -> None:
     for name, documentation, kind, samples in told:
         metric = merged.setdefault(name, Metric(name, documentation, kind))
-        for sample, labels, value in samples:
-            metric.add_sample(sample, {**labels, "process": process}, value)
+        for sample, labels, value, exemplar in samples:
+            told_of = None if exemplar is None else Exemplar(*exemplar)
+            metric.add_sample(sample, {**labels, "process": process}, value, exemplar=told_of)
 
 
 class _Link:

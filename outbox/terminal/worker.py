@@ -108,7 +108,9 @@ def _serve(collector: Any, config: Config) -> None:
     from outbox import metrics  # noqa: PLC0415 - as above
 
     host = config.worker.metrics_host
-    logs.log(MetricsServed(host, metrics.serve(collector, host=host, port=config.worker.metrics_port or 0)))
+    known = metrics.Known(config.database_url)
+    port = metrics.serve(collector, known, host=host, port=config.worker.metrics_port or 0)
+    logs.log(MetricsServed(host, port))
 
 
 def _each(*listeners: Listener | None) -> Listener:

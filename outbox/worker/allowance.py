@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from outbox.queue.limit import take
+from outbox.routine_events import RateWaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,17 +34,22 @@ class Allowance:
         tokens, holds = self._route.tokens, self._route.holds
         if not tokens.any:
             return room
+        slept = 0.0
         while True:
             # Those that are held bound nothing: what was claimed for their tokens could not be sent.
             usable = holds.usable()
             bounds = tokens.bounds(usable)
             if count := tokens.claimable(room, bounds):
                 await self._top_up(tokens.beside(usable), count)
+                if slept:
+                    self._route.listener(RateWaited(self._route.channel, slept))
                 return count
             waits = [await self._fill(bucket, room) for bucket in bounds if bucket.left < min(room, bucket.burst)]
             if not tokens.claimable(room, bounds):
                 wait = min((wait for wait in waits if wait > 0), default=0.0)
+                began = time.monotonic()
                 await asyncio.sleep(min(max(wait, _SHORTEST_SLEEP), _LONGEST_SLEEP))
+                slept += time.monotonic() - began
 
     async def _top_up(self, buckets: Iterable[Bucket], room: int) -> None:
         """Take, now and then, what there is for providers that need not have any: the next in order has no rate."""

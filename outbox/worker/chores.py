@@ -13,7 +13,7 @@ import psycopg
 from outbox.database import Link, describe
 from outbox.defects import Defect
 from outbox.events import ChoreFailed
-from outbox.queue import attend, digest, limit, measure, tend, turn
+from outbox.queue import attend, digest, gauge, limit, measure, tend, turn
 from outbox.worker.horizon import Horizon
 from outbox.worker.retention import Retention
 from outbox.worker.unblocking import Unblocking
@@ -78,6 +78,11 @@ async def measure_depths(conn: AsyncConnection[Any]) -> None:
     await measure.measure(conn)
 
 
+async def gauge_tables(conn: AsyncConnection[Any]) -> None:
+    """Write down how the tables and their partitions do."""
+    await gauge.gauge(conn)
+
+
 CHORES = (
     Chore("ensure_partitions", 600.0, ensure_partitions),
     Chore("sweep_workers", 60.0, sweep_workers),
@@ -85,6 +90,7 @@ CHORES = (
     Chore("close_digests", 5.0, close_digests),
     Chore("tend_throttles", 15.0, tend_throttles),
     Chore("measure_depths", 15.0, measure_depths),
+    Chore("gauge_tables", 30.0, gauge_tables),
 )
 _UNBLOCK_EVERY = 5.0
 _LOOK_AT_HORIZON_EVERY = 20.0

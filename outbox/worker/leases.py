@@ -30,6 +30,8 @@ class Lease:
     kept_back: Outcome | None = None
     """What is to become of it instead, where the throttle of its topic does not let it through."""
     channel: str = ""
+    due_at: float = 0.0
+    """When it was due first, or was replayed."""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin: it is ours, as far as this clock can tell."""
@@ -64,7 +66,9 @@ class Leases:
             if lease is None or (one.lost_by is None and one.claim == lease.claimed.claim + 1):
                 if lease is not None:
                     lease.deadline = 0.0
-                lease = self._held[one.key] = Lease(one, asked_at, deadline, one.place, channel=channel)
+                lease = self._held[one.key] = Lease(
+                    one, asked_at, deadline, one.place, channel=channel, due_at=asked_at - one.age
+                )
                 new.append(lease)
             else:
                 lease.claimed, lease.claimed_at, lease.deadline, lease.place = one, asked_at, deadline, one.place

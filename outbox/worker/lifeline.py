@@ -19,6 +19,7 @@ import psycopg
 from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
 from outbox.queue.renew import renew
+from outbox.routine_events import LeasesRenewed, ListenHeard
 from outbox.silence import cut
 from outbox.worker.telling import Telling
 
@@ -143,6 +144,8 @@ class Lifeline:
             self._tell(ListenUnheard())
         conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
         self._set_hearing(able=heard)
+        if heard:
+            self._tell(ListenHeard())
         return True
 
     def _live(self, conn: psycopg.Connection[Any]) -> None:
@@ -206,6 +209,7 @@ class Lifeline:
                 self._patience = min(2 * self._patience, self._leases.seconds * 2 / 3)
                 renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
             self._patience = self._limit
+            self._tell(LeasesRenewed(len(renewed)))
             # Straight from this thread: a send that waits for the lease must not wait for a blocked loop.
             self._leases.renewed({identity: held[identity] for identity in renewed}, asked_at)
             if gone:

@@ -116,7 +116,8 @@ class Slots:
         attempt, seconds = claimed.attempt + outcome.used, finished - started
         trace = end(attempt, outcome) if end is not None else claimed.trace and recorded(claimed.trace)
         whom = mask(claimed.recipient) if route.tells_recipients and claimed.recipient is not None else None
-        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, seconds, claimed.waited, trace, whom))
+        age, waited = finished - lease.due_at, claimed.waited
+        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, seconds, waited, trace, whom, age))
 
     def _cut_off(self, error: asyncio.CancelledError, topic: str | None) -> Outcome:
         """Stopped in the middle of a send, by us: no attempt is used, but who knows whether it went out?"""
