@@ -266,7 +266,7 @@ def tell(
     row, told = rows[0], connections.run(conn, THROTTLE, {"id": str(id)}, allow_autocommit=True)
     story = Story(
         now=row[0],
-        facts=Facts(UUID(str(row[1])), *row[2:17], *row[38:39]),
+        facts=Facts(UUID(str(row[1])), *row[2:17], *row[41:]),
         place=Place(*row[17:27]),
         suppression=row[27],
         consent=Consent(*row[37:41]),
