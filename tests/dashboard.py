@@ -94,6 +94,12 @@ class Visitor:
         self.get("/sign-in")
         return self.post("/sign-in", name=name, password=password, **fields)
 
+    def become(self, name: str) -> httpx.Response:
+        """Sign out, and in as somebody else."""
+        self.get("/")
+        self.post("/sign-out")
+        return self.sign_in(name)
+
 
 @contextmanager
 def visiting(config: Config, **given: Any) -> Iterator[Visitor]:

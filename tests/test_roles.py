@@ -150,7 +150,7 @@ GOLDEN["operator"] = GOLDEN["auditor"] | {
     "dead_letters": {"SELECT", "UPDATE"},
     "queue": {"SELECT", "INSERT"},
     "notifications": GOLDEN["auditor"]["notifications"] | {"INSERT"},
-    "idempotency_keys": GOLDEN["auditor"]["idempotency_keys"] | {"UPDATE", "DELETE"},
+    "idempotency_keys": GOLDEN["auditor"]["idempotency_keys"] | {"SELECT digest", "UPDATE", "DELETE"},
     "EXECUTE": GOLDEN["auditor"]["EXECUTE"] | {"suppress", "unsuppress", "lift_suppression"},
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.

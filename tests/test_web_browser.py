@@ -5,11 +5,9 @@ Needs Chromium; skipped where there is none. `--screenshots docs/images` writes 
 
 from __future__ import annotations
 
-import re
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -18,22 +16,16 @@ from playwright.sync_api import expect, sync_playwright
 from tests.dashboard import PASSWORD, USERS, configured, dashboard
 from tests.endings import put
 from tests.hands import rows
+from tests.looker import CHROMIUM, PHONE, RULES, WIDE, Looker, drawn
 from tests.scenery import configuration, scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.timeout(240)]
-WIDE, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
-# What an email names by URL is not fetched, and the browser says so.
-MEANT = re.compile(r"Loading the image 'https://example\.org/opened\.gif' violates .*img-src data:")
-RULES = {
-    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,34 +34,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-class Looker:
-    """Somebody at a browser. Whatever the browser complains of is a failure at the end."""
-
-    def __init__(self, browser: Browser, url: str, **settings: Any) -> None:
-        self.url = url
-        self.context = browser.new_context(base_url=url, **{"viewport": WIDE} | settings)
-        self.context.set_default_timeout(30_000)
-        self.complaints: list[str] = []
-        self.page: Page = self.context.new_page()
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not MEANT.search(message.text):
-            self.complaints.append(message.text)
-
-    def sign_in(self, name: str = "ada") -> None:
-        self.page.goto("/sign-in")
-        self.page.fill("#name", name)
-        self.page.fill("#password", PASSWORD)
-        self.page.press("#password", "Enter")
-        expect(self.page.locator("h1")).to_have_text("Overview")
-
-    def leave(self) -> None:
-        self.context.close()
-        assert self.complaints == []
 
 
 @pytest.fixture
@@ -89,13 +53,6 @@ def paths(found: dict[str, UUID]) -> dict[str, str]:
         "scheduled": f"/notifications/{found['scheduled']}",
         "nowhere": "/nowhere",
     }
-
-
-def drawn(page: Page) -> None:
-    """Wait until a page is as it will stay."""
-    page.wait_for_load_state("load")
-    if page.locator("[data-chart]").count():
-        expect(page.locator("[data-chart] canvas")).to_have_count(2)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

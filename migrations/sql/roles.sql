@@ -94,5 +94,5 @@ GRANT INSERT, UPDATE ON outbox.pauses TO outbox_operator;
 GRANT INSERT (actor, action, subject, reason, details) ON outbox.audit TO outbox_operator;
 GRANT SELECT, UPDATE ON outbox.dead_letters TO outbox_operator;
 GRANT INSERT ON outbox.queue, outbox.notifications TO outbox_operator;
-GRANT UPDATE, DELETE ON outbox.idempotency_keys TO outbox_operator;
+GRANT SELECT (digest), UPDATE, DELETE ON outbox.idempotency_keys TO outbox_operator;
 GRANT EXECUTE ON FUNCTION outbox.suppress, outbox.unsuppress, outbox.lift_suppression TO outbox_operator;

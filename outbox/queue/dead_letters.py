@@ -40,10 +40,59 @@ JOIN outbox.dead_letters d ON d.notification_id = l.notification_id
 ORDER BY d.died_at DESC, d.notification_id DESC
 """  # noqa: S608 - of constants, as those below
 
+# Page after page. Of the open ones, channel by channel in the order of the index on (channel, died_at), which stops
+# where the page is full; = ANY would read and sort all of a channel.
+_BEFORE = """
+      (CAST(:before AS text) IS NULL OR d.died_at <= CAST(CAST(:before AS text) AS timestamptz))
+  AND (CAST(:before AS text) IS NULL OR d.died_at < CAST(CAST(:before AS text) AS timestamptz)
+       OR d.notification_id < CAST(CAST(:before_id AS text) AS uuid))
+"""
+_FIRST = "ORDER BY d.died_at DESC, d.notification_id DESC LIMIT CAST(CAST(:limit AS text) AS bigint)"
+PAGE = f"""
+SELECT {_COLUMNS}
+FROM outbox.dead_letters d
+WHERE (CAST(:state AS text) IS NULL OR d.resolution = CAST(:state AS text)) AND {MATCHES} AND {_BEFORE}
+{_FIRST}
+"""  # noqa: S608
+PAGE_OPEN = f"""
+WITH RECURSIVE channels AS (
+    SELECT (SELECT min(d.channel) FROM outbox.dead_letters d WHERE d.resolution IS NULL) AS channel
+    UNION ALL
+    SELECT (SELECT min(d.channel) FROM outbox.dead_letters d WHERE d.resolution IS NULL AND d.channel > c.channel)
+    FROM channels c WHERE c.channel IS NOT NULL
+)
+SELECT {_COLUMNS}
+FROM (
+    SELECT d.notification_id
+    FROM channels c
+    CROSS JOIN LATERAL (
+        SELECT d.notification_id, d.died_at FROM outbox.dead_letters d
+        WHERE d.channel = c.channel AND d.resolution IS NULL AND {MATCHES} AND {_BEFORE}
+        {_FIRST}
+    ) d
+    {_FIRST}
+) newest
+JOIN outbox.dead_letters d ON d.notification_id = newest.notification_id
+ORDER BY d.died_at DESC, d.notification_id DESC
+"""  # noqa: S608
+
 FIND = f"""
 SELECT d.notification_id
 FROM outbox.dead_letters d
 WHERE d.resolution IS NULL AND {MATCHES}
+ORDER BY d.died_at, d.notification_id
+LIMIT CAST(CAST(:limit AS text) AS bigint)
+"""  # noqa: S608
+# The first few of some channels: in the order of the index, and not of all that match.
+FIND_FIRST = f"""
+SELECT d.notification_id
+FROM unnest(CAST(:channels AS text[])) AS asked (channel)
+CROSS JOIN LATERAL (
+    SELECT d.notification_id, d.died_at FROM outbox.dead_letters d
+    WHERE d.channel = asked.channel AND d.resolution IS NULL AND {MATCHES}
+    ORDER BY d.died_at, d.notification_id
+    LIMIT CAST(CAST(:limit AS text) AS bigint)
+) d
 ORDER BY d.died_at, d.notification_id
 LIMIT CAST(CAST(:limit AS text) AS bigint)
 """  # noqa: S608
@@ -126,6 +175,39 @@ def list_dead_letters(
     return [_dead_letter(row) for row in rows], rows[0][-1] if rows else 0
 
 
+def page_dead_letters(
+    conn: Any,
+    selection: Selection = EVERY,
+    *,
+    state: str | None = "open",
+    before: tuple[datetime, UUID] | None = None,
+    limit: int = 50,
+) -> list[DeadLetter]:
+    """Return the newest dead letters, or those that follow one that died then; without counting all there are.
+
+    Args:
+        conn: any synchronous connection that `enqueue` takes.
+        selection: which.
+        state: `open`, `replayed` or `discarded`; None for all of them.
+        before: when the last one of the page before died, and its id.
+        limit: how many at most.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    parameters: Parameters = {
+        **selection.parameters(),
+        "before": None if before is None else before[0].isoformat(),
+        "before_id": None if before is None else str(before[1]),
+        "limit": str(limit),
+    }
+    if state == "open":
+        rows = connections.run(conn, PAGE_OPEN, parameters, allow_autocommit=True)
+    else:
+        rows = connections.run(conn, PAGE, {**parameters, "state": state}, allow_autocommit=True)
+    return [_dead_letter(row) for row in rows]
+
+
 def find_dead_letters(conn: Any, selection: Selection, *, limit: int | None = None) -> list[UUID]:
     """Return the ids of the open dead letters that match, oldest first: what `replay` and `discard` take.
 
@@ -133,7 +215,8 @@ def find_dead_letters(conn: Any, selection: Selection, *, limit: int | None = No
         NotMigrated: the database has no outbox.
     """
     parameters: Parameters = {**selection.parameters(), "limit": None if limit is None else str(limit)}
-    rows = connections.run(conn, FIND, parameters, allow_autocommit=True)
+    sql = FIND_FIRST if limit is not None and selection.channels else FIND
+    rows = connections.run(conn, sql, parameters, allow_autocommit=True)
     return [row[0] if type(row[0]) is UUID else UUID(str(row[0])) for row in rows]  # there may be a million
 
 

@@ -42,3 +42,10 @@ def size(count: int) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural where it must be."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def short(seconds: float) -> str:
+    """Return how long something took in two digits or three: `85ms`, `1.4s`, `12s`."""
+    if seconds < 1:
+        return f"{seconds * 1_000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 10 else age(seconds)  # noqa: PLR2004 - one digit before the point

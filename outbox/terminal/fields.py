@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from outbox.config.problems import nearest
 from outbox.durations import parse
 from outbox.errors import ConfigError
+from outbox.telling.moments import read_moment
 from outbox.terminal.given import read_json
-from outbox.terminal.moments import read_moment
 from outbox.terminal.output import warn_aside
 
 if TYPE_CHECKING:

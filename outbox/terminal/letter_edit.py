@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from outbox import oneclick
 from outbox.errors import ConfigError, InvalidNotification, Rejected
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.edit import Edited
 from outbox.queue.edit import edit as put_in_place
-from outbox.render import Templates
-from outbox.templates.configured import source
+from outbox.telling.forecast import WHY_NOT
+from outbox.telling.sayable import against_the_template
 from outbox.terminal.actor import whoami
 from outbox.terminal.editing import edit_text
-from outbox.terminal.forecast import WHY_NOT
 from outbox.terminal.given import read_json
 from outbox.terminal.output import done, json_text, note, print_json
 from outbox.terminal.resolve import How, somebody_is_there
@@ -25,13 +23,12 @@ from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from uuid import UUID
 
     from psycopg import Connection
 
     from outbox.config import Config
-    from outbox.messages import Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def edit(config: Config, id: UUID, changes: Changes) -> int:  # noqa: A002 - the
                 id,
                 recipient=changes.recipient,
                 payload=payload,
-                check=_against_the_template(config),
+                check=against_the_template(config),
                 actor=whoami(),
                 reason=changes.how.because,
             )
@@ -116,18 +113,6 @@ def _edited(conn: Connection[Any], id: UUID) -> Mapping[str, Any] | None:  # noq
     except json.JSONDecodeError as error:
         problem = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise ConfigError([f"--editor: what was left there {problem}"]) from None
-
-
-def _against_the_template(config: Config) -> Callable[[Notification], object]:
-    """Return what renders a notification's template, if it has one, with what an email's sees beside its payload."""
-
-    def check(notification: Notification) -> None:
-        if notification.template is None:
-            return
-        beside = oneclick.sample(config, notification.topic) if notification.channel == "email" else None
-        Templates(source(config)).parts(notification, beside)
-
-    return check
 
 
 def _tell(edited: Edited, *, as_json: bool) -> int:

@@ -9,9 +9,9 @@ from outbox.queue.pause import pause as pause_it
 from outbox.queue.paused import known_targets, read_target
 from outbox.queue.resume import resume as resume_it
 from outbox.spelling import nearest
+from outbox.telling.moments import read_end
 from outbox.telling.pauses import named, pause_document, remedy
 from outbox.terminal.actor import whoami
-from outbox.terminal.moments import read_end
 from outbox.terminal.output import age, done, note, print_json, say, warn_aside
 from outbox.terminal.session import writing
 

@@ -11,8 +11,8 @@ from outbox import durations
 from outbox.errors import ConfigError
 from outbox.queue.judge import MAX_REPLAYS
 from outbox.queue.replay import replay as put_back
+from outbox.telling.forecast import Forecast, left_alone_document, spread
 from outbox.terminal.actor import whoami
-from outbox.terminal.forecast import Forecast, left_alone_document, spread
 from outbox.terminal.output import print_json, say
 from outbox.terminal.resolve import How, chunks, found_by, judged, selected, somebody_is_there, tell
 from outbox.terminal.selection import per_second, share

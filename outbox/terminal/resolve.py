@@ -14,8 +14,8 @@ from outbox.queue.discard import LONGEST_REASON
 from outbox.queue.discard import discard as close
 from outbox.queue.judge import judge
 from outbox.queue.reopen import reopen as open_again
+from outbox.telling.forecast import left_alone, left_alone_document
 from outbox.terminal.actor import whoami
-from outbox.terminal.forecast import left_alone, left_alone_document
 from outbox.terminal.output import counted, done, note, print_json, say
 from outbox.terminal.progress import bar
 from outbox.terminal.session import writing

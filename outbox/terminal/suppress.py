@@ -11,7 +11,7 @@ from outbox.queue.suppress import add as put
 from outbox.queue.unsuppress import lift
 from outbox.reasons import STRONG
 from outbox.suppressions import page
-from outbox.terminal.moments import read_end
+from outbox.telling.moments import read_end
 from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 from outbox.terminal.setup import FAILED

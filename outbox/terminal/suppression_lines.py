@@ -13,7 +13,7 @@ from outbox.config.problems import nearest
 from outbox.errors import InvalidSuppression
 from outbox.queue.entry import Entry, Key
 from outbox.queue.load import COLUMNS
-from outbox.terminal.moments import read_moment
+from outbox.telling.moments import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,7 +11,27 @@ from starlette.middleware import Middleware
 
 from outbox import config as configuration
 from outbox.errors import ConfigError
-from outbox.web import notification, oidc, overview, search, sign_in, standing, static, trouble
+from outbox.web import (
+    audit,
+    channels,
+    dead_letter,
+    dead_letters,
+    group,
+    notification,
+    oidc,
+    overview,
+    replay_plan,
+    replays,
+    schedules,
+    search,
+    sign_in,
+    standing,
+    static,
+    steering,
+    suppressions,
+    trouble,
+    workers,
+)
 from outbox.web.database import Database
 from outbox.web.gate import Gate
 from outbox.web.live import Live
@@ -29,7 +49,25 @@ if TYPE_CHECKING:
     from outbox.config import Config, WebConfig
     from outbox.web.gate import Identify
 
-PAGES = (overview, search, notification, sign_in, oidc, static)
+PAGES = (
+    overview,
+    search,
+    notification,
+    channels,
+    steering,
+    dead_letters,
+    group,
+    replay_plan,
+    replays,
+    dead_letter,
+    suppressions,
+    schedules,
+    workers,
+    audit,
+    sign_in,
+    oidc,
+    static,
+)
 
 
 class Dashboard:

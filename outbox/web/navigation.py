@@ -17,4 +17,10 @@ class Entry(NamedTuple):
 ENTRIES = (
     Entry("overview", "Overview", "gauge", "o"),
     Entry("search", "Search", "search", "s"),
+    Entry("channels", "Channels", "channels", "c"),
+    Entry("dead_letters", "Dead letters", "skull", "d"),
+    Entry("suppressions", "Suppressions", "barred", "b"),
+    Entry("schedules", "Schedules", "clock", "e"),
+    Entry("workers", "Workers", "worker", "w"),
+    Entry("audit", "Audit", "book", "a"),
 )

@@ -6,12 +6,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from outbox.errors import clean
-from outbox.telling.words import age, counted, distance
+from outbox.telling.words import age, counted, distance, short
 from outbox.web import static
 from outbox.web.actions import FIELD
 from outbox.web.navigation import ENTRIES
@@ -19,6 +20,8 @@ from outbox.web.sessions import session_of
 from outbox.web.users import user_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2.runtime import Context
     from starlette.requests import Request
     from starlette.responses import Response
@@ -40,14 +43,14 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"asset": _asset, "to": _to, "age": age, "counted": counted}
+        self._environment.globals |= {"asset": _asset, "to": _to, "age": age, "counted": counted, "short": short}
         self._environment.filters |= {"moment": _moment, "iso": _iso, "ago": _ago, "clean": _clean, "number": _number}
 
     def page(self, request: Request, template: str, /, *, status: int = 200, **shown: Any) -> Response:
         """Return a page as an answer."""
         session = session_of(request)
-        said = session.take("flash")
-        words = self.text(request, template, flash=said, **shown)
+        said = {"flash": session.take("flash"), "complaint": session.take("complaint")}
+        words = self.text(request, template, **said, **shown)
         return HTMLResponse(words, status)
 
     def text(self, request: Request, template: str, /, **shown: Any) -> str:
@@ -65,7 +68,7 @@ class Pages:
             entries=ENTRIES,
             here=route,
             now=datetime.now(UTC),
-            **{"flash": None} | shown,
+            **{"flash": None, "complaint": None} | shown,
         )
 
 
@@ -80,9 +83,9 @@ def root_of(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
-def redirect(request: Request, name: str, /, **parameters: Any) -> Response:
+def redirect(request: Request, name: str, query: Mapping[str, Any] | None = None, /, **parameters: Any) -> Response:
     """Send the browser on to a page after an action, so that a reload does not repeat it."""
-    return RedirectResponse(path_to(request, name, **parameters), 303)
+    return RedirectResponse(path_to(request, name, **parameters) + (f"?{urlencode(query)}" if query else ""), 303)
 
 
 @pass_context

@@ -140,6 +140,11 @@ def flash(request: Request, words: str) -> None:
     session_of(request).put("flash", words[:_LONGEST_FLASH])
 
 
+def complain(request: Request, words: str) -> None:
+    """Say on the next page that the browser shows why something was not done."""
+    session_of(request).put("complaint", words[:_LONGEST_FLASH])
+
+
 def _nobody() -> dict[str, Any]:
     return {"id": secrets.token_urlsafe(_TOKEN_BYTES)}
 

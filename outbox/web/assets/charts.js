@@ -17,7 +17,7 @@ const past = Number(told.dataset.past);
 const samples = JSON.parse(told.textContent);
 
 // A colour of tokens.css as a canvas takes it: what the style sheet says is light-dark(…), which only styles understand.
-const probe = document.getElementById("main").appendChild(document.createElement("i"));
+const probe = document.body.appendChild(document.createElement("i"));
 probe.hidden = true;
 
 function colour(name) {
@@ -97,9 +97,13 @@ function take(event) {
 }
 
 drawAll();
-document.getElementById("live").addEventListener("sample", take);
+document.getElementById("live")?.addEventListener("sample", take);
 document.addEventListener("outbox:theme", drawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 new ResizeObserver(() => {
   for (const { element, plot } of charts) plot.setSize(size(element));
-}).observe(document.getElementById("main"));
+}).observe(document.body);
+// A form that was sent without loading the page brings a new place for them.
+document.addEventListener("htmx:after:swap", () => {
+  if (charts.some(({ element }) => !element.isConnected)) drawAll();
+});

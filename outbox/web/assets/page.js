@@ -20,6 +20,7 @@ function switchTheme() {
   else delete document.documentElement.dataset.theme;
   document.cookie = `outbox-theme=${next}; Path=/; Max-Age=${next ? 31536000 : 0}; SameSite=Lax`;
   label();
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.dispatchEvent(new Event("outbox:theme"));
 }
 
@@ -85,6 +86,22 @@ function live(works) {
   sign.querySelector("[data-live-words]").textContent = works ? "Live" : "Not live: trying again";
 }
 
+// What a form was answered with: seen, and read aloud; a refusal takes the place of the page, as without scripts.
+document.addEventListener("htmx:response:error", (event) => {
+  const { sourceElement, text } = event.detail.ctx;
+  if (!sourceElement?.matches("form")) return;
+  const page = new DOMParser().parseFromString(text, "text/html").getElementById("main");
+  if (page) document.getElementById("main").replaceWith(document.adoptNode(page));
+});
+document.addEventListener("htmx:after:swap", () => {
+  const said = document.querySelector("main > .flash, main > .notice[role=alert]");
+  if (!said || said.dataset.seen) return;
+  said.dataset.seen = "yes";
+  document.getElementById("main").focus({ preventScroll: true });
+  said.scrollIntoView({ block: "nearest" });
+});
+
 document.addEventListener("htmx:sse:after:message", () => live(true));
 document.addEventListener("htmx:sse:error", () => live(false));
 label();
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

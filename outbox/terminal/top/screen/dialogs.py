@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
-from outbox.terminal.moments import read_end
+from outbox.telling.moments import read_end
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from outbox.terminal.output import age, counted
+from outbox.telling.words import age, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
