@@ -203,7 +203,7 @@ async def test_it_fits_terminals_of_every_size(database_url: str, size: tuple[in
         pause(conn, scope="channel", name="email", actor="ada@desk")
     async with running(database_url, route(Recorder())), watching(database_url, size) as pilot:
         await until_seen(pilot, "paused")
-        for widget in pilot.app.screen.query("*"):
+        for widget in pilot.app.screen.children:
             assert widget.region.right <= size[0]
             assert widget.region.bottom <= size[1]
 

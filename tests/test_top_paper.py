@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox import errors
-from outbox.errors import ConfigError
 from outbox.queue.fleet import Fleet, Worker
 from outbox.queue.samples import Sample
 from outbox.reports import Report, Tally
-from outbox.terminal import top_run
 from outbox.terminal.top.ink import Column, Row, ago, span, table, took, width_of
 from outbox.terminal.top.pace import Key, Pace
 from outbox.terminal.top.screen.background import lightness
@@ -97,15 +96,20 @@ def test_what_will_not_do_is_refused(database_url: str, arguments: tuple[str, ..
     assert words in result.stderr
 
 
-def test_without_textual_the_screen_names_the_extra_and_a_frame_is_printed(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("outbox.terminal.top.screen")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "textual", None)
-    with pytest.raises(ConfigError, match=r"pip install 'outbox\[top\]'"):
-        top_run._screen()  # noqa: SLF001 - what is not installed here is refused nowhere else
-    assert run(database_url, "top", "--once").exit_code == 0
+def test_without_textual_the_screen_names_the_extra_and_a_frame_is_printed(database_url: str) -> None:
+    hidden = "import sys; sys.modules['textual'] = None; from outbox.terminal import top_run; "
+    given = "{'interval': '1s', 'theme': 'dark', 'channel': None, 'json': False, 'once': True}"
+    frame = subprocess.run(
+        [sys.executable, "-c", f"{hidden}top_run.run({database_url!r}, {given})"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert frame.stdout.startswith("outbox top")
+    screen = subprocess.run(
+        [sys.executable, "-c", f"{hidden}top_run._screen()"], check=False, capture_output=True, text=True
+    )
+    assert "pip install 'outbox[top]'" in screen.stderr
 
 
 def test_on_a_terminal_it_is_a_screen_until_q(database_url: str) -> None:

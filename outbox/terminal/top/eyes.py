@@ -89,7 +89,7 @@ class Eyes:
         known = self._ask("providers", conn, known_targets, every=_NOW_AND_THEN) or {}
         return Scene(
             at=datetime.now().astimezone(),
-            database=f"{conn.info.dbname} on {conn.info.host or conn.info.hostaddr}",
+            database=f"{conn.info.dbname} on {_host(conn)}",
             waiting=waiting,
             fleet=workers,
             speed=self._pace.after(workers, past),
@@ -134,6 +134,12 @@ class Eyes:
         opened, self._open = self._open, None
         if opened is not None:
             opened.close()
+
+
+def _host(conn: psycopg.Connection[Any]) -> str:
+    """Return where the database is; a socket is on this machine."""
+    host = conn.info.host or conn.info.hostaddr
+    return "localhost" if not host or host.startswith(("/", "@")) else host
 
 
 async def _measured(conn: psycopg.AsyncConnection[Any]) -> list[Waiting]:

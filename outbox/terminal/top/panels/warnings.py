@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from outbox.terminal.top.ink import Line
     from outbox.terminal.top.scene import Scene
 
+_LONGEST = 3  # lines
+
 
 def told(scene: Scene) -> list[str]:
     """Return them as sentences, the most urgent first."""
@@ -24,7 +26,6 @@ def draw(scene: Scene, width: int, height: int) -> list[Line]:
     sentences = told(scene)
     if not sentences or height < 1:
         return []
-    each = max(height // len(sentences), 1)
     lines: list[Line] = []
     for place, sentence in enumerate(sentences):
         left = len(sentences) - place
@@ -32,8 +33,13 @@ def draw(scene: Scene, width: int, height: int) -> list[Line]:
             more = f" +{left - 1} more"
             (line,) = wrapped(sentence, width - len(more), 1, "! ", "warn")
             return [*lines, (*line, (more, "warn"))]
-        lines += wrapped(sentence, width, min(each, 3), "! ", "warn")
+        lines += wrapped(sentence, width, min(max(height - len(lines) - left + 1, 1), _LONGEST), "! ", "warn")
     return lines
+
+
+def wanted(scene: Scene, width: int) -> int:
+    """Return how many lines all of them take."""
+    return sum(len(wrapped(sentence, width, _LONGEST, "! ")) for sentence in told(scene))
 
 
 def _held(scene: Scene) -> Iterator[str]:

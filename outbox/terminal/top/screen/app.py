@@ -214,11 +214,9 @@ class WorkersScreen(Screen[None]):
 
     def show(self, scene: Scene) -> None:
         """Show what there is to see now."""
-        if not self.query(Panel):
-            return  # it is not laid out yet
-        panel = self.query_one(Panel)
-        panel.title = f"{workers.TITLE}: {workers.summary(scene)}"
-        panel.show(scene)
+        for panel in self.query(Panel):  # none, before it is laid out
+            panel.title = f"{workers.TITLE}: {workers.summary(scene)}"
+            panel.show(scene)
 
 
 def run(url: str, *, interval: float, theme: str, channels: Sequence[str]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
@@ -61,11 +63,13 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self.app.redraw)
 
     def show(self, scene: Scene) -> None:
-        """Show what there is to see now."""
-        if not self.query("#filter"):
-            return  # it is not laid out yet
+        """Show what there is to see now; nothing where it is not laid out yet, or not any more."""
+        with suppress(NoMatches):
+            self._show(scene)
+
+    def _show(self, scene: Scene) -> None:
         self.query_one("#head", Static).update(_head(scene, self.app.words, self.size.width))
-        sentences = len(warnings.told(scene))
+        sentences = warnings.wanted(scene, self.size.width - 2)
         wanted = {
             "queue": len(queue.draw(scene, self.size.width).rows),
             "middle": max(len(providers.pairs(scene)), len(scene.deaths) + min(len(scene.causes), _CAUSES) + 2),
