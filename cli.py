@@ -42,10 +42,8 @@ app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
-app.command(rich_help_panel="Look and mend")(doctor)
-app.command(rich_help_panel="Steer and watch")(top)
 app.add_typer(shipped)
-app.add_typer(web, name="web", rich_help_panel="Look and mend")
+app.add_typer(web, name="web", rich_help_panel="Steer and watch")
 
 
 @app.callback()
@@ -282,6 +280,11 @@ def check(*, config: ConfigFile = None, live: options.Live = False) -> None:
 
     with readable_errors():
         raise typer.Exit(command.check(config, live=live))
+
+
+# Last, so that the help begins with what to start with.
+app.command(rich_help_panel="Look and mend")(doctor)
+app.command(rich_help_panel="Steer and watch")(top)
 
 
 if __name__ == "__main__":

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import secrets
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.history import server
 from outbox import migrate
-from outbox.devdb import LocalPostgres
 from outbox.queue import measure
 from outbox.queue.depths import depths
 from outbox.queue.fleet import fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 _STEP = 1_000_000
 # Of twenty, so many are on each channel and priority.
 _FILL = """
@@ -89,22 +85,6 @@ def report(console: Console, url: str, words: str, times: int) -> None:
         f"(at most {max(others) * 1e3:.0f}); to count all with count(*): {counting:.1f} s; "
         f"to read depths: {reading * 1e3:.1f} ms, the fleet: {looking * 1e3:.1f} ms"
     )
-
-
-@contextlib.contextmanager
-def server(url: str | None) -> Iterator[str]:
-    """A database of its own for as long as the block lasts."""
-    if url is None:
-        with LocalPostgres(settings=_SETTINGS) as own:
-            yield own.url
-        return
-    name = f"outbox_depths_{secrets.token_hex(4)}"
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            yield make_conninfo(url, dbname=name)
-        finally:
-            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def main() -> None:
