@@ -76,8 +76,8 @@ def test_every_mistake_is_reported_at_once(file: Path) -> None:
             str(file),
             (
                 "[colour] is not a known section; "
-                "known: attachments, channels, database, providers, retention, templates, topics, unsubscribe, "
-                "web, worker"
+                "known: attachments, channels, database, log, providers, retention, sentry, templates, topics, "
+                "unsubscribe, web, worker"
             ),
         ],
         [str(file), "database.url must be a valid string (a URL such as postgresql://user@host/database)"],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import textwrap
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 import outbox
 from outbox.config import Config
@@ -187,3 +188,39 @@ def test_check_knows_them(database_url: str, tmp_path: Path, monkeypatch: pytest
 
     assert result.exit_code == 0, result.output
     assert "report" in result.output
+
+
+class Sealed(BaseModel):
+    """Strict, and with another name in JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    order: int = Field(alias="orderNumber")
+    at: datetime
+
+
+class Token(BaseModel):
+    value: SecretStr
+
+
+@outbox.handler("sealed")
+def unseal(sealed: Sealed) -> str:
+    return f"{sealed.order} at {sealed.at:%Y}"
+
+
+@outbox.handler("token")
+def use(token: Token) -> None:
+    assert token.value.get_secret_value()
+
+
+def test_what_json_writes_otherwise_comes_back_as_it_was(conn: Connection) -> None:
+    unseal.enqueue(conn, Sealed(orderNumber=7, at=datetime(2026, 1, 2, tzinfo=UTC)))
+    row = conn.execute("SELECT payload FROM outbox.notifications").fetchone()
+    assert row is not None
+
+    assert sender(unseal)(_notification("sealed", row[0]), "key").provider_message_id == "7 at 2026"
+
+
+def test_what_would_not_come_back_is_refused(conn: Connection) -> None:
+    with pytest.raises(InvalidNotification, match="a secret"):
+        use.enqueue(conn, Token(value=SecretStr("hunter2")))

@@ -223,6 +223,27 @@ class TestAPausedChannel:
             await await_until(lambda: len(recorder.sent) == 2)
         assert "pauses" in [event.chore for event in told(events, ChoreFailed)]
 
+    async def test_it_stays_so_while_nobody_can_read_what_is_paused(self, cloned_url: str) -> None:
+        pause_now(cloned_url)
+        enqueue(cloned_url, 2)
+        events: list[Event] = []
+        recorder = Recorder()
+        async with running(cloned_url, route(recorder, events=events)):
+            await await_until(lambda: told(events, Paused))
+            unreadable = "ALTER TABLE outbox.pauses DROP CONSTRAINT pauses_until_is_a_moment"
+            rows(cloned_url, unreadable)
+            rows(cloned_url, "INSERT INTO outbox.pauses (scope, name, until) VALUES ('channel', 'sms', 'infinity')")
+            await await_until(lambda: told(events, ChoreFailed))
+            assert recorder.sent == []
+            rows(cloned_url, "DELETE FROM outbox.pauses WHERE name = 'sms'")
+            resume_now(cloned_url)
+            await await_until(lambda: len(recorder.sent) == 2)
+
+    @pytest.mark.parametrize("until", ["infinity", "10000-01-01"])
+    def test_a_pause_without_end_is_one_without_an_until(self, conn: Connection, until: str) -> None:
+        with pytest.raises(psycopg.errors.CheckViolation, match="pauses_until_is_a_moment"):
+            conn.execute("INSERT INTO outbox.pauses (scope, name, until) VALUES ('channel', 'sms', %s)", [until])
+
     async def test_workers_say_what_can_be_paused(self, database_url: str) -> None:
         async with running(database_url, route(Recorder(), Recorder())):
             with psycopg.connect(database_url) as conn:

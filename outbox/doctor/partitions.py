@@ -101,7 +101,7 @@ def look_at_detached(patient: Patient) -> Iterator[Finding]:
 _EXPIRED = """
 SELECT p.name, p.bytes,
        EXISTS (SELECT FROM outbox.queue q WHERE q.id >= p.lowest AND q.id < p.beyond) AS held,
-       CAST(date_part('day', clock_timestamp() - outbox.uuid7_time(p.beyond)) AS integer) AS old
+       CAST(date_part('day', clock_timestamp() - outbox.uuid7_time(p.beyond)) AS bigint) AS old
 FROM outbox.partitions p
 WHERE p.attached
   AND p.beyond <= outbox.uuid7_floor(clock_timestamp() - make_interval(days => %(days)s + 1))

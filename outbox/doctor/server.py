@@ -82,8 +82,8 @@ def look_at_version(patient: Patient) -> Iterator[Finding]:
 _CONNECTIONS = """
 SELECT count(*) FILTER (WHERE a.datname = current_database()) AS here, count(*) AS everywhere,
        count(*) FILTER (WHERE a.usename = current_user) AS ours,
-       CAST(current_setting('max_connections') AS integer)
-           - CAST(current_setting('superuser_reserved_connections') AS integer) AS most,
+       CAST(current_setting('max_connections') AS bigint)
+           - CAST(current_setting('superuser_reserved_connections') AS bigint) AS most,
        (SELECT nullif(d.datconnlimit, -1) FROM pg_database d WHERE d.datname = current_database()) AS most_here,
        (SELECT nullif(r.rolconnlimit, -1) FROM pg_roles r WHERE r.rolname = current_user) AS most_ours,
        current_database() AS database, current_user AS role

@@ -26,7 +26,7 @@ HOT = ("outbox.queue", "outbox.workers", "outbox.limits", "outbox.throttles", "o
 
 _WORKERS = """
 SELECT count(*) FILTER (WHERE a.backend_type = 'autovacuum worker') AS busy,
-       CAST(current_setting('autovacuum_max_workers') AS integer) AS most
+       CAST(current_setting('autovacuum_max_workers') AS bigint) AS most
 FROM pg_stat_activity a
 """
 _MANY_DEAD = 20_000  # a claim walks over each of them that its index range holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
@@ -73,10 +74,24 @@ class Handler(Generic[Payload]):
         from pydantic import ValidationError  # noqa: PLC0415 - `import outbox` is cheap
 
         try:
-            written = self.adapter.dump_python(self.adapter.validate_python(payload), mode="json")
+            value = self.adapter.validate_python(payload)
+            written = self.adapter.dump_python(value, mode="json", by_alias=True)
+            read = self.read(written)
         except ValidationError as error:
             raise InvalidNotification(*first_mistake(error, quoting=True)) from None
+        if read != value:
+            raise InvalidNotification(
+                "payload", "would not be what it is when it is read again: is there a secret in it?"
+            )
         return {"channel": self.channel, "recipient": recipient or self.channel, "payload": written}
+
+    def read(self, payload: Any) -> Any:
+        """Return the payload as the function is given it: of JSON, in which a strict model takes a text for a moment.
+
+        Raises:
+            pydantic.ValidationError: it is no longer of the type.
+        """
+        return self.adapter.validate_json(json.dumps(payload))
 
     @cached_property
     def adapter(self) -> Any:

@@ -29,7 +29,7 @@ def sender(handler: Handler[Any]) -> Callable[[Notification, str], Any]:
 
     def given(notification: Notification) -> tuple[Any, ...]:
         try:
-            payload = handler.adapter.validate_python(notification.payload)
+            payload = handler.read(notification.payload)
         except ValidationError as error:
             raise Rejected(": ".join(first_mistake(error)), code="payload") from None
         return (payload, notification)[: min(len(handler.parameters), _WITH_THE_NOTIFICATION)]

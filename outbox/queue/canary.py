@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 Fate: TypeAlias = Literal["waiting", "retrying", "sent", "dead", "kept_back"]
 
 # While it is in the queue it has not ended, whatever its history says of the time before the replay. The highest claim
-# had the last word.
+# had the last word. One that died and was discarded meanwhile has died.
 FARE = """
 SELECT asked.id,
        CASE
            WHEN q.id IS NOT NULL THEN CASE WHEN q.attempt > 0 THEN 'retrying' ELSE 'waiting' END
            WHEN a.sent THEN 'sent'
-           WHEN d.notification_id IS NOT NULL THEN 'dead'
+           WHEN d.resolution IS DISTINCT FROM 'replayed' AND d.notification_id IS NOT NULL THEN 'dead'
            ELSE 'kept_back'
        END
 FROM unnest(CAST(CAST(:ids AS text[]) AS uuid[])) WITH ORDINALITY AS asked (id, position)
 LEFT JOIN outbox.queue q ON q.id = asked.id
-LEFT JOIN outbox.dead_letters d ON d.notification_id = asked.id AND d.resolution IS NULL
+LEFT JOIN outbox.dead_letters d ON d.notification_id = asked.id
 LEFT JOIN LATERAL (
     SELECT bool_or(t.outcome = 'sent') AS sent FROM outbox.attempts t WHERE t.notification_id = asked.id
 ) a ON true

@@ -55,8 +55,15 @@ WITH made AS (
          ordering_key, time_zone, expires_at, unless_read, unless_sent)
     SELECT d.priority, d.channel, coalesce(CAST(:recipient AS text), d.recipient), d.template, d.locale,
            coalesce(CAST(CAST(:payload AS text) AS jsonb), d.payload), d.headers, d.topic, d.group_key,
-           d.idempotency_key, d.ordering_key, d.time_zone, d.expires_at, d.unless_read, d.unless_sent
+           d.idempotency_key, d.ordering_key, d.time_zone,
+           CASE WHEN n.id IS NULL THEN d.expires_at ELSE n.expires_at END,
+           CASE WHEN n.id IS NULL THEN d.unless_read ELSE n.unless_read END,
+           CASE WHEN n.id IS NULL THEN d.unless_sent ELSE n.unless_sent END
     FROM outbox.dead_letters d
+    LEFT JOIN LATERAL (  -- letters of an earlier version's workers have no copy of these
+        SELECT m.id, m.expires_at, m.unless_read, m.unless_sent
+        FROM outbox.notifications m WHERE m.id = d.notification_id LIMIT 1
+    ) n ON true
     WHERE d.notification_id = CAST(CAST(:id AS text) AS uuid)
     RETURNING id
 )

@@ -211,8 +211,10 @@ async def _fronts(conn: AsyncConnection[Any]) -> list[Measured]:
     """Return the first rows of each, or nothing when dead ones, under somebody's old snapshot, lie in the way."""
     try:
         async with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            ((before,),) = await (await cursor.execute("SHOW statement_timeout")).fetchall()
             await cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_LONGEST_LOOK])
             rows = await (await cursor.execute(FRONTS, {"front": FRONT})).fetchall()
+            await cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])  # a savepoint keeps it
     except psycopg.errors.QueryCanceled:
         return []
     return [Measured(*(*row, False)) for row in rows]

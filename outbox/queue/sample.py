@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ADD = """
 INSERT INTO outbox.samples AS s (at, channel, provider, sent, failed, retried, dead, untried, delivery)
 SELECT date_trunc('minute', clock_timestamp() - interval '30 seconds'), e.channel, e.provider, e.sent, e.failed,
-       e.retried, e.dead, e.untried, e.delivery::integer[]
+       e.retried, e.dead, e.untried, e.delivery::bigint[]
 FROM unnest(%(channel)s::text[], %(provider)s::text[], %(sent)s::bigint[], %(failed)s::bigint[], %(retried)s::bigint[],
             %(dead)s::bigint[], %(untried)s::bigint[], %(delivery)s::text[])
      AS e (channel, provider, sent, failed, retried, dead, untried, delivery)

@@ -128,7 +128,8 @@ WITH ended AS MATERIALIZED (
     ON CONFLICT (notification_id) DO UPDATE
     SET died_at = excluded.died_at, attempts = excluded.attempts, reason = excluded.reason,
         provider = excluded.provider, error_class = excluded.error_class, error_code = excluded.error_code,
-        error = excluded.error, resolution = NULL, resolved_at = NULL
+        error = excluded.error, expires_at = excluded.expires_at, unless_read = excluded.unless_read,
+        unless_sent = excluded.unless_sent, resolution = NULL, resolved_at = NULL
 ), suppressed AS (
     INSERT INTO outbox.suppressions AS s (channel, recipient, sender, reason, source)
     SELECT DISTINCT ON (n.channel, n.recipient, h.sender)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Double, Integer, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Double, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from outbox.schema.columns import MOMENT, NOW, ZERO, key, may, metadata, need
@@ -77,9 +77,9 @@ samples = Table(
     ),
     need(
         "delivery",
-        ARRAY(Integer),
+        ARRAY(BigInteger),
         "How many deliveries took how long: a histogram whose n-th number counts those of at most 2^((n-1)/2) ms",
-        server_default=text("'{}'::integer[]"),
+        server_default=text("'{}'::bigint[]"),
     ),
     comment="How it went, a row a minute, channel and provider; kept for 14 days",
 )

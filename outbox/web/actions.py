@@ -57,14 +57,15 @@ def text(form: FormData, name: str, *, longest: int = 1_000) -> str:
         HTTPException: 400, it is longer than it may be, or no text.
     """
     value = form.get(name, "")
-    if not isinstance(value, str) or len(value) > longest:
-        raise HTTPException(400, f"The field {name} has at most {longest:,} characters.")
+    if not isinstance(value, str) or len(value) > longest or "\0" in value:
+        raise HTTPException(400, f"The field {name} has at most {longest:,} characters, none of which is a NUL.")
     return value.strip()
 
 
 async def _read(request: Request) -> FormData:
     length = request.headers.get("content-length", "")
-    if not length.isdecimal() or len(length) > len(str(_LONGEST)) or int(length) > _LONGEST:
+    chunked = "transfer-encoding" in request.headers  # which a server reads by, whatever length is said
+    if chunked or not length.isdecimal() or len(length) > len(str(_LONGEST)) or int(length) > _LONGEST:
         raise HTTPException(413, "A form has at most 1 MiB, and says how long it is.")
     return await request.form(max_fields=_FIELDS, max_files=1)
 

@@ -124,7 +124,10 @@ def user_from(claims: Mapping[str, Any], config: WebConfig) -> User | None:
     name = claims.get(config.oidc_name) or claims.get("sub")
     if not isinstance(name, str) or not clean(name):
         return None
-    if config.oidc_name == "email" and claims.get("email_verified") is False:
+    verified = claims.get("email_verified")
+    if config.oidc_role == "email" and verified not in {True, "true"}:
+        return None
+    if config.oidc_name == "email" and verified in {False, "false"}:
         return None
     said = claims.get(config.oidc_role)
     values = {"*", *(str(each) for each in (said if isinstance(said, list) else [said]) if isinstance(each, str))}

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
     from outbox.config import WebConfig
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = (
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"),
+    *("x-forwarded-prefix", "x-forwarded-server", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"),
+)
 
 
 def is_secure(connection: HTTPConnection, config: WebConfig) -> bool:
@@ -34,6 +37,8 @@ def is_local(connection: HTTPConnection) -> bool:
 
     A name of somebody else's that leads to 127.0.0.1 would let their page read ours (DNS rebinding).
     """
+    if connection.scope.get("http_version") == "1.0":  # no browser's: what nginx asks with, unless told otherwise
+        return False
     client = connection.client
     if client is None or not is_loopback(client.host) or any(name in connection.headers for name in _FORWARDED):
         return False

@@ -65,6 +65,9 @@ class Attempts:
     def succeed(self, name: str, address: str) -> None:
         """Forget the failures of somebody who knew in the end."""
         self._failures.pop((name, address), None)
+        for key, _ in _keys(name, address):  # where `check` has counted this one as well
+            if failures := self._failures.get(key):
+                failures.pop()
 
     def _left(self, key: tuple[str, ...], limit: tuple[int, float], now: float) -> float:
         most, period = limit
@@ -92,9 +95,10 @@ class Passwords:
             self._turns = anyio.CapacityLimiter(_AT_ONCE)
         known = self._users.get(name)
         hashed = known.password_hash.get_secret_value() if known else _NOBODY
+        # Counted before it is known, or all that come at once would be let through.
+        self.attempts.fail(name[:_LONGEST], address)
         matches = await to_thread.run_sync(_matches, hashed, password[:_LONGEST], limiter=self._turns)
         if known is None or not matches:
-            self.attempts.fail(name[:_LONGEST], address)
             return None
         self.attempts.succeed(name, address)
         return User(name, known.role), seal_of(hashed)

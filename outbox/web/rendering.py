@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -74,7 +74,7 @@ class Pages:
 
 def path_to(request: Request, name: str, /, **parameters: Any) -> str:
     """Return the path of a page, wherever the dashboard is mounted."""
-    path = request.app.url_path_for(name, **{key: str(value) for key, value in parameters.items()})
+    path = request.app.url_path_for(name, **{key: quote(str(value), safe="/") for key, value in parameters.items()})
     return f"{root_of(request)}{path}"
 
 

@@ -19,7 +19,7 @@ from outbox.queue.audit import list_audit
 from outbox.queue.canary import Canary, fare
 from outbox.queue.dead_letters import find_dead_letters, page_dead_letters, read_dead_letters
 from outbox.queue.judge import judge
-from outbox.queue.letter_selection import Selection
+from outbox.queue.letter_selection import Selection, subject_of
 from outbox.queue.replay import replay
 from outbox.web.actions import action, text
 from outbox.web.fields import asked, number
@@ -143,7 +143,9 @@ def _begin(conn: Any, id: str, how: How, *, who: str, reason: str | None) -> int
             break
     rate = None if how.first else how.rate or None
     done = replay(conn, chosen[:wanted], rate=rate, actor=who, reason=reason, selected=members(id))
-    return list_audit(conn, actor=who, actions=["replay"], limit=1)[0].id if len(done) else None
+    if not len(done):
+        return None
+    return list_audit(conn, subject=subject_of(chosen, members(id)), actor=who, actions=["replay"], limit=1)[0].id
 
 
 async def show(request: Request) -> Response:

@@ -87,7 +87,7 @@ async def search(request: Request, form: FormData) -> Response:
         return redirect(request, "notification", id=UUID(query))
     except ValueError:
         pass
-    span = int(days) if days.isascii() and days.isdecimal() and int(days[:9]) in SPANS else SPANS[1]
+    span = int(days) if days in map(str, SPANS) else SPANS[1]
     result = await services(request).database.read(look, query, span)
     return services(request).pages.page(request, "search.html", result=result, spans=SPANS)
 

@@ -6,13 +6,14 @@ import logging
 import math
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from outbox.web.actions import action, text
-from outbox.web.origin import is_loopback
+from outbox.web.origin import is_loopback, is_secure
 from outbox.web.rendering import redirect, root_of
 from outbox.web.services import services
 from outbox.web.sessions import session_of
@@ -96,10 +97,10 @@ def _page(request: Request, *, wanted: str, name: str = "", problem: str = "", s
 
 
 def _refuse_in_the_clear(request: Request) -> None:
-    if services(request).config.web.url is None and request.url.scheme != "https":
-        host = request.url.hostname or ""
-        if not is_loopback(host):
-            raise HTTPException(400, _IN_THE_CLEAR)
+    config = services(request).config.web
+    host = urlsplit(config.url).hostname if config.url else request.url.hostname
+    if not is_secure(request, config) and not is_loopback(host or ""):
+        raise HTTPException(400, _IN_THE_CLEAR)
 
 
 ROUTES = [

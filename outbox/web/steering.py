@@ -130,7 +130,7 @@ def _begin(words: str) -> str:
     return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
 
-_ONE = "/channels/{scope}/{name}"
+_ONE = "/channels/{scope}/{name:path}"
 ROUTES = [
     Route(_ONE, show, name="channels_one", methods=["GET"]),
     Route(f"{_ONE}/pause", pause, name="channels_pause", methods=["POST"]),

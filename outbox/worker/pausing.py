@@ -32,6 +32,7 @@ CHANGED = "*pauses"
 """What the database notifies when something was paused or resumed."""
 _EVERY = 1.0
 _REFUSED = 60.0  # seconds until it is looked again where we may not look
+_FAILED = 5.0
 _SOONEST = 0.01
 
 
@@ -73,6 +74,7 @@ class Pausing:
         self._listener = listener
         self._hint = asyncio.Event()
         self._holding: dict[tuple[str, str], Pause] = {}
+        self._known: list[Pause] = []
         self.gates: Mapping[str, Gate] = {route.channel: Gate() for route in routes}
 
     def hint(self) -> None:
@@ -85,13 +87,18 @@ class Pausing:
             self._hint.clear()
             try:
                 pauses = await self._link.run(aread_pauses)
-            except (psycopg.Error, NotMigrated) as error:
+            except (psycopg.errors.InsufficientPrivilege, NotMigrated) as error:
                 # Who may not look works on as if nothing were paused, and says so.
                 self._listener(ChoreFailed("pauses", describe(error)))
                 pauses, sleep = [], _REFUSED
+            except psycopg.Error as error:
+                # What is paused stays so: a look that failed is no reason to open every gate.
+                self._listener(ChoreFailed("pauses", describe(error)))
+                pauses, sleep = self._known, _FAILED
             else:
                 ends = [pause.left for pause in pauses if pause.left is not None and pause.left > 0]
                 sleep = min([_EVERY * random.uniform(0.9, 1.1), *(end + _SOONEST for end in ends)])
+            self._known = pauses
             self._heed(pauses)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep):

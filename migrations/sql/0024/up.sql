@@ -54,7 +54,7 @@ CREATE TABLE outbox.samples (
     oldest_due_seconds double precision,
     channel            text        NOT NULL,
     provider           text        NOT NULL DEFAULT '',
-    delivery           integer[]   NOT NULL DEFAULT '{}',
+    delivery           bigint[]    NOT NULL DEFAULT '{}',
     CONSTRAINT samples_pkey PRIMARY KEY (at, channel, provider)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE outbox.samples IS 'How it went, a row a minute, channel and provider; kept for 14 days';

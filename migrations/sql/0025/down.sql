@@ -4,6 +4,7 @@ ALTER TABLE outbox.workers DROP COLUMN providers;
 DELETE FROM outbox.pauses;  -- nobody heeds them there
 ALTER TABLE outbox.pauses
     DROP COLUMN paused_by,
+    DROP CONSTRAINT pauses_until_is_a_moment,
     DROP CONSTRAINT pauses_name_is_one,
     DROP CONSTRAINT pauses_reason_is_short,
     ALTER COLUMN reason SET NOT NULL;

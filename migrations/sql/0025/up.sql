@@ -2,6 +2,7 @@
 ALTER TABLE outbox.pauses
     ADD COLUMN paused_by text NOT NULL DEFAULT session_user,
     ALTER COLUMN reason DROP NOT NULL,
+    ADD CONSTRAINT pauses_until_is_a_moment CHECK (until < '9999-01-01 00:00+00'),
     ADD CONSTRAINT pauses_name_is_one CHECK (length(name) BETWEEN 1 AND 190),
     ADD CONSTRAINT pauses_by_is_named CHECK (length(paused_by) BETWEEN 1 AND 200),
     ADD CONSTRAINT pauses_reason_is_short CHECK (length(reason) <= 1000);

@@ -10,12 +10,12 @@ COMMENT ON COLUMN outbox.dead_letters.unless_sent IS 'As enqueued';
 COMMENT ON COLUMN outbox.dead_letters.replaced_by IS 'The notification that was enqueued in its place: edited, or because retention had dropped this one';
 COMMENT ON COLUMN outbox.dead_letters.discard_reason IS 'Why it was discarded, in the words of who did it';
 
--- Those that are open by now and whose notification is there still. One lookup each: a join might read every notification.
+-- Those whose notification is there still. One lookup each: a join might read every notification.
 UPDATE outbox.dead_letters d
 SET expires_at = n.expires_at, unless_read = n.unless_read, unless_sent = n.unless_sent
 FROM outbox.dead_letters o
 CROSS JOIN LATERAL (
     SELECT m.expires_at, m.unless_read, m.unless_sent FROM outbox.notifications m WHERE m.id = o.notification_id LIMIT 1
 ) n
-WHERE d.notification_id = o.notification_id AND o.resolution IS NULL
+WHERE d.notification_id = o.notification_id
   AND (n.expires_at IS NOT NULL OR n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL);
