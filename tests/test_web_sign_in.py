@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
@@ -75,6 +77,32 @@ def test_after_five_failures_nobody_from_there_tries_that_name_again_for_a_while
         assert visitor.sign_in(name="bob").status_code == 303
     assert "guess" not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_attempts_that_come_at_once_are_counted_as_well(config: Config) -> None:
+    with visiting(config) as visitor:
+        visitor.get("/sign-in")
+        with ThreadPoolExecutor(16) as threads:
+            wrong = [threads.submit(visitor.post, "/sign-in", name="ada", password=f"guess {n}") for n in range(16)]
+        answers = sorted(each.result().status_code for each in wrong)
+    assert answers.count(422) <= 5
+    assert answers.count(429) == 16 - answers.count(422)
+
+
+@pytest.mark.parametrize("said", [{"Via": "1.1 proxy"}, {"X-Forwarded-Proto": "https"}])
+def test_without_a_sign_in_nobody_comes_through_a_proxy(database_url: str, said: dict[str, str]) -> None:
+    with visiting(configured(database_url)) as visitor:
+        assert visitor.get("/").status_code == 200
+        assert visitor.get("/", headers=said).status_code in {401, 403}
+
+
+def test_a_form_that_comes_in_chunks_is_not_read_whatever_length_it_says(config: Config) -> None:
+    with dashboard(config) as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+        raw.sendall(
+            b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\n8\r\nname=ada\r\n0\r\n\r\n"
+        )
+        assert raw.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_failures_are_forgotten_in_time_and_after_a_success() -> None:
