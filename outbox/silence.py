@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -119,6 +120,18 @@ class Watch:
 
 async def _look(conn: psycopg.AsyncConnection[Any], pid: int) -> tuple[Any, ...] | None:
     return await (await conn.execute(_LOOK, [pid])).fetchone()
+
+
+@contextlib.contextmanager
+def limited(conn: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """Cut the connection if the block takes longer: a network that fell silent gives no answer at all."""
+    limit = threading.Timer(seconds, cut, [conn])
+    limit.daemon = True
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
 
 
 def cut(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:

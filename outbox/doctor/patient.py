@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from psycopg.rows import namedtuple_row
 
 from outbox.database import KEEPALIVE
 from outbox.errors import ConfigError, OutboxError, clean
-from outbox.silence import cut
+from outbox.silence import limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +61,7 @@ class Patient:
         Raises:
             Unreachable: there is none to be had.
         """
-        with self._connect() as conn, _limited(conn, seconds):
+        with self._connect() as conn, limited(conn, seconds):
             yield conn
 
     def _connect(self) -> psycopg.Connection[Any]:
@@ -106,7 +105,7 @@ class Patient:
 
     def ask(self, sql: LiteralString, **parameters: Any) -> list[Any]:
         """Return the rows of a query, whose columns are attributes."""
-        with _limited(self.conn, self._patience + _GRACE), self.conn.cursor(row_factory=namedtuple_row) as cursor:
+        with limited(self.conn, self._patience + _GRACE), self.conn.cursor(row_factory=namedtuple_row) as cursor:
             return cursor.execute(sql, parameters or None).fetchall()
 
     def ask_one(self, sql: LiteralString, **parameters: Any) -> Any:
@@ -117,15 +116,3 @@ class Patient:
         """Let go of the connection."""
         if self._conn is not None:
             self._conn.close()
-
-
-@contextmanager
-def _limited(conn: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """Cut the connection after so long: a network that fell silent gives no answer at all."""
-    limit = threading.Timer(seconds, cut, [conn])
-    limit.daemon = True
-    limit.start()
-    try:
-        yield
-    finally:
-        limit.cancel()

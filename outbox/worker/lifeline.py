@@ -20,12 +20,12 @@ from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
 from outbox.queue.renew import renew
 from outbox.routine_events import LeasesRenewed, ListenHeard
-from outbox.silence import cut
+from outbox.silence import limited
 from outbox.worker.telling import Telling
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from outbox.events import Event, Listener
@@ -128,18 +128,18 @@ class Lifeline:
         server; a statement of ours would then be answered with the notification, this once. Returns False if there was
         no other connection to be had (the server may be full), and nothing is known yet.
         """
-        with self._limited(conn):
+        with limited(conn, self._limit):
             conn.execute("LISTEN outbox")
         token = f"worker {self._worker} hears"
         try:
-            with self._connect("self-test") as other, self._limited(other):
+            with self._connect("self-test") as other, limited(other, self._limit):
                 other.execute("SELECT pg_notify('outbox', %s)", [token])
         except psycopg.OperationalError:
             return False
         limit = min(_SELF_TEST, self._every)
         heard = any(notice.payload == token for notice in conn.notifies(timeout=limit))
         if not heard:
-            with self._limited(conn):
+            with limited(conn, self._limit):
                 conn.execute("UNLISTEN outbox")  # as a rule on the same server, which somebody else uses next
             self._tell(ListenUnheard())
         conn.add_notify_handler(lambda notice: self._call(self._hint, notice.payload))
@@ -160,17 +160,6 @@ class Lifeline:
             if time.monotonic() >= self._telling.due and not self._stopping.is_set():
                 self._say(conn, self._telling.look)
 
-    @contextlib.contextmanager
-    def _limited(self, conn: psycopg.Connection[Any], seconds: float | None = None) -> Iterator[None]:
-        """Limit what is done on the connection: a silent network gives no answer at all."""
-        limit = threading.Timer(seconds or self._limit, cut, [conn])
-        limit.daemon = True
-        limit.start()
-        try:
-            yield
-        finally:
-            limit.cancel()
-
     def _keep(self, conn: psycopg.Connection[Any]) -> None:
         """Renew the leases, then say that we are alive; ask the event loop whether it is, too."""
         self._ask_the_loop()
@@ -182,7 +171,7 @@ class Lifeline:
 
     def _say(self, conn: psycopg.Connection[Any], what: Callable[[psycopg.Connection[Any]], None]) -> None:
         try:
-            with self._limited(conn):
+            with limited(conn, self._limit):
                 what(conn)
         except (psycopg.ProgrammingError, psycopg.DataError) as error:
             self._tell(ChoreFailed("heartbeat", describe(error)))
@@ -204,7 +193,7 @@ class Lifeline:
         held = self._leases.tokens()
         if held:
             asked_at = time.monotonic()
-            with self._limited(conn, self._patience):
+            with limited(conn, self._patience):
                 # One that is cut off may only be slow, and holds in the database all the same; the next has longer.
                 self._patience = min(2 * self._patience, self._leases.seconds * 2 / 3)
                 renewed, gone = renew(conn, held=held, lease=self._leases.seconds, worker=self._worker)
