@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from outbox import connections
 
@@ -137,6 +137,39 @@ class FailingSchedule:
     name: str
     failures: int
     problem: str
+
+
+class Level(Protocol):
+    """The counts of a part of a channel, such as one of its priorities."""
+
+    @property
+    def due(self) -> int: ...  # noqa: D102 - these are those of a channel
+    @property
+    def leased(self) -> int: ...  # noqa: D102
+    @property
+    def scheduled(self) -> int: ...  # noqa: D102
+    @property
+    def retrying(self) -> int: ...  # noqa: D102
+    @property
+    def blocked(self) -> int: ...  # noqa: D102
+    @property
+    def oldest_due(self) -> float | None: ...  # noqa: D102
+
+
+def add_up(channel: str, levels: Sequence[Level], *, workers: int, dead: int = 0) -> Channel:
+    """Return the counts of a channel from those of its parts; nobody has counted its open windows."""
+    return Channel(
+        channel=channel,
+        due=sum(each.due for each in levels),
+        leased=sum(each.leased for each in levels),
+        scheduled=sum(each.scheduled for each in levels),
+        retrying=sum(each.retrying for each in levels),
+        blocked=sum(each.blocked for each in levels),
+        oldest_due=max((each.oldest_due for each in levels if each.oldest_due is not None), default=None),
+        dead=dead,
+        workers=workers,
+        gathering=0,
+    )
 
 
 def count_channels(conn: Any, channels: Sequence[str] | None = None) -> list[Channel]:

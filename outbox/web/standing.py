@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.outcomes import Ambiguous, Dead, Retry, Sent
 from outbox.queue.depths import depths, gauges
 from outbox.queue.fleet import fleet
-from outbox.queue.inspect import Channel, count_channels, count_strays, failing_schedules
+from outbox.queue.inspect import add_up, count_channels, count_strays, failing_schedules
 from outbox.queue.paused import list_pauses
 from outbox.queue.samples import samples
 from outbox.telling.amiss import warnings_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from outbox.queue.depths import Depth, Gauge
     from outbox.queue.fleet import Fleet, Held, Worker
+    from outbox.queue.inspect import Channel
 
 SPANS: Mapping[str, tuple[timedelta, int]] = {
     "1h": (timedelta(hours=1), 60),
@@ -131,17 +132,11 @@ def _measured(levels: Mapping[str, Sequence[Depth]], alive: Fleet, others: Seque
     """Return the counts of channels as they were measured last; open windows of digests are not among them."""
     dead = {gauge.channel: int(gauge.value) for gauge in others if gauge.name == "dead_letters_open"}
     return [
-        Channel(
-            channel=name,
-            due=sum(each.due for each in some),
-            leased=sum(each.leased for each in some),
-            scheduled=sum(each.scheduled for each in some),
-            retrying=sum(each.retrying for each in some),
-            blocked=sum(each.blocked for each in some),
-            oldest_due=max((each.oldest_due for each in some if each.oldest_due is not None), default=None),
-            dead=dead.get(name, 0),
+        add_up(
+            name,
+            levels.get(name, ()),
             workers=sum(name in worker.channels for worker in alive.workers),
-            gathering=0,
+            dead=dead.get(name, 0),
         )
-        for name, some in ((name, levels.get(name, ())) for name in sorted({*levels, *dead}))
+        for name in sorted({*levels, *dead})
     ]

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from outbox.queue.deaths import NEWEST, deaths
 from outbox.queue.fleet import Fleet, fleet
-from outbox.queue.inspect import Channel, Strays, count_strays, failing_schedules
+from outbox.queue.inspect import Strays, add_up, count_strays, failing_schedules
 from outbox.queue.letter_groups import groups_of_newest
 from outbox.queue.measure import SETTINGS, Measured
 from outbox.queue.measure import look as measure
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from outbox.queue.deaths import Deaths
+    from outbox.queue.inspect import Channel
     from outbox.queue.letter_groups import Group
     from outbox.queue.samples import Sample
 
@@ -170,21 +171,10 @@ def _history(conn: Any) -> list[Sample]:
 def _channels(waiting: Sequence[Waiting], workers: Fleet) -> list[Channel]:
     """Return the counts that warnings are about."""
     return [
-        _channel(name, [each for each in waiting if each.channel == name], workers)
+        add_up(
+            name,
+            [each for each in waiting if each.channel == name],
+            workers=sum(name in worker.channels for worker in workers.workers),
+        )
         for name in sorted({each.channel for each in waiting})
     ]
-
-
-def _channel(name: str, some: Sequence[Waiting], workers: Fleet) -> Channel:
-    return Channel(
-        channel=name,
-        due=sum(each.due for each in some),
-        leased=sum(each.leased for each in some),
-        scheduled=sum(each.scheduled for each in some),
-        retrying=sum(each.retrying for each in some),
-        blocked=sum(each.blocked for each in some),
-        oldest_due=max((each.oldest_due for each in some if each.oldest_due is not None), default=None),
-        dead=0,
-        workers=sum(name in worker.channels for worker in workers.workers),
-        gathering=0,
-    )
