@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from outbox import errors
-from outbox.defects import Defect
+from outbox.defects import Defect, place
 from outbox.echo import without_echo
 from outbox.errors import clean
 from outbox.events import CopiesRefused, ProviderFailed
@@ -72,10 +71,3 @@ def _defect(error: BaseException, name: str, route: Route) -> errors.Ambiguous:
     """Tell of a defect in a provider's module, and return what it means for the message."""
     route.listener(ProviderFailed(route.channel, name, type(error).__name__, place(error), Defect.of(error)))
     return errors.Ambiguous(f"the provider's module failed: {place(error)}")
-
-
-def place(error: BaseException) -> str:
-    """Return a defect's type and place, not its words: they may quote the message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}"

@@ -40,3 +40,10 @@ class Defect:
             for frame, line in traceback.walk_tb(error.__traceback__)
         )
         return cls(type(error).__name__, frames)
+
+
+def place(error: BaseException) -> str:
+    """Return a defect's type and place, not its words: they may quote the message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

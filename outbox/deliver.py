@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from outbox import errors
-from outbox.ask import ask, place
+from outbox.ask import ask
 from outbox.consent import expired, refusal
-from outbox.defects import Defect
+from outbox.defects import Defect, place
 from outbox.events import CodeUnknown, FailedOver, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, told
 from outbox.outcomes import Ambiguous, Dead, Failure, Outcome

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import time
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
 
 from outbox.database import describe
+from outbox.defects import place
 from outbox.doctor import (
     chores,
     configuration,
@@ -135,9 +134,7 @@ def _made(check: Check, patient: Patient, seconds: float) -> tuple[Finding, ...]
     except psycopg.Error as error:
         found.append(_stopped(error, patient.role, seconds))
     except Exception as error:  # noqa: BLE001 - a defect in one check is no reason to be silent about all the others
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        found.append(unknown(f"could not be looked at: {type(error).__name__} at {where}, a defect of this check"))
+        found.append(unknown(f"could not be looked at: {place(error)}, a defect of this check"))
     return tuple(found) or (ok(check.fine),)
 
 

@@ -12,6 +12,7 @@ from pydantic import PydanticUserError, ValidationError
 from outbox.config.models import ChannelConfig
 from outbox.config.problems import sentences
 from outbox.config.provider_section import ProviderSection
+from outbox.defects import place
 from outbox.errors import ConfigError, DeliveryError, NotSent, Rejected, Temporary
 from outbox.handlers.declare import Handler, first_mistake
 from outbox.messages import Notification, Receipt
@@ -105,17 +106,8 @@ def _failure(error: Exception, *, tell: bool) -> Exception:
     """Return what a failure of the work means: another try, unless it says itself what it means."""
     if isinstance(error, DeliveryError | NotSent):
         return error
-    place = _place(error)
-    detail = f"{type(error).__name__} at {place}" + (f": {error}" if tell else "")
+    detail = place(error) + (f": {error}" if tell else "")
     return Temporary(detail, code=type(error).__name__)
-
-
-def _place(error: Exception) -> str:
-    """Return the file and line that it was raised at."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "an unknown place"
 
 
 def _receipt(returned: Any) -> Receipt:

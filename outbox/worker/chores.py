@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from outbox.database import Link, describe
-from outbox.defects import Defect
+from outbox.defects import Defect, place
 from outbox.events import ChoreFailed
 from outbox.queue import attend, digest, gauge, limit, measure, tend, turn
 from outbox.worker.horizon import Horizon
@@ -174,7 +172,4 @@ async def _tell(link: Link, listener: Listener, failure: _Failed) -> float:
 
 def _problem(error: Exception) -> str:
     """Say what happened, without a value of a row; of a defect of ours, where it is."""
-    if isinstance(error, psycopg.Error):
-        return describe(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+    return describe(error) if isinstance(error, psycopg.Error) else place(error)
