@@ -54,7 +54,7 @@ class Pool:
     channel: str
     groups: int = _GROUPS
     claimed: deque[Claimed] = field(default_factory=lambda: deque(maxlen=_SHARED))
-    letters: deque[UUID] = field(default_factory=lambda: deque(maxlen=2 * _BATCH))
+    letters: deque[UUID] = field(default_factory=lambda: deque(maxlen=_SHARED))
     next_key: int = 0
 
 
