@@ -1,23 +1,15 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, with their ranges."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from outbox.bench.figures import figure
 
 if TYPE_CHECKING:
     from benchmarks.summary import Summary
 
-_DIGITS = 3
-
-
-def figure(number: float) -> str:
-    """Return a number with three digits that count, and commas: 36,800, 1.31, 0.004."""
-    if number == 0:
-        return "0"
-    places = _DIGITS - 1 - math.floor(math.log10(abs(number)))
-    rounded = round(number, places)
-    return f"{rounded:,.{max(places, 0)}f}"
+__all__ = ["figure", "with_range"]
 
 
 def with_range(summary: Summary | None) -> str:

@@ -77,7 +77,7 @@ FLOORS = (
         "doctor",
         "web",
     }  # onlookers
-    | {"testing", "devdb", "terminal", "demo"},
+    | {"testing", "devdb", "terminal", "demo", "bench", "children", "scratch"},
     {"", "__main__", "_cli"},  # the doors: of the package, and of the command line
 )
 
@@ -107,7 +107,7 @@ RESERVED = {
 
 CONNECT = {"socket", "create_connection", "open_connection", "start_server", "create_server"}  # of socket and asyncio
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
-READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.demo.children"}
+READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.children"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 # A notification that is not yet enqueued, its window, many as lines, how one ended, a suppression, a schedule,
 # a query, what is enqueued from one, what is written down of people, a pause, whose a row is, which dead letters, and

@@ -17,9 +17,10 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from outbox.children import ChildFailed, Children
 from outbox.demo.application import Ending, people
-from outbox.demo.children import Children, DemoError
 from outbox.demo.database import database_on
+from outbox.demo.trouble import DemoError
 from tests.hands import rows
 from tests.waiting import wait_until
 
@@ -202,10 +203,10 @@ def test_a_user_who_may_not_create_databases_is_told_so(demo: Callable[..., Demo
 
 
 def test_a_process_that_ends_before_its_time_is_noticed_with_its_last_words() -> None:
-    with Children() as children:
+    with Children("demo") as children:
         child = children.start("worker 7", "outbox.nothing", [])
         child.process.wait(timeout=30)
-        with pytest.raises(DemoError, match=r"(?s)worker 7 ended by itself.*No module named"):
+        with pytest.raises(ChildFailed, match=r"(?s)worker 7 ended by itself.*No module named"):
             child.check()
 
 

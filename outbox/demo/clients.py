@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from outbox.demo.application import Ending, people, sign_up
-from outbox.demo.children import DemoError
 from outbox.demo.evidence import Application
+from outbox.demo.trouble import DemoError
 
 if TYPE_CHECKING:
     from outbox.demo.application import Person

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
+from outbox.children import Children
 from outbox.demo.audit import audit
-from outbox.demo.children import Children
 from outbox.demo.closing import print_document, print_how_to_keep, print_next, print_report
 from outbox.demo.database import database_of_its_own, database_on
 from outbox.demo.display import Display
@@ -46,7 +46,7 @@ def run(server_url: str | None, *, signups: int, seed: int, keep: bool, as_json:
 def _run(server_url: str | None, *, signups: int, seed: int, keep: bool, as_json: bool) -> int:
     display = Display(Console(stderr=as_json, highlight=False), signups)
     database = database_on(server_url, keep=keep) if server_url else database_of_its_own()
-    with database as url, Children() as children:
+    with database as url, Children("demo") as children:
         with display:
             evidence = play(url, signups, seed, display, children)
         verdict = audit(evidence)

@@ -15,7 +15,7 @@ from outbox.demo.stage import Stage
 from outbox.migrate import upgrade
 
 if TYPE_CHECKING:
-    from outbox.demo.children import Children
+    from outbox.children import Children
     from outbox.demo.display import Display
     from outbox.demo.evidence import Evidence
     from outbox.demo.progress import Progress

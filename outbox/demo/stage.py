@@ -7,10 +7,10 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from outbox.demo.children import DemoError
 from outbox.demo.ledger import LedgerReader
 from outbox.demo.progress import look
 from outbox.demo.site import LEASE
+from outbox.demo.trouble import DemoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from outbox.demo.children import Child, Children
+    from outbox.children import Child, Children
     from outbox.demo.clients import Clients
     from outbox.demo.display import Display
     from outbox.demo.progress import Progress

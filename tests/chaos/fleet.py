@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from outbox.demo.children import Child, Children
+    from outbox.children import Child, Children
 
 _WORKER = {"lease": "5s", "concurrency": 50, "idle_poll": "100ms"}
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from outbox.demo.children import Children
+from outbox.children import Children
 from outbox.migrate import upgrade
 from tests.chaos.activity import Activity
 from tests.chaos.application import Application
@@ -91,7 +91,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        self._children = self._stack.enter_context(Children())
+        self._children = self._stack.enter_context(Children("chaos"))
         return self
 
     def __exit__(self, *_: object) -> None:

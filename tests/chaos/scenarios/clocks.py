@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import psycopg
 
 import outbox
-from outbox.demo.children import Children
+from outbox.children import Children
 from tests.chaos.fleet import Fleet
 from tests.chaos.http_sink import Reply, Slowly
 from tests.chaos.scenario import scenario
 from tests.hands import rows
 
 if TYPE_CHECKING:
-    from outbox.demo.children import Child
+    from outbox.children import Child
     from tests.chaos.http_sink import HttpSink, Request
     from tests.chaos.stage import Stage
 
@@ -55,7 +55,7 @@ def wrong_clocks(stage: Stage) -> None:
     clocks = stage.pick(reduced=("jumping",), full=("jumping", second, first))
     sink = stage.http_sink()
     sink.behave = _takes_its_time
-    with Children() as children:
+    with Children("chaos") as children:
         fleet = _fleet(children, stage.url, sink)
         applications = [fleet.enqueue_with(clock) for clock in (first, second)[: stage.pick(reduced=1, full=2)]]
         workers = [fleet.start_with(clock) for clock in clocks]

@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outbox.demo.children import Child
+    from outbox.children import Child
     from tests.chaos.fleet import Fleet
     from tests.chaos.stage import Stage
 

@@ -10,7 +10,7 @@ from tests.chaos.scenario import scenario
 from tests.hands import rows
 
 if TYPE_CHECKING:
-    from outbox.demo.children import Child
+    from outbox.children import Child
     from tests.chaos.stage import Stage
 
 _GRACE = 10.0

@@ -1,4 +1,4 @@
-"""The demo's processes: workers and a mail server, which die with the demo, however it ends."""
+"""Processes of ours that die with the command that started them, however it ends; and a folder that goes with them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _TAIL = 15  # lines
 
-# The leader of the children's process group waits for the end of the pipe, which is when the demo closes it, or dies of
-# whatever; then it takes the files and the whole group with it. No process outside the group can be hit.
+# The leader of the children's process group waits for the end of the pipe, which is when the command closes it, or dies
+# of whatever; then it takes the files and the whole group with it. No process outside the group can be hit.
 _WATCHDOG = 'read -r _; rm -rf -- "$0"; kill -KILL 0'
 
 
-class DemoError(OutboxError):
-    """The demo could not go on: the message says why, with what the process concerned had to say."""
+class ChildFailed(OutboxError):
+    """A process ended before its time, or not well: the message says how, with what it had to say."""
 
 
 class Child:
@@ -40,23 +40,25 @@ class Child:
         return self.process.pid
 
     def check(self) -> None:
-        """Raise `DemoError` if it ended, which it should not have."""
+        """Raise `ChildFailed` if it ended, which it should not have."""
         if self.process.poll() is not None:
-            raise DemoError(f"{self.name} ended by itself, with status {self.process.returncode}; {self.last_words()}")
+            raise ChildFailed(
+                f"{self.name} ended by itself, with status {self.process.returncode}; {self.last_words()}"
+            )
 
     def stop(self, limit: float) -> None:
         """Ask it to stop, and wait for it.
 
         Raises:
-            DemoError: it took longer than `limit` seconds, or did not end well.
+            ChildFailed: it took longer than `limit` seconds, or did not end well.
         """
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(limit)
         except subprocess.TimeoutExpired:
-            raise DemoError(f"{self.name} did not stop within {limit:g} s; {self.last_words()}") from None
+            raise ChildFailed(f"{self.name} did not stop within {limit:g} s; {self.last_words()}") from None
         if status:
-            raise DemoError(f"{self.name} stopped with status {status}; {self.last_words()}")
+            raise ChildFailed(f"{self.name} stopped with status {status}; {self.last_words()}")
 
     def last_words(self) -> str:
         """Return the last lines of its log."""
@@ -67,20 +69,21 @@ class Child:
 class Children:
     """A folder for files, and the processes that work in it; both are gone at the end of the `with` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, purpose: str) -> None:
         self.folder = Path()
+        self._purpose = purpose
         self._started: list[Child] = []
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Make the folder, and start the watchdog over it."""
-        self.folder = Path(tempfile.mkdtemp(prefix="outbox-demo-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"outbox-{self._purpose}-"))
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", _WATCHDOG, self.folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            process_group=0,  # out of reach of a Ctrl-C, which is meant for the demo
+            process_group=0,  # out of reach of a Ctrl-C, which is meant for the command
         )
         return self
 
@@ -99,7 +102,7 @@ class Children:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
-                cwd=Path(__file__).parents[2],  # so that a checkout that is not installed is found, too
+                cwd=Path(__file__).parents[1],  # so that a checkout that is not installed is found, too
                 env={key: value for key, value in os.environ.items() if not key.startswith(("OUTBOX_", "SENTRY_"))},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
