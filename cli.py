@@ -10,6 +10,7 @@ import typer
 from outbox.terminal import options, selection
 from outbox.terminal.bench_command import bench
 from outbox.terminal.dead_letter_commands import dead_letters
+from outbox.terminal.dev_server_command import dev_server
 from outbox.terminal.doctor_command import doctor
 from outbox.terminal.fan_out_commands import fan_out
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
@@ -284,6 +285,7 @@ def check(*, config: ConfigFile = None, live: options.Live = False) -> None:
 
 
 # Last, so that the help begins with what to start with.
+app.command(rich_help_panel="Start here")(dev_server)
 app.command(rich_help_panel="Look and mend")(doctor)
 app.command(rich_help_panel="Database")(bench)
 app.command(rich_help_panel="Steer and watch")(top)

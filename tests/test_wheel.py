@@ -8,15 +8,15 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
 import pytest
-from packaging.requirements import Requirement
 
 import outbox.__main__
 from outbox.migrate import is_current
+from tests.installing import borrow, build_wheel, install_wheel, with_all_that_they_need
 from tests.projects import run_pytest, where, write_project
 
 ROOT = Path(__file__).parents[1]
@@ -40,29 +40,13 @@ def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("wheel")
-    _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory, cwd=ROOT)
-    return next(directory.iterdir())
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def _environment(wheel: Path, environment: Path) -> tuple[Path, Path]:
     """Return the `bin` and the packages of a new environment with nothing but the wheel in it."""
     venv.create(environment, symlinks=True)
-    programs = environment / "bin"
-    _run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        programs / "python",
-        "install",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        cwd=ROOT,
-    )
-    (packages,) = environment.glob("lib/python3*/site-packages")
-    return programs, packages
+    return environment / "bin", install_wheel(wheel, environment)
 
 
 @pytest.fixture(scope="module")
@@ -76,33 +60,11 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs
 
 
-def _with_all_that_they_need(*names: str) -> set[str]:
-    """Return these distributions and all that they require, as they are installed here."""
-    found: set[str] = set()
-    asked = [Requirement(name) for name in names]
-    while asked:
-        wanted = asked.pop()
-        extras = wanted.extras or {""}
-        if str(wanted) in found:
-            continue
-        found.add(str(wanted))
-        for line in distribution(wanted.name).requires or ():
-            needed = Requirement(line)
-            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-                needed.marker = None
-                asked.append(needed)
-    return {Requirement(each).name for each in found}
-
-
 @pytest.fixture
 def fresh(wheel: Path, tmp_path: Path) -> Path:
     """The Python of an environment with the wheel, pytest and pytest-postgresql, and nothing that these do not need."""
     programs, packages = _environment(wheel, tmp_path / "environment")
-    for name in _with_all_that_they_need("outbox", "pytest", "pytest-postgresql") - {"outbox"}:
-        its = distribution(name)
-        for top in {file.parts[0] for file in its.files or ()} - {"..", "__pycache__"}:
-            if not (packages / top).exists():
-                (packages / top).symlink_to(Path(str(its.locate_file(top))))
+    borrow(with_all_that_they_need("outbox", "pytest", "pytest-postgresql") - {"outbox"}, packages)
     return programs / "python"
 
 
