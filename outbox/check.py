@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox import oneclick
 from outbox.channels import Probed, completion_for, load_provider
@@ -35,19 +35,36 @@ def check(config: Config) -> list[str]:
     return [*dict.fromkeys(_channels(config)), *_unused(config), *links, *web, *_templates(config)]
 
 
-async def probe(config: Config) -> list[tuple[str, str, DeliveryError | None]]:
+class Probe(NamedTuple):
+    """What a provider answered: `trouble` is None where all is well."""
+
+    channel: str
+    provider: str
+    trouble: DeliveryError | None
+    only_reached: bool
+    """Whether it was merely seen to be there: nothing but a message would tell more."""
+
+
+async def probe(config: Config) -> list[Probe]:
     """Ask every provider that can be asked whether it would let us send; send nothing.
 
-    Returns channel, provider and what it answered, None where all is well. The configuration is one without mistakes.
+    The configuration is one without mistakes.
     """
-    asked = [each for each in _loaded(config) if isinstance(each[2], Probed)]
+    asked = [each for each in _loaded(config) if _can_be_asked(each[2])]
     answers = await asyncio.gather(*(_answer(provider) for _, _, provider in asked))
-    return [(channel, name, answer) for (channel, name, _), answer in zip(asked, answers, strict=True)]
+    return [
+        Probe(channel, name, answer, getattr(provider, "probe_only_reaches", False))
+        for (channel, name, provider), answer in zip(asked, answers, strict=True)
+    ]
 
 
 def unasked(config: Config) -> list[str]:
     """Return the names of the providers that `probe` cannot ask: nothing but a message would tell."""
-    return [name for _, name, provider in _loaded(config) if not isinstance(provider, Probed)]
+    return [name for _, name, provider in _loaded(config) if not _can_be_asked(provider)]
+
+
+def _can_be_asked(provider: Any) -> bool:
+    return isinstance(provider, Probed) and getattr(provider, "can_be_probed", True)
 
 
 def _loaded(config: Config) -> list[tuple[str, str, Any]]:

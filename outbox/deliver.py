@@ -174,6 +174,7 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
     A send that has begun is not cut off when it expires: that would turn an acceptance into one nobody knows of.
     """
     refused: tuple[str, errors.DeliveryError] | None = None
+    before: str | None = None
     only = _only(claimed, route)
     tokens = route.tokens if route.tokens.any else None
     for name, provider in route.order(claimed.key):
@@ -187,6 +188,7 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
             tokens.spend(name, getattr(message, "parts", 1), again=refused is not None)
         if refused is not None:
             route.listener(FailedOver(claimed.id, route.channel, *refused))
+            before = _told(before, *refused)
         try:
             sent = await ask(provider, _as_of_now(message, deadline), claimed, name, route)
         except errors.DeliveryError as error:
@@ -197,10 +199,15 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
         else:
             if route.holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
-            return sent
-    unsent = _unsent(claimed, refused, deadline, route)
-    digests = getattr(message, "digests", None)
-    return unsent if digests is None or refused is None else replace(unsent, digests=digests)
+            return sent if before is None else replace(sent, before=before)
+    digests = None if refused is None else getattr(message, "digests", None)
+    return replace(_unsent(claimed, refused, deadline, route), before=before, digests=digests)
+
+
+def _told(before: str | None, name: str, error: errors.DeliveryError) -> str:
+    """Return what the providers said that are tried no more, as it is recorded beside what the last one says."""
+    words = f"{name} said {error}"
+    return errors.clean(f"after {words}" if before is None else f"{before}; then {words}")
 
 
 def _is_past(deadline: float | None) -> bool:

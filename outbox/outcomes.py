@@ -68,6 +68,15 @@ class Outcome:
     """Those of what a provider was given, if that was rendered."""
     surplus: Surplus | None = None
     """Why it was not sent, if that was a throttle."""
+    before: str | None = None
+    """What the providers said that were tried before this one, in the same attempt, if any were."""
+
+    @property
+    def said(self) -> str | None:
+        """The words that are recorded of it."""
+        if self.before is None:
+            return None if self.failure is None else self.failure.detail
+        return self.before if self.failure is None else f"{self.failure.detail} ({self.before})"
 
     @property
     def used(self) -> bool:
@@ -77,7 +86,7 @@ class Outcome:
     def without_words(self) -> Self:
         """Return what happened, and what happens next, without anything that somebody said."""
         failure = self.failure and Failure(self.failure.error_class, None, "what was said could not be recorded")
-        return replace(self, failure=failure, provider_message_id=None, suppression=None)
+        return replace(self, failure=failure, provider_message_id=None, suppression=None, before=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ def judge(
             if risky or attempt >= policy.max_attempts:
                 return Ambiguous(provider=provider, failure=failure, reason="in_doubt")
             return Ambiguous(provider=provider, failure=failure, delay=delay)
-        case errors.Unrecognised() if claimed.attempt:
+        case errors.Unrecognised() if f"{provider} {failure.code or ''}" in (claimed.unrecognised or ()):
             return Dead(provider=provider, failure=failure, reason="rejected")
         case _ if attempt >= policy.max_attempts:
             return Dead(provider=provider, failure=failure, reason="exhausted")

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.command_line import run, run_process
-from tests.providers import email_postmark
-from tests.providers.server import HttpServer
+from tests.providers import email_postmark, webhook_standard
+from tests.providers.server import HttpServer, Reply
 from tests.smtp_server import SmtpServer
 
 if TYPE_CHECKING:
@@ -193,6 +194,31 @@ class TestLive:
         result = run("", "check", "--live", "--config", file)
         assert result.exit_code == 0
         assert "not asked, for only a message would tell: console, recorder" in result.stderr
+
+    async def test_a_receiver_is_only_looked_for_and_without_one_nobody_is_asked(self, file: Path) -> None:
+        text = '[channels.webhook]\nproviders = ["standard"]\n[providers.standard]\nallow = ["127.0.0.1"]\n'
+        text += f'secrets = ["{webhook_standard.SECRET}"]\nhttp = ["127.0.0.1"]\n'
+        async with HttpServer(lambda _: Reply(405)) as receiver:
+            text += f"ports = [{urlsplit(receiver.url).port}]\n"
+            change(file, {RIGHT: text})
+            result = await asyncio.to_thread(run_process, "", "check", "--live", "--config", file)
+            assert (result.returncode, receiver.requests) == (0, [])
+            assert "not asked, for only a message would tell: standard" in result.stderr
+            change(file, {text: f'{text}probe_urls = ["{receiver.url}/hooks"]\n'})
+            result = await asyncio.to_thread(run_process, "", "check", "--live", "--config", file)
+            assert (result.returncode, [one.method for one in receiver.requests]) == (0, ["HEAD"])
+            told = "✓ provider standard: it can be reached; what it takes, only a message would tell"
+            assert result.stdout.splitlines()[-1] == told
+
+    def test_ports_that_are_none_are_a_mistake(self, file: Path) -> None:
+        text = '[channels.webhook]\nproviders = ["standard"]\n[providers.standard]\nports = []\n'
+        file.write_text(f'{text}secrets = ["{webhook_standard.SECRET}"]\n[attachments]\nports = []\n', encoding="utf-8")
+        result = run("", "check", "--config", file)
+        assert result.exit_code == 1
+        assert (
+            "providers.standard.ports is empty; it must be a list of one port or more, such as [443]" in result.stderr
+        )
+        assert "attachments.ports is []; it must be a list of one port or more, such as [443]" in result.stderr
 
     def test_mistakes_come_first(self, postmark: Path) -> None:
         postmark.write_text(postmark.read_text().replace("port = 1\n", "port = 0\n"))

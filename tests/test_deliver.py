@@ -13,7 +13,10 @@ from outbox.deliver import deliver
 from outbox.messages import Receipt
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
 from outbox.queue.claim import Claimed
-from tests.recorder import Recorder, route
+from tests.command_line import run
+from tests.endings import put
+from tests.hands import rows
+from tests.recorder import Recorder, drain, route
 
 if TYPE_CHECKING:
     from outbox.events import Event
@@ -160,7 +163,8 @@ async def test_the_next_provider_is_tried_when_the_first_proved_that_it_did_not_
     seen: list[Event] = []
     first, second = failing(error), Recorder()
     outcome = await attempt(route(first, second, events=seen))
-    assert outcome == Sent(provider="recorder1", provider_message_id="recorded 1")
+    before = f"after recorder0 said {error}"
+    assert outcome == Sent(provider="recorder1", provider_message_id="recorded 1", before=before)
     assert any(isinstance(event, events.FailedOver) and event.provider == "recorder0" for event in seen)
 
 
@@ -182,6 +186,38 @@ async def test_a_code_that_nobody_knows_is_told_of_and_the_next_provider_tried()
     assert isinstance(await attempt(route(first, second, events=seen)), Sent)
     (told,) = [event for event in seen if isinstance(event, events.CodeUnknown)]
     assert (told.provider, told.error.code) == ("recorder0", "400 29999")
+
+
+async def test_who_was_tried_before_in_the_same_attempt_is_on_record_whatever_came_of_it(database_url: str) -> None:
+    busy, down = errors.Temporary("try later", code="451 4.3.0"), errors.Misconfigured("no such key", code="401")
+    ids = put(database_url, 3)
+    await drain(database_url, route(failing(busy), failing(down), Recorder()))
+    told = dict(rows(database_url, "SELECT notification_id, error FROM outbox.attempts WHERE outcome = 'sent'"))
+    words = "after recorder0 said 451 4.3.0: try later; then recorder1 said 401: no such key"
+    assert list(told.values()).count(words) == 1
+    (one,) = [identity for identity in ids if told[identity] == words]
+    explained = " ".join(run(database_url, "explain", one).stdout.split())
+    assert "recorder2" in explained
+    assert "after recorder0 said 451" in explained
+    assert SECRET not in str(told)
+
+    (failed,) = put(database_url)
+    last = failing(errors.Rejected("no", code="550"))
+    await drain(database_url, route(failing(busy), last))
+    kept = rows(database_url, "SELECT error_code, error FROM outbox.dead_letters WHERE notification_id = %s", failed)
+    assert kept == [("550", "no (after recorder0 said 451 4.3.0: try later)")]
+
+
+async def test_an_unknown_code_after_another_trouble_is_tried_once_more_and_the_same_again_is_a_rejection(
+    database_url: str,
+) -> None:
+    what = errors.Unrecognised("what?", code="418 99")
+    (identity,) = put(database_url)
+    to = route(failing(errors.Temporary("busy", code="451"), what, what), backoff=(0.0,))
+    await drain(database_url, to)
+    outcomes = rows(database_url, "SELECT outcome FROM outbox.attempts ORDER BY claim")
+    assert outcomes == [("retry",), ("retry",), ("dead",)]
+    assert rows(database_url, "SELECT notification_id, reason FROM outbox.dead_letters") == [(identity, "rejected")]
 
 
 async def test_what_another_may_have_accepted_goes_to_nobody_else_where_a_copy_is_worse_than_none() -> None:

@@ -159,6 +159,57 @@ def test_a_configured_channel_or_none_at_all_gives_no_warning(database_url: str,
         assert "warning" not in run(database_url, *TO_ADA, "--config", file).stderr
 
 
+MANIFEST = """
+channel = "email"
+topic = "orders"
+priority = "high"
+expires_in = "2d"
+
+[variables]
+name = "string"
+"""
+
+
+@pytest.fixture
+def with_templates(tmp_path: Path) -> Path:
+    folder = tmp_path / "templates" / "shipped"
+    folder.mkdir(parents=True)
+    (folder / "body.txt").write_text("Hello {{ name }}", encoding="utf-8")
+    (folder / "template.toml").write_text(MANIFEST, encoding="utf-8")
+    (tmp_path / "outbox.toml").write_text("", encoding="utf-8")
+    return tmp_path / "outbox.toml"
+
+
+def test_what_a_template_says_of_itself_is_heeded(database_url: str, with_templates: Path) -> None:
+    shipped = [*TO_ADA, "--template", "shipped", "--config", with_templates]
+    assert run(database_url, *shipped, "--payload", '{"name": "Ada"}', "--delay", "1h").exit_code == 0
+    row = only_row(database_url)
+    assert (row["topic"], row["priority"], row["lasts"]) == ("orders", 2, 3600 + 2 * 86_400)
+    result = run(database_url, *shipped, "--payload", "{}")
+    assert (result.exit_code, result.stderr) == (2, "error: --payload: name: is missing; it must be a string\n")
+    result = run(database_url, "enqueue", "--channel", "sms", "--recipient", "+447700900001", *shipped[5:])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: --channel: the template shipped is for email, not for 'sms'\n",
+    )
+    assert how_many(database_url) == 1
+
+
+def test_what_is_given_goes_before_what_the_template_says(database_url: str, with_templates: Path) -> None:
+    given = ["--topic", "other", "--priority", "bulk", "--expires-in", "5m", "--payload", '{"name": "Ada"}']
+    result = run(database_url, *TO_ADA, "--template", "shipped", *given, "--config", with_templates)
+    assert result.exit_code == 0
+    row = only_row(database_url)
+    assert (row["topic"], row["priority"], row["lasts"]) == ("other", 8, 300)
+
+
+def test_a_template_that_is_not_there_is_only_warned_of(database_url: str, with_templates: Path) -> None:
+    result = run(database_url, *TO_ADA, "--template", "shiped", "--config", with_templates)
+    assert result.exit_code == 0
+    assert "has no template 'shiped'; did you mean shipped?" in result.stderr
+    assert how_many(database_url) == 1
+
+
 def test_a_database_without_the_outbox_is_told_what_to_run(empty_url: str) -> None:
     result = run(empty_url, *TO_ADA)
     assert result.exit_code == 1

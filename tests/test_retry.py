@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -15,17 +15,22 @@ from outbox.outcomes import Ambiguous, Dead, Deferred, Outcome, Retry, Suppressi
 from outbox.queue.claim import Claimed
 from outbox.retry import backoff, judge
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 POLICY = ChannelConfig(providers=("smtp",), max_attempts=3, backoff=(1, 10, 120), jitter=0)
 DAY = 86_400.0
 
 
-def claimed(*, attempt: int = 0, claim: int = 1, age: float = 0.0) -> Claimed:
+def claimed(
+    *, attempt: int = 0, claim: int = 1, age: float = 0.0, unrecognised: Sequence[str] | None = None
+) -> Claimed:
     identity = uuid4()
-    return Claimed(identity, str(identity), claim=claim, attempt=attempt, age=age)
+    return Claimed(identity, str(identity), claim=claim, attempt=attempt, age=age, unrecognised=unrecognised)
 
 
-def judged(error: errors.DeliveryError, policy: ChannelConfig = POLICY, **situation: float) -> Outcome:
-    return judge(error, claimed(**situation), policy, "smtp", Random(1))  # type: ignore[arg-type]
+def judged(error: errors.DeliveryError, policy: ChannelConfig = POLICY, **situation: Any) -> Outcome:
+    return judge(error, claimed(**situation), policy, "smtp", Random(1))
 
 
 def test_a_temporary_error_waits_longer_each_time_and_then_is_exhausted() -> None:
@@ -86,8 +91,16 @@ def test_whom_an_error_is_about_is_suppressed_and_nobody_else() -> None:
 def test_a_code_that_nobody_knows_is_tried_once_more_and_then_taken_for_a_rejection() -> None:
     error = errors.Unrecognised("what?", code="418 99")
     assert isinstance(judged(error), Retry)
-    again = judged(error, attempt=1)
+    again = judged(error, attempt=1, unrecognised=["smtp 418 99"])
     assert (type(again), again.reason, again.suppression) == (Dead, "rejected", None)
+
+
+@pytest.mark.parametrize("before", [None, [], ["smtp 418 98"], ["other 418 99"], ["smtp "]])
+def test_what_went_wrong_before_in_another_way_is_no_reason_to_take_a_new_code_for_a_rejection(
+    before: list[str] | None,
+) -> None:
+    error = errors.Unrecognised("what?", code="418 99")
+    assert isinstance(judged(error, attempt=1, unrecognised=before), Retry)
 
 
 def test_an_ambiguous_error_is_retried_or_stopped_by_policy() -> None:

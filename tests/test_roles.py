@@ -68,6 +68,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "suppressions": WRITES,
         "preferences": READS,
         "pauses": READS,
+        "throttle_digests": READS,
         "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,
@@ -154,7 +155,7 @@ GOLDEN["operator"] = GOLDEN["auditor"] | {
     "EXECUTE": GOLDEN["auditor"]["EXECUTE"] | {"suppress", "unsuppress", "lift_suppression"},
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
-EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "sent_by", "in_doubt"}
+EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "unrecognised", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "follows_in", "is_mailbox"}
 

@@ -543,3 +543,111 @@ async def test_the_page_about_throttles_is_right(cloned_url: str, tmp_path: Path
     held, gathered = (rows(cloned_url, sql) for sql in blocks("docs/throttling.md", "sql"))
     assert [row[2] for row in held] == ["suppressed"] * 2
     assert [len(row[1]) for row in gathered] == [2]
+
+
+# What was gathered is what it was
+
+
+def close_and_let_go(url: str) -> None:
+    let_pass(url, timedelta(days=1, seconds=1))
+    rows(url, "SELECT outbox.close_due_digests(100)")
+
+
+@pytest.mark.parametrize(
+    ("lasting", "expires"), [((30, 50, 40), 50), ((30, None), None), ((None, 30), None), ((30,), 30)]
+)
+async def test_a_digest_expires_with_the_last_of_its_items(
+    database_url: str, lasting: tuple[int | None, ...], expires: int | None
+) -> None:
+    news(database_url)
+    for hours in lasting:
+        news(database_url, expires_at=hours and timedelta(hours=hours))
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(database_url, limits)
+    told = "SELECT round(extract(epoch FROM expires_at - now()) / 3600) FROM outbox."
+    assert rows(database_url, f"{told}digests") == [(expires,)]
+    rows(database_url, "UPDATE outbox.digests SET closes_at = now(), expires_at = expires_at - interval '60 hours'")
+    rows(database_url, "SELECT outbox.close_due_digests(100)")
+    await drain(database_url, limits)
+    assert states(database_url).get("expired", 0) == (expires is not None)
+
+
+async def test_a_large_item_whose_window_closes_at_once_takes_its_expiry_along(database_url: str) -> None:
+    news(database_url)
+    news(database_url, payload={"text": "x" * 210_000}, expires_at=timedelta(hours=30))
+    await drain(database_url, limited(Recorder(), throttle="1/d", policy="digest"))
+    told = (
+        "SELECT round(extract(epoch FROM expires_at - now()) / 3600) FROM outbox.notifications WHERE payload ? 'items'"
+    )
+    assert rows(database_url, told) == [(30,)]
+
+
+async def test_two_spellings_of_an_address_have_one_digest_that_goes_to_the_first(database_url: str) -> None:
+    recorder = Recorder()
+    limits = limited(recorder, throttle="1/d", policy="digest")
+    for recipient in (ADA, "Ada@Example.org", "ADA@example.org", ADA):
+        news(database_url, recipient=recipient)
+        await drain(database_url, limits)
+    assert rows(database_url, "SELECT recipient, items FROM outbox.digests") == [("Ada@Example.org", 3)]
+    news(database_url, recipient="+447700900001", channel="sms")
+    news(database_url, recipient="eve@example.org")
+    close_and_let_go(database_url)
+    await drain(database_url, limits)
+    assert [(one.recipient, one.payload.get("count")) for one in recorder.sent][-2:] == [
+        ("eve@example.org", None),
+        ("Ada@Example.org", 3),
+    ]
+
+
+@pytest.mark.parametrize("became", ["sent", "cancelled", "waits"])
+async def test_what_was_gathered_counts_as_sent_or_taken_back_when_its_digest_was(
+    database_url: str, became: str
+) -> None:
+    news(database_url)
+    (gathered,) = news(database_url, group_key="order:1")
+    recorder = Recorder()
+    limits = limited(recorder, throttle="1/d", policy="digest")
+    await drain(database_url, limits)
+    ((digest,),) = rows(database_url, "SELECT id FROM outbox.digests")
+    (after,) = enqueue(database_url, recipient=ADA, topic="orders", unless_sent=gathered, run_at=timedelta(days=3))
+    if became == "sent":
+        close_and_let_go(database_url)
+        await drain(database_url, limits)
+        assert recorder.sent[-1].id == digest
+    elif became == "cancelled":
+        with psycopg.connect(database_url) as conn:
+            outbox.cancel(conn, group_key="order:1")
+    rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE id = %s", after)
+    await drain(database_url, limits)
+    assert (after in {one.id for one in recorder.sent}) == (became == "waits")
+    if became != "waits":
+        assert last_words(database_url, after).startswith(f"{gathered} was {became} at ")
+
+
+@pytest.mark.parametrize("before_it_is_due", [True, False])
+async def test_who_has_read_the_digest_has_read_what_was_gathered(database_url: str, before_it_is_due: bool) -> None:  # noqa: FBT001 - a parameter
+    news(database_url)
+    (gathered,) = news(database_url)
+    limits = limited(Recorder(), throttle="1/d", policy="digest")
+    await drain(database_url, limits)
+    ((digest,),) = rows(database_url, "SELECT id FROM outbox.digests")
+    rows(
+        database_url,
+        "INSERT INTO outbox.inbox (notification_id, recipient, title, body) VALUES (%s, %s, 'several', '')",
+        digest,
+        ADA,
+    )
+    later = {"recipient": ADA, "topic": "orders", "unless_read": gathered, "run_at": timedelta(hours=1)}
+    if before_it_is_due:
+        enqueue(database_url, **later)
+        enqueue(database_url, **later | {"unless_read": digest})
+    with psycopg.connect(database_url) as conn:
+        outbox.mark_read(conn, digest)
+    if not before_it_is_due:
+        enqueue(database_url, **later | {"run_at": None})
+        recorder = Recorder()
+        await drain(database_url, limited(recorder, throttle="1/d", policy="digest"))
+        assert recorder.sent == []
+    ended = rows(database_url, "SELECT count(*) FROM outbox.attempts WHERE error LIKE '% was read at %'")
+    assert ended == [(2 if before_it_is_due else 1,)]
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue") == [(0,)]

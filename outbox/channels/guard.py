@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import httpx
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from outbox.channels.guarded_transport import GuardedTransport
 from outbox.channels.hosts import canonical, is_name, is_number, network
@@ -37,11 +37,16 @@ class GuardedSettings(ConnectionSettings):
     - `allow` lists the hosts and networks that may be reached although they are not public: receivers inside, and
       loopback for development. What it names is a host's name, an address, or a network such as 10.1.0.0/16.
     - `ports` are those that a URL may have.
+    - `probe_urls` are what `outbox check --live` looks for, since nobody knows here where messages will go.
     """
 
     allow: tuple[str, ...] = Field(default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]')
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = Field(
-        default=(443, 80), description="a list of ports, such as [443]"
+        default=(443, 80), min_length=1, description="a list of one port or more, such as [443]"
+    )
+
+    probe_urls: tuple[SecretStr, ...] = Field(
+        default=(), description='a list of URLs, such as ["https://hooks.example.org/"]'
     )
 
     @field_validator("allow")

@@ -157,7 +157,7 @@ class AttachmentsConfig(Section):
         default=(), description='a list of hosts and networks, such as ["10.1.0.0/16"]'
     )
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_listed)] = Field(
-        default=(443, 80), description="a list of ports, such as [443]"
+        default=(443, 80), min_length=1, description="a list of one port or more, such as [443]"
     )
     http: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         default=(), description='a list of the hosts that may be asked without TLS, such as ["localhost", "10.0.0.5"]'

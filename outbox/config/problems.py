@@ -58,6 +58,8 @@ def _sentence(
             return f"{where} is missing{hint}"
         case "value_error":
             return f"{where}: {message.removeprefix('Value error, ')}"
+        case "too_short" if secret and wanted and detail["input"] in ([], ()):
+            return f"{where} is empty; it must be {wanted}"
         case _ if hint and not secret:
             return f"{where} is {_shown(detail['input'])}{hint}"
         case _:

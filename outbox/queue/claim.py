@@ -80,7 +80,7 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
             THEN outbox.why_needless(n.unless_read, n.unless_sent) END,
        CASE WHEN n.unless_read IS NOT NULL OR n.unless_sent IS NOT NULL
             THEN outbox.follows_in(n.run_at, n.unless_read, n.unless_sent) END,
-       n.trace
+       n.trace, CASE WHEN c.attempt > 0 THEN outbox.unrecognised(c.id, d.resolved_at) END
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
 LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
@@ -150,6 +150,8 @@ class Claimed(NamedTuple):
     """Seconds until its turn after what it is to follow, if that waits as well."""
     trace: str | None = None
     """The trace that it was enqueued in, as a `traceparent`, if there was one."""
+    unrecognised: Sequence[str] | None = None
+    """Who refused it before with which code that their tables do not have: `twilio 400 29999`."""
 
     def notification(self, channel: str) -> Notification:
         """Return what is to be delivered. Raises `Rejected` when nobody can read it."""

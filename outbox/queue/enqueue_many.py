@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from outbox import connections, traces
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import Enqueued
-from outbox.queue import bulk
+from outbox.queue import apart, bulk
 from outbox.queue.declared import DECLARED, problem_with, read
-from outbox.queue.draft import Draft, enqueued
+from outbox.queue.draft import FIELDS, Draft, enqueued
 
 if TYPE_CHECKING:
     from collections.abc import Container, Generator, Iterable, Iterator, Sequence
@@ -41,6 +41,8 @@ SELECT set_config('outbox.take_keys', 'together', true), set_config('outbox.on_c
 REFUSED = "SELECT current_setting('outbox.refused', true)"
 END_COPY = "SELECT set_config('outbox.take_keys', '', true), set_config('outbox.on_conflict', '', true)"
 
+_T = TypeVar("_T")
+_PLAIN = frozenset(FIELDS)
 CHUNK = 5_000  # of which the server keeps a copy in memory until all are in
 _WORTH_A_COPY = 300
 MOST_IN_A_TRACE = 1_000  # more are in none: a trace of so many deliveries is too large to be kept, and to be looked at
@@ -52,7 +54,7 @@ def enqueue_many(
     """Enqueue many, by COPY where the connection rests on psycopg, else in statements of 5,000; results in order.
 
     Each notification is a mapping of the arguments of `enqueue`. If one is invalid, none is enqueued, and the
-    transaction stays usable.
+    transaction stays usable. What supersedes does so when all are in; those with a digest key join their windows.
 
     Raises:
         InvalidNotification: as `enqueue` does; the field names the position, such as `[3].recipient`.
@@ -60,13 +62,16 @@ def enqueue_many(
             savepoint) to be rid of them.
     """
     given = list(notifications)
-    below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
-    if below is None:
-        return _enqueued(_run(conn, _in_statements(given), allow_autocommit=allow_autocommit))
-    ((now,),) = connections.run(conn, NOW, {})
-    with below.transaction():  # a savepoint: the caller's transaction has begun
-        answers = _run(conn, _by_copy(given, int(now)), below)
-    return _enqueued(answers)  # out here: a conflict of one leaves the others enqueued, as it does without a COPY
+    used: set[str] = set().union(*given)
+    if used <= _PLAIN:
+        return _enqueued(_enqueue(conn, given, used, allow_autocommit=allow_autocommit))
+    parts = _parts(given, used)
+    if "topic" in used:
+        _run(conn, _check_topics(given), allow_autocommit=allow_autocommit)
+    answers = _enqueue(conn, parts.plain, used - apart.FIELDS, allow_autocommit=allow_autocommit)
+    joined = _run(conn, parts.joining(), allow_autocommit=allow_autocommit)
+    _run(conn, parts.superseding(answers), allow_autocommit=allow_autocommit)
+    return _enqueued(parts.merged(answers, joined))
 
 
 async def aenqueue_many(
@@ -74,16 +79,43 @@ async def aenqueue_many(
 ) -> list[Enqueued]:
     """Do as `enqueue_many` does, on an asynchronous connection."""
     given = list(notifications)
+    used: set[str] = set().union(*given)
+    if used <= _PLAIN:
+        return _enqueued(await _aenqueue(conn, given, used, allow_autocommit=allow_autocommit))
+    parts = _parts(given, used)
+    if "topic" in used:
+        await _arun(conn, _check_topics(given), allow_autocommit=allow_autocommit)
+    answers = await _aenqueue(conn, parts.plain, used - apart.FIELDS, allow_autocommit=allow_autocommit)
+    joined = await _arun(conn, parts.joining(), allow_autocommit=allow_autocommit)
+    await _arun(conn, parts.superseding(answers), allow_autocommit=allow_autocommit)
+    return _enqueued(parts.merged(answers, joined))
+
+
+# A conflict is raised outside of these: it leaves the others enqueued, with a COPY as without one.
+def _enqueue(conn: Any, given: Sequence[Given], used: set[str], *, allow_autocommit: bool) -> Answers:
     below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
     if below is None:
-        return _enqueued(await _arun(conn, _in_statements(given), allow_autocommit=allow_autocommit))
+        return _run(conn, _in_statements(given, used), allow_autocommit=allow_autocommit)
+    ((now,),) = connections.run(conn, NOW, {})
+    with below.transaction():  # a savepoint: the caller's transaction has begun
+        return _run(conn, _by_copy(given, used, int(now)), below)
+
+
+async def _aenqueue(conn: Any, given: Sequence[Given], used: set[str], *, allow_autocommit: bool) -> Answers:
+    below = connections.psycopg_below(conn) if len(given) >= _WORTH_A_COPY else None
+    if below is None:
+        return await _arun(conn, _in_statements(given, used), allow_autocommit=allow_autocommit)
     ((now,),) = await connections.arun(conn, NOW, {})
     async with below.transaction():
-        answers = await _arun(conn, _by_copy(given, int(now)), below)
-    return _enqueued(answers)
+        return await _arun(conn, _by_copy(given, used, int(now)), below)
 
 
-def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> Answers:
+def _parts(given: Sequence[Given], used: set[str]) -> apart.Apart:
+    apart.refuse_escalating(used)
+    return apart.Apart(given)
+
+
+def _run(conn: Any, work: Generator[Statement, Any, _T], below: Any = None, *, allow_autocommit: bool = False) -> _T:
     rows = None
     try:
         while True:
@@ -93,11 +125,13 @@ def _run(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = F
             else:
                 rows = connections.copy(below, sql, what)
     except StopIteration as done:
-        answers: Answers = done.value
-        return answers
+        answer: _T = done.value
+        return answer
 
 
-async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: bool = False) -> Answers:
+async def _arun(
+    conn: Any, work: Generator[Statement, Any, _T], below: Any = None, *, allow_autocommit: bool = False
+) -> _T:
     rows = None
     try:
         while True:
@@ -107,8 +141,8 @@ async def _arun(conn: Any, work: Work, below: Any = None, *, allow_autocommit: b
             else:
                 rows = await connections.acopy(below, sql, what)
     except StopIteration as done:
-        answers: Answers = done.value
-        return answers
+        answer: _T = done.value
+        return answer
 
 
 def _enqueued(answers: Answers) -> list[Enqueued]:
@@ -119,12 +153,11 @@ def _enqueued(answers: Answers) -> list[Enqueued]:
     return answers  # type: ignore[return-value]
 
 
-def _in_statements(given: Sequence[Given]) -> Work:
+def _in_statements(given: Sequence[Given], used: set[str]) -> Work:
     """Yield statements with their parameters; return the answers."""
     trace = _trace_of(given)
     drafts = [Draft.of(one, position) for position, one in enumerate(given)]
     answers: dict[int, Enqueued | IdempotencyConflict] = {}
-    used: set[str] = set().union(*given)
     if "topic" in used:
         yield from _check_topics(given)
     for chunk in _chunks(given, used):
@@ -146,19 +179,16 @@ def _answer(draft: Draft, row: Sequence[Any]) -> Enqueued | IdempotencyConflict:
         return conflict
 
 
-def _by_copy(given: Sequence[Given], now: int) -> Work:
+def _by_copy(given: Sequence[Given], used: set[str], now: int) -> Work:
     """Yield statements and COPYs; return the answers. Each row is checked while the server works on those before it."""
     identities = bulk.ids(len(given), now)
     answers: Answers = [Enqueued(identity, True) for identity in identities]  # noqa: FBT003 - by keyword it takes twice as long
     refused: set[str] = set()
-    used: set[str] = set().union(*given)
     trace = _trace_of(given)
-    if trace is not None:
-        used.add("trace")
     if "topic" in used:
         yield from _check_topics(given)
     yield BEGIN_COPY, {}
-    form = bulk.Form(used, now)
+    form = bulk.Form(used if trace is None else used | {"trace"}, now)
     for chunk in _chunks(given, used):
         rows = ((identities[position], Draft.of(given[position], position, trace)) for position in chunk)
         yield form.copy, form.lines(rows)
@@ -167,7 +197,7 @@ def _by_copy(given: Sequence[Given], now: int) -> Work:
     yield END_COPY, {}
     if refused:
         again = [position for position, identity in enumerate(identities) if str(identity) in refused]
-        found = yield from _in_statements([given[position] for position in again])
+        found = yield from _in_statements([given[position] for position in again], used)
         for position, answer in zip(again, found, strict=True):
             answers[position] = answer
     return answers

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from outbox.outcomes import Outcome
     from outbox.queue.settlement import Settlement
 
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
@@ -161,8 +162,8 @@ async def settle(
         The keys of those that were still ours (a late success of another claim is recorded too), and of those that are
         ours but were locked by somebody, to be settled again later.
     """
-    sent = [one for one in settlements if one.place is not None and one.outcome.name == "sent"]
-    rest = [one for one in settlements if one.place is None or one.outcome.name != "sent"]
+    sent = [one for one in settlements if one.place is not None and _merely_sent(one.outcome)]
+    rest = [one for one in settlements if one.place is None or not _merely_sent(one.outcome)]
     async with conn.cursor(row_factory=tuple_row) as cursor:
         if sent:
             digests = columns_of_digests(sent)
@@ -179,6 +180,11 @@ async def settle(
         await cursor.execute(SETTLE_WITH_DIGESTS if digests else SETTLE, {"worker": worker} | values)
         rows = await cursor.fetchall()
     return settled | {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
+
+
+def _merely_sent(outcome: Outcome) -> bool:
+    """Tell whether there is nothing to record but that it was sent."""
+    return outcome.name == "sent" and outcome.before is None
 
 
 def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str, str]:
@@ -209,7 +215,7 @@ def _columns(settlements: Sequence[Settlement], now: float) -> dict[str, list[An
         "provider_message_id": [outcome.provider_message_id for outcome in outcomes],
         "error_class": [failure and failure.error_class for failure in failures],
         "error_code": [failure and failure.code for failure in failures],
-        "error": [failure and failure.detail for failure in failures],
+        "error": [outcome.said for outcome in outcomes],
         "started": [now - settlement.started for settlement in settlements],
         "finished": [now - settlement.finished for settlement in settlements],
         "suppressed": [suppression and suppression.reason for suppression in suppressions],

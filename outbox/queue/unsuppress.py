@@ -66,12 +66,17 @@ async def aremove(
     key = Key.of(channel, recipient, topic, sender)
     if not strong:
         return _removed(await connections.arun(conn, UNSUPPRESS, key.parameters(), allow_autocommit=allow_autocommit))
-    return _removed(await connections.arun(conn, LIFT, _lifting(key), allow_autocommit=allow_autocommit))
+    return await alift(conn, key, allow_autocommit=allow_autocommit)
 
 
 def lift(conn: Any, key: Key, *, spared: Sequence[str] = (), allow_autocommit: bool = False) -> Removed:
     """Remove a suppression whatever its reason is, but for those that are spared; raises as `remove`."""
     return _removed(connections.run(conn, LIFT, _lifting(key, spared), allow_autocommit=allow_autocommit))
+
+
+async def alift(conn: Any, key: Key, *, spared: Sequence[str] = (), allow_autocommit: bool = False) -> Removed:
+    """Do as `lift` does, on an asynchronous connection."""
+    return _removed(await connections.arun(conn, LIFT, _lifting(key, spared), allow_autocommit=allow_autocommit))
 
 
 def _lifting(key: Key, spared: Sequence[str] = ()) -> Named:

@@ -26,6 +26,7 @@ digests = Table(
     may("ordering_key", Text, "Which line it will stand in"),
     may("headers", JSONB, "Headers of the message"),
     may("time_zone", Text, "Where the recipient lives"),
+    may("expires_at", MOMENT, "When the last of them expires; empty where one of them does not"),
     UniqueConstraint("channel", "recipient", "key", name="digests_one_window_a_key"),
     Index("digests_closing", "closes_at"),
     Index("digests_group_key", "group_key", postgresql_where=text("group_key IS NOT NULL")),

@@ -42,5 +42,6 @@ throttle_digests = Table(
     metadata,
     key("digest_id", UUID, "The notification that they went out in"),
     key("notification_id", UUID, "One of them"),
+    Index("throttle_digests_notification", "notification_id"),
     comment="Which notifications went out together, because a throttle kept them back",
 )

@@ -39,7 +39,7 @@ def _row(attempt: Attempt) -> list[str]:
         attempt.outcome,
         attempt.provider or "-",
         attempt.error_code or "-",
-        attempt.error or attempt.provider_message_id or "",
+        ", ".join(filter(None, (attempt.provider_message_id, attempt.error))),
     ]
 
 

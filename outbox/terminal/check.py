@@ -50,12 +50,14 @@ def check(path: Path | None, *, live: bool) -> int:
 
 def _ask(found: config.Config) -> int:
     refused = 0
-    for channel, provider, error in asyncio.run(probe(found)):
-        if error is None:
-            done(f"provider {provider}: {channel} may be sent through it")
-        else:
+    for one in asyncio.run(probe(found)):
+        if one.trouble is not None:
             refused += 1
-            complain(f"providers.{provider}: {type(error).__name__}: {error}")
+            complain(f"providers.{one.provider}: {type(one.trouble).__name__}: {one.trouble}")
+        elif one.only_reached:
+            done(f"provider {one.provider}: it can be reached; what it takes, only a message would tell")
+        else:
+            done(f"provider {one.provider}: {one.channel} may be sent through it")
     if others := unasked(found):
         note(f"not asked, for only a message would tell: {', '.join(others)}")
     return FAILED if refused else 0

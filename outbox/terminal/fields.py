@@ -9,6 +9,9 @@ from outbox.config.problems import nearest
 from outbox.durations import parse
 from outbox.errors import ConfigError
 from outbox.telling.moments import read_moment
+from outbox.templates import Catalogue
+from outbox.templates.configured import source
+from outbox.templates.layout import names
 from outbox.terminal.given import read_json
 from outbox.terminal.output import warn_aside
 
@@ -60,6 +63,27 @@ def warn_of_channel(settings: Config, channel: str) -> None:
             f"{where} has no [channels.{channel}], so its workers will not deliver this; "
             f"{nearest(channel, settings.channels.keys())}"
         )
+
+
+def completed(settings: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an enqueue, completed by what their template says of itself, and checked.
+
+    A template that the configuration does not have is only warned of: another configuration may.
+
+    Raises:
+        InvalidNotification, ConfigError: as `outbox.templates.Catalogue.completed`.
+    """
+    if given.get("template") is None:
+        return dict(given)
+    templates = source(settings)
+    if templates.absent() is not None:
+        return dict(given)
+    known = names(templates.files())
+    if given["template"] not in known:
+        close = nearest(given["template"], known) if known else "it has none"
+        warn_aside(f"{templates.name} has no template {given['template']!r}; {close}")
+        return dict(given)
+    return Catalogue(templates).completed(given)
 
 
 def _from_now(text: str) -> timedelta:

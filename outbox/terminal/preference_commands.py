@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as 
 from outbox.terminal.setup import configuration, readable_errors
 
 preference = typer.Typer(
-    help="What people want to get, by topic and channel: set it, look at it.", no_args_is_help=True
+    help="What people want to get, by topic and channel: set, list, import, export.", no_args_is_help=True
 )
 
 Channel = Annotated[str, typer.Option(help="The channel, such as email.", show_default=False)]
@@ -19,6 +20,17 @@ Topic = Annotated[str, typer.Option(help="The topic.", show_default=False)]
 Wanted = Annotated[bool | None, typer.Option("--yes/--no", help="Whether they want it.", show_default=False)]
 Clear = Annotated[bool, typer.Option("--clear", help="Forget what they said: the topic's default holds again.")]
 Source = Annotated[str, typer.Option(help="Who says so.")]
+OneRecipient = Annotated[str | None, typer.Option("--recipient", help="Only this recipient.")]
+OneTopic = Annotated[str | None, typer.Option("--topic", help="Only this topic.")]
+Format = Annotated[str, typer.Option("--format", help="csv, or json: an object a line.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="standard output")
+]
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="CSV with a header, or a JSON object a line; - is standard input.")
+]
+DefaultChannel = Annotated[str | None, typer.Option("--channel", help="The channel, where a line names none.")]
+DefaultTopic = Annotated[str | None, typer.Option("--topic", help="The topic, where a line names none.")]
 
 
 @preference.command("set")
@@ -63,3 +75,53 @@ def list_preferences(
     with readable_errors():
         url = configuration(config, database_url).database_url
         raise typer.Exit(command.show(url, channel, recipient, as_json=json))
+
+
+@preference.command("export")
+def export(
+    *,
+    channel: options.OneChannel = None,
+    recipient: OneRecipient = None,
+    topic: OneTopic = None,
+    format_: Format = "csv",
+    output: Output = None,
+    config: ConfigFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write what people said that they want, or do not, as `import` reads it.
+
+    Example: outbox preference export --channel email --topic news --output news.csv
+    """
+    filters = {"channel": channel, "recipient": recipient, "topic": topic}
+    from outbox.terminal import preference_files as command  # noqa: PLC0415
+
+    with readable_errors():
+        url = configuration(config, database_url).database_url
+        raise typer.Exit(command.give(url, filters, form=format_, output=output))
+
+
+@preference.command("import")
+def import_preferences(
+    file: File,
+    *,
+    channel: DefaultChannel = None,
+    topic: DefaultTopic = None,
+    source: Source = "import",
+    dry_run: options.DryRun = False,
+    json: options.AsJson = False,
+    config: ConfigFile = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write down what many people want, and end what waits of what they do not. One wrong line, and nothing is written.
+
+    The columns are channel, recipient, topic, wanted, source and updated_at. What somebody said later stays.
+
+    Example: outbox preference import choices.csv --channel email --dry-run
+    """
+    given = {"channel": channel, "topic": topic, "source": source}
+    defaults = {name: value for name, value in given.items() if value is not None}
+    from outbox.terminal import preference_files as command  # noqa: PLC0415
+
+    with readable_errors():
+        url = configuration(config, database_url).database_url
+        raise typer.Exit(command.take(url, file, defaults, dry_run=dry_run, as_json=json))

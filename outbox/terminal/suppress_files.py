@@ -1,32 +1,26 @@
-"""`outbox suppress import` and `export`: every line is looked at before anything is written."""
+"""`outbox suppress import` and `export`."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outbox.errors import ConfigError
 from outbox.queue import load
 from outbox.suppressions import page
 from outbox.terminal.output import counted, done, note, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, writing
-from outbox.terminal.suppression_lines import Problem, read, write_csv, write_json
+from outbox.terminal.suppression_lines import COLUMNS, read, texts
+from outbox.terminal.table_files import take_in, writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import TextIO
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from uuid import UUID
 
     from psycopg import Connection
 
     from outbox.suppressions import Suppression
 
-_SHOWN = 20
-_STEP = 1_000
 _EXPORTED = 5_000
 
 
@@ -37,7 +31,7 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
         ConfigError: the file cannot be read, or some of its lines are wrong; nothing was written then.
     """
     with writing(url) as conn:
-        lines = _staged(conn, file, defaults)
+        lines = take_in(file, lambda source: read(source, defaults), lambda some: load.stage(conn, some))
         with bar("sorting", None):
             found, new = load.merge(conn)
             waiting = load.count_waiting(conn) if dry_run else 0
@@ -53,52 +47,6 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
         finally:  # what was committed is told, whatever stopped the rest
             _tell(told, as_json=as_json)
     return 0
-
-
-def _staged(conn: Connection[Any], file: str, defaults: Mapping[str, str]) -> int:
-    """Send every line into a table of this session's; return how many there were."""
-    problems: list[Problem] = []
-    count = 0
-
-    def sound(source: TextIO, advance: Callable[[int], None]) -> Iterator[str]:
-        nonlocal count
-        every = read(source, defaults)
-        while some := list(islice(every, _STEP)):
-            count += len(some)
-            advance(len(some))
-            problems.extend(line for line in some if isinstance(line, Problem))
-            if not problems:
-                yield "".join(some)  # type: ignore[arg-type]
-
-    try:
-        with _opened(file) as (source, total), bar("reading", total) as advance:
-            load.stage(conn, sound(source, advance))
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{_name(file)}: is not UTF-8: byte {error.start} cannot be read"]) from None
-    if problems:
-        more = f" (and {counted(len(problems) - _SHOWN, 'more mistake')})" if len(problems) > _SHOWN else ""
-        sentences = [f"{_name(file)}, {problem}" for problem in problems[:_SHOWN]]
-        raise ConfigError([*sentences, f"nothing was written: mend these lines, or take them out{more}"])
-    return count
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[tuple[TextIO, int | None]]:
-    """Open a file, and count its lines; those of standard input nobody knows before."""
-    if file == "-":
-        yield sys.stdin, None
-        return
-    try:
-        with Path(file).open("rb") as raw:
-            count = sum(part.count(b"\n") for part in iter(lambda: raw.read(1 << 20), b""))
-        with Path(file).open(encoding="utf-8-sig", newline="") as source:
-            yield source, count
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
-
-
-def _name(file: str) -> str:
-    return "standard input" if file == "-" else file
 
 
 def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
@@ -158,18 +106,9 @@ def give(url: str, filters: Mapping[str, str | None], *, form: str, output: Path
     Raises:
         ConfigError: there is no such format, or the file cannot be written.
     """
-    write: Mapping[str, Callable[[Iterator[Suppression], TextIO], None]] = {"csv": write_csv, "json": write_json}
-    if form not in write:
-        raise ConfigError([f"--format: there is no {form!r}; it is csv or json, an object a line"])
+    write = writer(COLUMNS, form, output)
     with reading(url) as conn:
-        if output is None:
-            write[form](_every(conn, filters), sys.stdout)
-            return 0
-        try:
-            with output.open("w", encoding="utf-8", newline="") as target:
-                write[form](_every(conn, filters), target)
-        except OSError as error:
-            raise ConfigError([f"--output: {output}: cannot be written: {error.strerror}"]) from None
+        write(texts(one) for one in _every(conn, filters))
     return 0
 
 

@@ -29,7 +29,8 @@ _OUTBOX = Path(__file__).parents[2] / "outbox"
 _ROOMS = ("database.py", "ask.py", "queue", "worker")
 _APART = {
     *("dead_letters.py", "erase.py", "inspect.py", "retention.py", "story.py"),
-    *("load.py", "fire.py", "scheduling.py", "gathered.py", "steps_of.py", "topics.py", "escalations.py"),
+    *("load.py", "load_preferences.py", "said.py"),
+    *("fire.py", "scheduling.py", "gathered.py", "steps_of.py", "topics.py", "escalations.py"),
     *("escalate.py", "mark_read.py", "admit.py", "gather.py"),
     # What people look at and do: no worker does (but for pauses, whose reading test_pause.py lets fail).
     *(

@@ -24,6 +24,13 @@ def accept(request: Request) -> Reply:
     return Reply(200, b"ok")
 
 
+def probed(request: Request) -> Reply:
+    if request.target != PATH:
+        return REFUSED
+    assert (request.method, request.json()) == ("POST", {"text": ""})
+    return Reply(400, b"no_text")
+
+
 def _refusal(code: str, status: int, means: type[errors.DeliveryError]) -> Refusal:
     return Refusal(Reply(status, code.encode()), means, row=code)
 
@@ -34,6 +41,7 @@ COUNTERPART = Counterpart(
     secrets=[PATH, "XXXXsecretXXXX"],
     message=Chat("#operations", f"<!channel> Grüße & {CANARY}"),
     accept=accept,
+    probed=probed,
     refused=REFUSED,
     receipt=None,
     refusals=[

@@ -67,6 +67,8 @@ class Counterpart:
     refusals: Sequence[Refusal]
     """At least one for every row of the provider's tables."""
     probed: Callable[[Request], Reply] | None = None
+    probe_at: Callable[[str], Mapping[str, Any]] | None = None
+    """Where a probe only looks whether somebody is there: the settings by which it looks for the server at a URL."""
     too_many: Any = b""
     """The body of a 429."""
     files: Callable[[str], Mapping[str, str]] = lambda _url: {}

@@ -54,6 +54,17 @@ def accept(request: Request) -> Reply:
     return Reply(200, b"", {"apns-id": request.headers["apns-id"]})
 
 
+def probed(request: Request) -> Reply:
+    if not _is_ours(request):
+        return REFUSED
+    assert (request.method, request.path) == ("POST", f"/3/device/{'00' * 32}")
+    assert request.headers["apns-topic"] == "org.example.shop"
+    assert request.headers["apns-push-type"] == "background"
+    assert (request.headers["apns-priority"], request.headers["apns-expiration"]) == ("5", "0")
+    assert request.json() == {"aps": {"content-available": 1}}
+    return Reply(400, {"reason": "BadDeviceToken"})
+
+
 def _refusal(status: int, reason: str, means: type[errors.DeliveryError]) -> Refusal:
     return Refusal(Reply(status, {"reason": reason}), means, row=reason)
 
@@ -80,6 +91,7 @@ COUNTERPART = Counterpart(
         urgent=True,
     ),
     accept=accept,
+    probed=probed,
     server=Http2Server,
     tls=True,
     refused=REFUSED,

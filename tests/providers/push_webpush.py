@@ -118,6 +118,7 @@ def message(url: str) -> Push:
 
 COUNTERPART = Counterpart(
     settings={"private_key": VAPID_KEY, "subject": "mailto:push@example.org"},
+    probe_at=lambda url: {"probe_urls": [f"{url}/the-capability"]},
     secrets=[VAPID_KEY, ENDPOINT, b64(AUTH)],
     message=message,
     accept=accept,

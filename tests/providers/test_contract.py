@@ -55,13 +55,13 @@ class Case:
         self.module = import_module(f"{channels.__name__}.{name}")
         self.far: Counterpart = import_module(f"tests.providers.{self.channel}_{self.provider}").COUNTERPART
         self.scheme = "https" if self.far.tls else "http"
-        self._authority = trustme.CA()
+        self.authority = trustme.CA()
 
     def server(
         self, tls: ssl.SSLContext | None = None, *, answer: Callable[[Request], Act] | None = None
     ) -> HttpServer:
         """Return the API as a server: over TLS if it needs that, or if given how."""
-        tls = tls or (context_of(self._authority) if self.far.tls else None)
+        tls = tls or (context_of(self.authority) if self.far.tls else None)
         return self.far.server(answer or self.far.accept, tls=tls, aside=self.far.aside)
 
     def meaning(self, status: int, elsewhere: type[errors.DeliveryError]) -> type[errors.DeliveryError]:
@@ -77,7 +77,7 @@ class Case:
         return self.far.message(url) if callable(self.far.message) else self.far.message
 
     def write_files(self, url: str) -> None:
-        self._authority.cert_pem.write_to_path("authority.pem")
+        self.authority.cert_pem.write_to_path("authority.pem")
         for file, content in self.far.files(url).items():
             Path(file).write_text(content, encoding="utf-8")
 
@@ -287,6 +287,8 @@ async def test_whatever_follows_a_refusal_it_is_refused(case: Case, act: Act) ->
 
 
 async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
+    if case.far.probe_at is not None:
+        return  # see below
     if case.far.probed is None:
         assert not hasattr(case.module.Provider, "probe")
         return
@@ -296,6 +298,28 @@ async def test_a_probe_checks_the_secrets_and_sends_nothing(case: Case) -> None:
         server.script.append(case.far.refused)
         with pytest.raises(errors.Misconfigured):
             await probe.probe()
+
+
+async def test_a_probe_that_only_looks_whether_somebody_is_there_takes_any_answer(case: Case) -> None:
+    if case.far.probe_at is None:
+        return
+    async with case.server() as server:
+        server.script += [Reply(401), Reply(404), Reply(503)]
+        async with case.at(server.url, **case.far.probe_at(server.url)) as provider:
+            probe: Any = provider
+            for _ in range(3):
+                await probe.probe()
+        assert [request.method for request in server.requests] == ["HEAD"] * 3
+        async with case.at(server.url, **case.far.probe_at(server.url), ports=[1]) as provider:
+            probe = provider
+            with pytest.raises(errors.Rejected, match="its port is none of those allowed"):
+                await probe.probe()
+        url = server.url
+    async with case.at(url, **case.far.probe_at(url), connect_timeout=5) as provider:
+        probe = provider
+        with pytest.raises(errors.Temporary, match=r"^127\.0\.0\.1: no connection") as refused:
+            await probe.probe()
+        assert "the-capability" not in str(refused.value)
 
 
 def test_its_settings_never_print_a_secret(case: Case) -> None:

@@ -63,6 +63,7 @@ def message_at(url: str) -> Webhook:
 COUNTERPART = Counterpart(
     settings={"secrets": [SECRET, PRIVATE]},
     settings_at=settings_at,
+    probe_at=lambda url: {"probe_urls": [f"{url}/the-capability"]},
     secrets=[SECRET, SECRET.removeprefix("whsec_"), PRIVATE, PRIVATE.removeprefix("whsk_"), IN_THE_URL],
     message=message_at,
     accept=accept,

@@ -41,6 +41,7 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     404: Misconfigured,  # in other words than these, or in none: the URL leads nowhere
     410: Misconfigured,  # as above
 }
+_NOTHING_SAID = b"no_text"
 _CODE = re.compile(rb"\s*([a-z_]{1,64})\s*")
 _LONGEST = 40_000  # characters, after which Slack cuts: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -85,6 +86,16 @@ class Provider:
         if not answer.is_accepted:
             raise _refusal(answer)
         return Receipt()
+
+    async def probe(self) -> None:
+        """Check the URL, and post nothing: a message without a text is refused for that, if the webhook is in order.
+
+        Raises:
+            DeliveryError: the URL is refused, or Slack cannot be reached.
+        """
+        answer = await self._client.post(self._url, json={"text": ""})
+        if answer.body.strip() != _NOTHING_SAID:
+            raise _refusal(answer)
 
     async def aclose(self) -> None:
         """Close the connections."""

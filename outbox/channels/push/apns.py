@@ -65,6 +65,8 @@ PAYLOAD_LIMIT = 4_096
 """Bytes of JSON: https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification."""
 _OF_THE_TOKEN = {"BadDeviceToken", "DeviceTokenNotForTopic"}
 _NO_LONGER_VALID = {"ExpiredToken", "Unregistered"}
+_NOBODYS = "00" * 32
+_SILENT = b'{"aps":{"content-available":1}}'
 _TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){1,100}")
 _URLS = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
 
@@ -138,6 +140,21 @@ class Provider:
             self._accepted = True
             return Receipt(answer.headers.get("apns-id") or None)
         raise self._refusal(answer, message.registered_at)
+
+    async def probe(self) -> None:
+        """Check the key, its ids and the topic by a push to a token that no device has, and send nothing.
+
+        Apple looks at these first: that it finds the token bad says that it takes the rest.
+
+        Raises:
+            DeliveryError: they are refused, or APNs cannot be reached.
+        """
+        headers = {"apns-push-type": "background", "apns-priority": "5", "apns-expiration": "0"}
+        headers |= {"apns-topic": self._topic, "authorization": f"bearer {self._tokens.current()}"}
+        headers["content-type"] = "application/json"
+        answer = await self._client.post(f"/3/device/{_NOBODYS}", content=_SILENT, headers=headers)
+        if answer.text("reason") not in {"BadDeviceToken", *_NO_LONGER_VALID}:
+            raise self._refusal(answer, None)
 
     async def aclose(self) -> None:
         """Close the connections."""

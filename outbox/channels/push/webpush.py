@@ -12,6 +12,7 @@ from outbox.channels.http import Answer, Client, error
 from outbox.channels.push import aes128gcm, subscription
 from outbox.channels.push.collapse import topic
 from outbox.channels.push.vapid import Vapid
+from outbox.channels.reachability import look_for
 from outbox.errors import DeliveryError, Misconfigured, Rejected, Throttled, Unreachable
 from outbox.messages import Receipt
 
@@ -39,6 +40,8 @@ STATUSES: Mapping[int, type[DeliveryError]] = {
     413: Rejected,  # too large
     429: Throttled,  # too many
 }
+# Of Chrome and what is made of it, of Firefox, and of Safari.
+_SERVICES = ("https://fcm.googleapis.com/", "https://updates.push.services.mozilla.com/", "https://web.push.apple.com/")
 _LONGEST_TTL = 28 * 86_400  # seconds; what services keep longest
 
 
@@ -50,6 +53,9 @@ class Settings(GuardedSettings):
     """
 
     private_key: SecretStr = Field(description="the private VAPID key: 32 bytes in base64")
+    probe_urls: tuple[SecretStr, ...] = Field(
+        default=tuple(map(SecretStr, _SERVICES)), description="a list of the URLs of push services"
+    )
     subject: str = Field(pattern=r"^(mailto:[^@\s]+@[^@\s]+|https://[!-~]+)$", description="a mailto: or https: URL")
 
     @field_validator("private_key")
@@ -67,10 +73,13 @@ class Provider:
 
     throttles_by_recipient = True
     """Its limits are those of a browser, and of its push service: another one has others."""
+    probe_only_reaches = True
+    """Whether our key is the one that browsers subscribed with, only a message would tell."""
 
     def __init__(self, settings: Settings) -> None:
         self._vapid = Vapid(settings.private_key.get_secret_value(), settings.subject)
         self._guard = Guard(settings)
+        self._probe_urls = [url.get_secret_value() for url in settings.probe_urls]
         self._client = Client(settings, guard=self._guard)
         self._accepted = False
 
@@ -91,6 +100,14 @@ class Provider:
             self._accepted = True
             return Receipt(answer.headers.get("location") or None)
         raise self._refusal(answer)
+
+    async def probe(self) -> None:
+        """Look whether the push services can be reached, and send nothing.
+
+        Raises:
+            DeliveryError: one cannot be reached, or its URL may not be asked for.
+        """
+        await look_for(self._probe_urls, self._client, self._guard)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from outbox.channels.guard import Guard, TlsOptionalSettings
 from outbox.channels.hosts import canonical
 from outbox.channels.http import Client, error
+from outbox.channels.reachability import look_for
 from outbox.channels.webhook.signatures import signed, signer
 from outbox.errors import DeliveryError, Rejected, Temporary, Throttled, Unreachable
 from outbox.messages import Receipt
@@ -81,9 +82,13 @@ class Provider:
 
     fails_by_recipient = True
     """Each recipient is a server of its own: that one is down says nothing of the next."""
+    probe_only_reaches = True
+    """Whether a receiver takes what is sent, only a message would tell."""
 
     def __init__(self, settings: Settings) -> None:
         self._guard = Guard(settings, without_tls=settings.http)
+        self._probe_urls = [url.get_secret_value() for url in settings.probe_urls]
+        self.can_be_probed = bool(self._probe_urls)
         fixed = {"content-type": "application/json", "user-agent": "outbox"}
         self._client = Client(settings, headers=fixed, guard=self._guard)
         self._signers = _signers(settings.secrets)
@@ -111,6 +116,14 @@ class Provider:
         if not answer.is_accepted:
             raise error(answer, statuses={answer.status: _ANY_OTHER, **STATUSES})
         return Receipt()
+
+    async def probe(self) -> None:
+        """Look whether the receivers that `probe_urls` names can be reached, and send nothing.
+
+        Raises:
+            DeliveryError: one cannot be reached, or its URL may not be asked for.
+        """
+        await look_for(self._probe_urls, self._client, self._guard)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,0 +1,124 @@
+"""`outbox preference import` and `export`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from outbox.queue import load_preferences as loading
+from outbox.queue.said import said
+from outbox.terminal.output import counted, done, note, print_json, say, warn
+from outbox.terminal.preference_lines import COLUMNS, read, texts
+from outbox.terminal.progress import bar
+from outbox.terminal.session import reading, writing
+from outbox.terminal.table_files import take_in, writer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from uuid import UUID
+
+    from psycopg import Connection
+
+_TOLD = ("lines", "written", "changed", "outdated", "lifted", "ended", "in_hand")
+
+
+def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_json: bool) -> int:
+    """Write down the preferences of a file, or of standard input for `-`, and end what waits; or only tell.
+
+    Raises:
+        ConfigError: the file cannot be read, or some of its lines are wrong; nothing was written then.
+    """
+    with writing(url) as conn:
+        declared = loading.declared(conn)
+        lines = take_in(file, lambda source: read(source, defaults, declared), lambda some: loading.stage(conn, some))
+        with bar("sorting", None):
+            foreseen = loading.merge(conn)
+            waiting = loading.count_waiting(conn) if dry_run else 0
+        conn.commit()
+        if dry_run:
+            _foretell(lines, foreseen, waiting, as_json=as_json)
+            return 0
+        told = dict.fromkeys(_TOLD, 0) | {"lines": lines, "taken": 0}
+        try:
+            _load(conn, foreseen.found, told)
+            _sweep(conn, told)
+        finally:  # what was committed is told, whatever stopped the rest
+            told["written"] = told["taken"] - told["outdated"]
+            _tell(told, foreseen.found, as_json=as_json)
+    return 0
+
+
+def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
+    with bar("writing", found) as advance:
+        while told["taken"] < found:
+            some = loading.load(conn, told["taken"])
+            conn.commit()
+            told["taken"] += some.taken
+            told["changed"] += some.new
+            told["outdated"] += some.outdated
+            told["lifted"] += some.lifted
+            advance(some.taken)
+
+
+def _sweep(conn: Connection[Any], told: dict[str, int]) -> None:
+    with bar("ending what waits", None) as advance:
+        last: UUID | None = loading.START
+        while last is not None:
+            swept = loading.sweep(conn, last)
+            conn.commit()
+            told["ended"] += swept.ended
+            told["in_hand"] += swept.in_hand
+            advance(swept.looked)
+            last = swept.last
+
+
+def _foretell(lines: int, foreseen: loading.Foreseen, waiting: int, *, as_json: bool) -> None:
+    written = foreseen.found - foreseen.outdated
+    if as_json:
+        print_json(
+            {
+                "lines": lines,
+                "would_write": written,
+                "would_change": foreseen.new,
+                "outdated": foreseen.outdated,
+                "would_end": waiting,
+            }
+        )
+        return
+    say(f"would write {counted(written, 'preference')}, {foreseen.new:,} of them new or changed")
+    _outdated(foreseen.outdated)
+    if waiting:
+        say(f"would end {counted(waiting, 'notification')} that wait")
+
+
+def _tell(told: Mapping[str, int], found: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({name: told[name] for name in _TOLD})
+        return
+    if told["taken"] < found:
+        warn(f"{found - told['taken']:,} were not written; run this again, and it goes on")
+    done(f"wrote {counted(told['written'], 'preference')}, {told['changed']:,} of them new or changed")
+    _outdated(told["outdated"])
+    if told["lifted"]:
+        done(f"lifted {counted(told['lifted'], 'suppression')} of a topic that is wanted: unsubscribed")
+    if told["ended"]:
+        done(f"ended {counted(told['ended'], 'notification')} that waited")
+    if told["in_hand"]:
+        note(f"{told['in_hand']:,} in workers' hands this moment may still be sent")
+
+
+def _outdated(count: int) -> None:
+    if count:
+        note(f"{counted(count, 'line')} left out: they have said something since")
+
+
+def give(url: str, filters: Mapping[str, str | None], *, form: str, output: Path | None) -> int:
+    """Write what people said to a file or to standard output, as `import` reads it.
+
+    Raises:
+        ConfigError: there is no such format, or the file cannot be written.
+    """
+    write = writer(COLUMNS, form, output)
+    with reading(url) as conn:
+        write(texts(row) for row in said(conn, filters))
+    return 0
