@@ -18,7 +18,7 @@ from outbox.timetable import Timetable
 from outbox.tokens import Bucket, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from outbox.channels import Completion, Provider
     from outbox.config import ChannelConfig, TopicConfig
@@ -61,8 +61,8 @@ class Route:
     """When something may be sent, if there are hours in which it may not."""
     throttles: Mapping[str, TopicConfig] = field(init=False)
     """The topics that have a throttle."""
-    stood_still: tuple[float, float] | None = field(init=False, default=None)
-    """From when to when it was paused, the last time, by `time.monotonic()`."""
+    stood_still: Sequence[tuple[float, float]] = field(init=False, default=())
+    """From when to when it was paused, each time, by `time.monotonic()`."""
     senders: tuple[str, ...] = field(init=False)
     """Those of our senders that a recipient can refuse by themselves: the `sender` of a provider that has one."""
 
@@ -110,12 +110,9 @@ class Route:
         return patient
 
     def paused_for(self, age: float) -> float:
-        """Return for how many of the last `age` seconds it was paused, the last time."""
-        if self.stood_still is None:
-            return 0.0
-        began, ended = self.stood_still
+        """Return for how many of the last `age` seconds it was paused."""
         now = time.monotonic()
-        return max(min(ended, now) - max(began, now - age), 0.0)
+        return sum(max(min(ended, now) - max(began, now - age), 0.0) for began, ended in self.stood_still)
 
     def told_to(self, listener: Listener) -> Self:
         """Return the same route, whose events go to `listener`. What it knows of its providers is shared."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from outbox.doctor.examination import CHECKS
 from tests.command_line import run
 from tests.hands import rows
 from tests.promql import ROOT, needs_promtool, promtool, unanswerable
@@ -104,6 +105,12 @@ def test_every_alert_has_its_section_on_the_page_and_every_section_its_alert() -
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_names_checks_that_the_doctor_has() -> None:
+    named = set(re.findall(r"--only ([a-z-]+)", PAGE.read_text(encoding="utf-8")))
+    assert named
+    assert named <= {check.name for check in CHECKS}
 
 
 def test_the_queries_of_the_page_run(cloned_url: str) -> None:

@@ -130,6 +130,8 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.own",
     "outbox.queue.letter_selection",
     "outbox.queue.judge",
+    "outbox.queue.successor",
+    "outbox.queue.leaps",
 }
 
 LONGEST_FILE = 300

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -42,6 +43,12 @@ def waiting(url: str) -> int:
 def written_down(url: str) -> list[Entry]:
     with psycopg.connect(url) as conn:
         return list_audit(conn)
+
+
+def backdate_expiry(url: str) -> None:
+    rows(url, "ALTER TABLE outbox.notifications DISABLE TRIGGER USER")
+    rows(url, "UPDATE outbox.notifications SET expires_at = run_at + interval '1 microsecond'")
+    rows(url, "ALTER TABLE outbox.notifications ENABLE TRIGGER USER")
 
 
 @contextmanager
@@ -205,7 +212,7 @@ class TestEdit:
         [old] = put_dead(database_url)
         new = letters(database_url, "edit", old, "--recipient", "ada@example.net", "--because", "a typo")["new_id"]
         before, after = (run(database_url, "explain", identity).stdout for identity in (old, new))
-        assert f"another was enqueued in its place: outbox explain {new}" in before
+        assert f"another was enqueued in its place, which is due: outbox explain {new}" in before
         assert f"edit (recipient) by {whoami()}" in before
         assert before.split("by hand")[1].splitlines()[0].endswith(": a typo")
         assert ["in", "place", "of", f"{old},", "its", "dead", "letter"] in [
@@ -250,6 +257,39 @@ class TestEdit:
         assert SECRET not in result.stderr
         assert waiting(database_url) == 0
         assert run(database_url, "dead-letters", "edit", old, "--payload", '{"name": "Ada"}').exit_code == 0
+
+    def test_refuses_what_the_handler_of_its_channel_is_not_given(
+        self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "jobs_to_edit.py").write_text(
+            "import outbox\n@outbox.handler('count')\ndef count(numbers: dict[str, int]) -> None: ...\n"
+        )
+        (tmp_path / "outbox.toml").write_text('[worker]\nhandlers = ["jobs_to_edit"]\n')
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        [old] = put_dead(database_url, channel="count", payload={"apples": "three"})
+        result = run(database_url, "dead-letters", "edit", old, "--payload", '{"apples": "four"}')
+        assert result.exit_code == 2
+        assert "--payload.apples: input should be a valid integer" in result.stderr
+        assert waiting(database_url) == 0
+        assert run(database_url, "dead-letters", "edit", old, "--payload", '{"apples": 4}').exit_code == 0
+
+    def test_one_whose_handler_cannot_be_imported_here_is_edited_all_the_same(
+        self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "outbox.toml").write_text('[channels.count]\nproviders = ["jobs_elsewhere.count"]\n')
+        monkeypatch.chdir(tmp_path)
+        [old] = put_dead(database_url, channel="count", payload={"apples": "three"})
+        assert run(database_url, "dead-letters", "edit", old, "--payload", '{"apples": 4}').exit_code == 0
+
+    def test_says_that_it_is_past_its_time_before_it_asks_and_after(self, database_url: str) -> None:
+        [old] = put_dead(database_url, expires_at=timedelta(hours=1))
+        backdate_expiry(database_url)
+        asked = ["dead-letters", "edit", old, "--recipient", "ada@example.net"]
+        _, seen = run_on_a_terminal(database_url, *asked, answer="n\n")
+        assert seen.index("past its expires_at") < seen.index("Send it with another recipient?")
+        result = run(database_url, *asked)
+        assert "past its expires_at" in result.stderr
 
     def test_asks_a_person_first(self, database_url: str) -> None:
         [old] = put_dead(database_url)

@@ -135,6 +135,26 @@ def test_its_idempotency_key_stands_for_the_edited_one(database_url: str, conn: 
         enqueue(conn, recipient="eve@example.org", **given)
 
 
+def test_a_key_that_has_expired_is_not_taken_again_by_what_was_edited(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    given: dict[str, Any] = {"channel": "email", "idempotency_key": "welcome:1", "payload": {}}
+    [old] = put_dead(database_url, **given)
+    conn.execute("DELETE FROM outbox.idempotency_keys")
+    new = edit(conn, old, recipient="ada@example.net").new_id
+    assert conn.execute("SELECT idempotency_key FROM outbox.notifications WHERE id = %s", [new]).fetchone() == (None,)
+
+    again = enqueue(conn, recipient="user0@example.org", **given)
+    assert again.created, "as if nobody had edited anything"
+
+
+def test_one_that_is_past_its_time_is_enqueued_and_told_of(database_url: str, conn: psycopg.Connection) -> None:
+    late, in_time = put_dead(database_url, 2, expires_at=timedelta(hours=1))
+    rows(database_url, "DELETE FROM outbox.notifications WHERE id = %s", late)
+    rows(database_url, "UPDATE outbox.dead_letters SET expires_at = now() WHERE notification_id = %s", late)
+    assert [edit(conn, one, recipient="ada@example.net").is_expired for one in (late, in_time)] == [True, False]
+
+
 def test_one_that_dies_again_is_edited_again_with_its_key(database_url: str, conn: psycopg.Connection) -> None:
     given: dict[str, Any] = {"channel": "email", "idempotency_key": "welcome:1", "payload": {}}
     [first] = put_dead(database_url, **given)

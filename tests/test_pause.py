@@ -335,7 +335,7 @@ class TestTimePaused:
         assert isinstance(await attempt(to, one), Dead)
         now = time.monotonic()
         to = route(down, max_age=60.0)
-        to.stood_still = (now - 580.0, now - 10.0)
+        to.stood_still = ((now - 580.0, now - 300.0), (now - 290.0, now))
         assert isinstance(await attempt(to, one), Deferred)
         assert isinstance(await attempt(to, claimed(age=900.0)), Dead), "it was 330 s old without that"
 
@@ -345,6 +345,20 @@ class TestTimePaused:
             "INSERT INTO outbox.pauses (scope, name, paused_at, until) "
             "VALUES ('channel', 'email', now() - interval '4 days', now() - interval '1 minute')",
         )
+        await self._throttled_and_due_four_days_ago(database_url)
+        assert rows(database_url, "SELECT outcome FROM outbox.attempts") == [("deferred",)]
+
+    async def test_a_short_pause_after_a_long_one_makes_nothing_of_the_long_one_count(self, database_url: str) -> None:
+        rows(
+            database_url,
+            "INSERT INTO outbox.pauses (scope, name, paused_at, until) "
+            "VALUES ('channel', 'email', now() - interval '4 days', now() - interval '1 minute')",
+        )
+        pause_now(database_url, until=timedelta(seconds=0.2))
+        await self._throttled_and_due_four_days_ago(database_url)
+        assert rows(database_url, "SELECT outcome FROM outbox.attempts") == [("deferred",)]
+
+    async def _throttled_and_due_four_days_ago(self, database_url: str) -> None:
         (identity,) = enqueue(database_url)
         rows(database_url, "ALTER TABLE outbox.notifications DISABLE TRIGGER USER")
         rows(database_url, "UPDATE outbox.notifications SET run_at = now() - interval '4 days' WHERE id = %s", identity)
@@ -353,4 +367,3 @@ class TestTimePaused:
         busy.failing = errors.Throttled("busy", code="429")
         async with running(database_url, route(busy)):
             await await_until(lambda: rows(database_url, "SELECT 1 FROM outbox.attempts"))
-        assert rows(database_url, "SELECT outcome FROM outbox.attempts") == [("deferred",)]

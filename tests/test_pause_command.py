@@ -14,6 +14,7 @@ from tests.endings import enter, put
 from tests.hands import rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 HELD = Deferred(failure=Failure("paused", None, "held: every provider of email is paused"), delay=0.0)
@@ -35,6 +36,16 @@ def document(url: str, *arguments: object) -> dict[str, Any]:
     found = json.loads(result.stdout)
     assert isinstance(found, dict)
     return found
+
+
+def before_pauses(url: str, channel: str, providers: Sequence[str] = ()) -> int:
+    [(identity,)] = rows(
+        url,
+        "INSERT INTO outbox.workers (pid, host, version, channels, providers) "
+        "VALUES (4711, 'elsewhere', '0.0.9', ARRAY[%s], %s::text[]) RETURNING id",
+        channel, list(providers),
+    )  # fmt: skip
+    return int(identity)
 
 
 def test_a_channel_is_paused_until_somebody_resumes_it(database_url: str, config: list[str]) -> None:
@@ -64,6 +75,30 @@ def test_what_was_not_paused_is_said_and_is_no_failure(database_url: str, config
     done = run(database_url, "resume", "email", *config)
     assert (done.exit_code, done.stdout) == (0, "email was not paused\n")
     assert document(database_url, "resume", "email", *config)["resumed"] is False
+
+
+class TestWorkersOfBefore:
+    """Those of a version that knew of no pauses say nothing of their providers."""
+
+    def test_they_are_warned_of_by_name(self, database_url: str, config: list[str]) -> None:
+        old, elsewhere = before_pauses(database_url, "email"), before_pauses(database_url, "sms")
+        result = run(database_url, "pause", "email", *config)
+        assert result.exit_code == 0
+        assert "goes on sending" in result.stderr
+        assert f"worker {old} (elsewhere, pid 4711, version 0.0.9)" in result.stderr
+        assert f"worker {elsewhere} " not in result.stderr
+        told = document(database_url, "pause", "email", *config)
+        assert told["heedless"] == [{"id": old, "host": "elsewhere", "pid": 4711, "version": "0.0.9"}]
+
+    def test_any_of_them_may_send_through_a_provider(self, database_url: str, config: list[str]) -> None:
+        old = before_pauses(database_url, "sms")
+        assert f"worker {old} " in run(database_url, "pause", "provider:console", "--force", *config).stderr
+
+    def test_who_heeds_pauses_or_is_gone_is_not_spoken_of(self, database_url: str, config: list[str]) -> None:
+        before_pauses(database_url, "email", providers=["smtp"])
+        gone = before_pauses(database_url, "email")
+        rows(database_url, "UPDATE outbox.workers SET seen_at = now() - interval '2 minutes' WHERE id = %s", gone)
+        assert "goes on sending" not in run(database_url, "pause", "email", *config).stderr
 
 
 class TestWhatNobodyKnows:

@@ -148,16 +148,18 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
 GOLDEN["operator"] = GOLDEN["auditor"] | {
     "pauses": WRITES,
     "audit": READS | {f"INSERT {column}" for column in ("actor", "action", "subject", "reason", "details")},
-    "dead_letters": {"SELECT", "UPDATE"},
+    "dead_letters": {"SELECT"}
+    | {f"UPDATE {column}" for column in ("resolution", "resolved_at", "replays", "replaced_by", "discard_reason")},
     "queue": {"SELECT", "INSERT"},
     "notifications": GOLDEN["auditor"]["notifications"] | {"INSERT"},
-    "idempotency_keys": GOLDEN["auditor"]["idempotency_keys"] | {"SELECT digest", "UPDATE", "DELETE"},
+    "idempotency_keys": GOLDEN["auditor"]["idempotency_keys"] | {"SELECT digest", "UPDATE digest", "DELETE"},
     "EXECUTE": GOLDEN["auditor"]["EXECUTE"] | {"suppress", "unsuppress", "lift_suppression"},
 }
 # They compute, or have their caller's rights; who has no right to the schema cannot even name them.
 EVERYBODYS = {"uuid7", "uuid7_floor", "uuid7_time", "is_blocked", "unblock_next", "unrecognised", "sent_by", "in_doubt"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "takes_topic", "heed_topic", "anybody_chooses", "unwanted"}
 EVERYBODYS |= {"reason_strength", "kept_suppression", "needless_words", "why_needless", "follows_in", "is_mailbox"}
+EVERYBODYS |= {"line_of", "latest_of"}
 
 
 class Roles:
@@ -708,7 +710,8 @@ def test_an_auditor_only_reads(roles: Roles) -> None:
 
 def test_an_operator_pauses_replays_discards_and_suppresses_and_it_is_written_down(roles: Roles) -> None:
     url = roles.login("operator")
-    first, second, old = put_dead(roles.url, 3)
+    [first] = put_dead(roles.url, idempotency_key="welcome:1")
+    second, old = put_dead(roles.url, 2)
     rows(roles.url, "DELETE FROM outbox.notifications WHERE id = %s", old)
     for command in (
         ["pause", "email", "--reason", "a bad template"],
@@ -717,6 +720,8 @@ def test_an_operator_pauses_replays_discards_and_suppresses_and_it_is_written_do
         ["dead-letters", "show", first],
         ["dead-letters", "discard", first, "--yes"],
         ["dead-letters", "replay", second, old, "--yes"],
+        ["dead-letters", "reopen", first],
+        ["dead-letters", "edit", first, "--recipient", "ada@example.net"],
         ["suppress", "add", "--channel", "email", "--recipient", "eve@example.org"],
         ["suppress", "remove", "--channel", "email", "--recipient", "eve@example.org"],
         ["workers"],
@@ -728,7 +733,7 @@ def test_an_operator_pauses_replays_discards_and_suppresses_and_it_is_written_do
         assert result.exit_code == 0 or command == ["workers"], (command, result.stderr)
     done = rows(roles.url, "SELECT action, login FROM outbox.audit ORDER BY id")
     assert done[:2] == [("pause", f"{roles.name('operator')}_login"), ("resume", f"{roles.name('operator')}_login")]
-    assert rows(roles.url, "SELECT count(*) FROM outbox.queue") == [(2,)]
+    assert rows(roles.url, "SELECT count(*) FROM outbox.queue") == [(3,)]
 
 
 BEYOND_AN_OPERATOR = (
@@ -738,6 +743,8 @@ BEYOND_AN_OPERATOR = (
     "UPDATE outbox.queue SET run_at = now()",
     "DELETE FROM outbox.queue",
     "DELETE FROM outbox.dead_letters",
+    "UPDATE outbox.dead_letters SET recipient = 'eve@example.org'",
+    "UPDATE outbox.idempotency_keys SET notification_id = outbox.uuid7()",
     "DELETE FROM outbox.suppressions",
     "DELETE FROM outbox.pauses",
     "DELETE FROM outbox.audit",

@@ -54,6 +54,34 @@ def test_it_works_behind_a_proxy_that_takes_a_prefix_away(database_url: str) -> 
         assert 'action="/outbox/search"' in page
 
 
+@pytest.mark.parametrize("prefix", ["", "/outbox"])
+def test_by_itself_it_is_below_the_path_of_its_url(database_url: str, prefix: str) -> None:
+    """A proxy takes the path away, or passes it on."""
+    config = configured(database_url, **USERS, OUTBOX_WEB_URL="http://127.0.0.1/outbox/")
+    with served(create_app(config)) as url, Visitor(url, prefix) as visitor:
+        sent = visitor.get("/search")
+        assert sent.headers["location"] == "/outbox/sign-in?next=%2Fsearch"
+        assert visitor.sign_in(next="/search").headers["location"] == "/outbox/search"
+        addresses = _addresses(visitor.get("/search").text)
+        assert addresses
+        assert [address for address in addresses if not address.startswith("/outbox/")] == []
+        for address in addresses:
+            if "/assets/" in address:
+                assert httpx.get(f"{url}{address}").status_code == 200
+    with served(create_app(config)) as url:
+        assert httpx.get(f"{url}/outbox", follow_redirects=False).headers["location"] == "/outbox/sign-in"
+        assert httpx.get(f"{url}/healthz").status_code == 200, "a probe asks without the proxy"
+        assert httpx.get(f"{url}/outboxes").status_code != 200
+
+
+def test_where_it_is_mounted_the_application_around_it_has_the_last_word(database_url: str) -> None:
+    config = configured(database_url, OUTBOX_WEB_URL="http://127.0.0.1/outbox")
+    inner = create_app(config)
+    with served(Starlette(routes=[Mount("/ops/outbox", inner)])) as url:
+        assert 'action="/ops/outbox/search"' in httpx.get(f"{url}/ops/outbox/search").text
+    inner.stop()
+
+
 @pytest.mark.parametrize("lifespan", ["on", "off"])
 def test_a_server_may_run_its_lifespan_or_not(database_url: str, lifespan: Any) -> None:
     with served(create_app(configured(database_url)), lifespan=lifespan) as url:

@@ -94,6 +94,16 @@ class TestChannels:
             ("ada", "resume", subject, "they are up"),
         ]
 
+    def test_workers_that_heed_no_pause_are_named(self, visitor: Visitor, database_url: str) -> None:
+        working(database_url)
+        rows(database_url, "UPDATE outbox.workers SET providers = '{}', version = '0.0.9'")
+        where = "/channels/channel/email"
+        assert "goes on sending" not in visitor.get(where).text
+        visitor.post(f"{where}/pause")
+        page = visitor.get(where).text
+        assert "goes on sending" in page
+        assert "version 0.0.9" in page
+
     @pytest.mark.parametrize("until", ["soon", "2030-01-31T09:00", "-1h"])
     def test_an_end_that_is_none_is_refused(self, visitor: Visitor, database_url: str, until: str) -> None:
         visitor.get("/channels/channel/email")

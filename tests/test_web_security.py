@@ -45,6 +45,17 @@ def test_every_answer_says_what_a_browser_may_do_with_it(visitor: Visitor) -> No
     assert "immutable" in visitor.get(asset[1]).headers["cache-control"]
 
 
+def test_what_has_no_form_brings_no_session_along(visitor: Visitor) -> None:
+    """A proxy that keeps an asset for everybody would give everybody the same session."""
+    asset = re.search(r'href="(/assets/[^"]+css)"', httpx.get(f"{visitor.client.base_url}/sign-in").text)
+    assert asset is not None
+    for path in (asset[1], "/healthz", "/", "/metrics"):
+        assert "set-cookie" not in visitor.client.get(path).headers
+    assert "set-cookie" in visitor.get("/sign-in").headers
+    visitor.sign_in()
+    assert "set-cookie" not in visitor.client.get(asset[1]).headers
+
+
 def test_there_is_no_script_and_no_style_within_a_page(visitor: Visitor) -> None:
     visitor.sign_in()
     for path in ("/", "/search", "/sign-in"):

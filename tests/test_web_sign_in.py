@@ -13,15 +13,19 @@ import pytest
 
 from outbox.errors import ConfigError
 from outbox.web import User, create_app
+from outbox.web.database import Database
 from outbox.web.passwords import Attempts, hash_password
-from outbox.web.sessions import Sessions
+from outbox.web.sessions import Session, Sessions
+from outbox.web.signed_out import SignedOut
 from tests.dashboard import HASH, PASSWORD, SECRET, USERS, configured, dashboard, visiting
+from tests.hands import rows
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from outbox.config import Config
+    from tests.dashboard import Visitor
 
 
 @pytest.fixture
@@ -196,6 +200,54 @@ def test_whoever_signs_out_is_out(config: Config) -> None:
         visitor.get("/")
         assert visitor.post("/sign-out").headers["location"] == "/sign-in"
         assert visitor.get("/").status_code == 303
+
+
+def test_a_copy_of_the_cookie_is_worth_nothing_after_that_in_another_process_either(
+    config: Config, database_url: str
+) -> None:
+    with visiting(config) as visitor, visiting(config) as other:
+        visitor.sign_in()
+        assert visitor.get("/").status_code == 200
+        cookies = {"cookie": f"outbox-{_port(visitor)}={_cookie(visitor)}"}
+        elsewhere = {"cookie": f"outbox-{_port(other)}={_cookie(visitor)}"}
+        assert visitor.post("/sign-out").headers["location"] == "/sign-in"
+        assert httpx.get(f"{visitor.client.base_url}", headers=cookies).status_code == 303
+        assert other.client.get("/", headers=elsewhere).status_code == 303
+        visitor.sign_in()
+        assert visitor.get("/").status_code == 200, "another session of theirs goes on"
+    [(actor, action, subject)] = rows(database_url, "SELECT actor, action, subject FROM outbox.audit")
+    assert (actor, action) == ("ada", "sign_out")
+    assert subject.startswith("session:")
+
+
+async def test_a_session_is_looked_up_again_after_five_seconds(database_url: str) -> None:
+    now = 0.0
+    database = Database(database_url)
+    known, session = SignedOut(database, clock=lambda: now), Session()
+    assert not await known.has(session)
+    await SignedOut(database).add(session, "ada")
+    assert not await known.has(session)
+    now = 5.0
+    assert await known.has(session)
+    database.close()
+
+
+async def test_where_the_database_is_away_a_sign_out_holds_in_its_process(cloned_url: str) -> None:
+    rows(cloned_url, "ALTER TABLE outbox.audit RENAME TO elsewhere")
+    database = Database(cloned_url)
+    known, session = SignedOut(database), Session()
+    assert not await known.has(session)
+    await known.add(session, "ada")
+    assert await known.has(session)
+    database.close()
+
+
+def _port(visitor: Visitor) -> int:
+    return int(visitor.client.base_url.port or 80)
+
+
+def _cookie(visitor: Visitor) -> str:
+    return str(visitor.client.cookies[f"outbox-{_port(visitor)}"])
 
 
 def test_a_changed_password_ends_every_session_and_a_changed_role_holds_at_once(database_url: str) -> None:

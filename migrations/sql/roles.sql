@@ -92,7 +92,7 @@ $$;
 -- and its key. It says neither when it did something, nor with which login.
 GRANT INSERT, UPDATE ON outbox.pauses TO outbox_operator;
 GRANT INSERT (actor, action, subject, reason, details) ON outbox.audit TO outbox_operator;
-GRANT SELECT, UPDATE ON outbox.dead_letters TO outbox_operator;
+GRANT SELECT, UPDATE (resolution, resolved_at, replays, replaced_by, discard_reason) ON outbox.dead_letters TO outbox_operator;
 GRANT INSERT ON outbox.queue, outbox.notifications TO outbox_operator;
-GRANT SELECT (digest), UPDATE, DELETE ON outbox.idempotency_keys TO outbox_operator;
+GRANT SELECT (digest), UPDATE (digest), DELETE ON outbox.idempotency_keys TO outbox_operator;
 GRANT EXECUTE ON FUNCTION outbox.suppress, outbox.unsuppress, outbox.lift_suppression TO outbox_operator;

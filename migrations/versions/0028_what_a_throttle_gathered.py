@@ -17,7 +17,6 @@ down_revision = "0027"
 
 _SQL = Path(__file__).parent.parent / "sql"
 _EXPIRES_AT = "expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone"
-_GATHERED = "SELECT d.digest_id FROM outbox.throttle_digests d WHERE d.notification_id = why_needless"
 _LEAST = "priority = least(d.priority, excluded.priority),\n"
 _LATEST = """\
         expires_at = CASE WHEN d.expires_at IS NOT NULL AND excluded.expires_at IS NOT NULL
@@ -31,12 +30,36 @@ _SPELT = """\
                              AND d.key = outbox.throttle_digest_key(surplus.topic) LIMIT 1), surplus.recipient);
 """
 _READ = """\
-SELECT coalesce(i.read_at, i.archived_at) INTO found_at
-        FROM outbox.inbox i WHERE i.notification_id = why_needless.unless_read;"""
-_READ_IN_A_DIGEST = f"""\
-SELECT min(coalesce(i.read_at, i.archived_at)) INTO found_at
-        FROM outbox.inbox i
-        WHERE i.notification_id = ANY (why_needless.unless_read || ARRAY({_GATHERED}.unless_read));"""  # noqa: S608 - a constant
+        SELECT coalesce(i.read_at, i.archived_at) INTO found_at
+        FROM outbox.inbox i WHERE i.notification_id = why_needless.unless_read;
+"""
+# One by one: each is a lookup in one partition, where all at once would be one in each.
+_READ_IN_A_DIGEST = """\
+        asked := ARRAY[unless_read];
+        WHILE found_at IS NULL AND asked <> '{}' LOOP
+            SELECT coalesce(i.read_at, i.archived_at) INTO found_at
+            FROM outbox.inbox i WHERE i.notification_id = asked[1];
+            asked := asked[2:] || ARRAY(
+                SELECT d.digest_id FROM outbox.throttle_digests d WHERE d.notification_id = asked[1]);
+        END LOOP;
+"""
+_SENT = """\
+        SELECT a.finished_at, a.outcome INTO found_at, how
+        FROM outbox.attempts a
+        WHERE a.notification_id = why_needless.unless_sent AND a.outcome IN ('sent', 'cancelled')
+        ORDER BY a.outcome = 'sent' DESC, a.claim DESC LIMIT 1;
+"""
+_SENT_IN_A_DIGEST = """\
+        asked := ARRAY[unless_sent];
+        WHILE found_at IS NULL AND asked <> '{}' LOOP
+            SELECT a.finished_at, a.outcome INTO found_at, how
+            FROM outbox.attempts a
+            WHERE a.notification_id = asked[1] AND a.outcome IN ('sent', 'cancelled')
+            ORDER BY a.outcome = 'sent' DESC, a.claim DESC LIMIT 1;
+            asked := asked[2:] || ARRAY(
+                SELECT d.digest_id FROM outbox.throttle_digests d WHERE d.notification_id = asked[1]);
+        END LOOP;
+"""
 _IN_ID_ORDER = "    -- In id order, as every"
 _WITH_WHAT_WAS_GATHERED = """\
     -- Who has read a digest has read what a throttle gathered into it.
@@ -70,11 +93,9 @@ _CHANGES = {
         ("time_zone => surplus.time_zone) d", "time_zone => surplus.time_zone, expires_at => surplus.expires_at) d"),
     ),
     "why_needless": (
+        ("    how      text;\n", "    how      text;\n    asked    uuid[];\n"),
         (_READ, _READ_IN_A_DIGEST),
-        (
-            "a.notification_id = why_needless.unless_sent AND",
-            f"a.notification_id = ANY (why_needless.unless_sent || ARRAY({_GATHERED}.unless_sent))\n          AND",
-        ),
+        (_SENT, _SENT_IN_A_DIGEST),
     ),
     "end_needless": ((_IN_ID_ORDER, _WITH_WHAT_WAS_GATHERED + _IN_ID_ORDER),),
 }

@@ -49,6 +49,9 @@ class WebConfig(Section):
     proxies: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         default=(), description='a list of the addresses of proxies, such as ["10.0.0.5"]'
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=_SHORTEST_SECRET, description=f"what Prometheus brings along; {_HOW_TO_SECRET}"
+    )
     users: Mapping[str, WebUser] = Field(default_factory=dict, description=_WHOM)
     oidc_issuer: str | None = Field(default=None, description="a URL such as https://accounts.example.org")
     oidc_client_id: str | None = Field(default=None, min_length=1, description="the id that the issuer knows it by")
@@ -64,6 +67,11 @@ class WebConfig(Section):
     oidc_scopes: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         default=("openid", "email", "profile"), description='a list such as ["openid", "email", "groups"]'
     )
+
+    @property
+    def root_path(self) -> str:
+        """The path of `url`, below which the pages are; nothing where it has none."""
+        return urlsplit(self.url).path if self.url else ""
 
     @property
     def has_sign_in(self) -> bool:

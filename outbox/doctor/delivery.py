@@ -8,6 +8,7 @@ from outbox.doctor.finding import Check, either, failure, warning
 from outbox.doctor.fleet import WAITING
 from outbox.doctor.words import age, counted
 from outbox.errors import clean
+from outbox.queue.leaps import IN_THE_QUEUE
 from outbox.queue.release import RELEASE_ORPHANS
 
 if TYPE_CHECKING:
@@ -30,13 +31,8 @@ def look_at_overdue(patient: Patient) -> Iterator[Finding]:
 
 
 # Whoever is leased was due, so the oldest of each channel and level are where a lease that never ends is found.
-_LEASES = """
-WITH RECURSIVE channels AS (
-    (SELECT q.channel FROM outbox.queue q ORDER BY q.channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT q.channel FROM outbox.queue q WHERE q.channel > c.channel ORDER BY q.channel LIMIT 1)
-    FROM channels c WHERE c.channel IS NOT NULL
-)
+_LEASES = f"""
+WITH RECURSIVE {IN_THE_QUEUE}
 SELECT c.channel, count(*) AS rows, max(date_part('epoch', oldest.leased_until - clock_timestamp())) AS seconds
 FROM channels c
 CROSS JOIN generate_series(0, 9) AS n (priority)
@@ -49,7 +45,7 @@ CROSS JOIN LATERAL (
 WHERE oldest.worker IS NOT NULL AND oldest.leased_until > clock_timestamp() + make_interval(secs => %(longest)s)
   AND NOT EXISTS (SELECT FROM outbox.workers w WHERE w.id = oldest.worker)
 GROUP BY c.channel ORDER BY c.channel
-"""
+"""  # noqa: S608 - of constants
 _LEASES_LAST = 600.0  # the longest that is usual: a lease, renewed by a worker that has died since
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from outbox.doctor.finding import Check, either, ok
 from outbox.errors import clean
+from outbox.queue.leaps import WITH_OPEN_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,14 +15,8 @@ if TYPE_CHECKING:
     from outbox.doctor.patient import Patient
 
 # By the index of the open ones, channel by channel, and no further than a few thousand.
-_DEAD = """
-WITH RECURSIVE channels AS (
-    (SELECT d.channel FROM outbox.dead_letters d WHERE d.resolution IS NULL ORDER BY d.channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT d.channel FROM outbox.dead_letters d
-            WHERE d.resolution IS NULL AND d.channel > c.channel ORDER BY d.channel LIMIT 1)
-    FROM channels c WHERE c.channel IS NOT NULL
-)
+_DEAD = f"""
+WITH RECURSIVE {WITH_OPEN_LETTERS}
 SELECT c.channel, recent.dead, recent.reason, recent.code, before.dead AS before
 FROM channels c
 CROSS JOIN LATERAL (
@@ -41,7 +36,7 @@ CROSS JOIN LATERAL (
 ) before
 WHERE c.channel IS NOT NULL
 ORDER BY c.channel
-"""
+"""  # noqa: S608 - of constants
 _MOST = 5_000
 _SOME, _MANY = 10, 1_000
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from outbox.doctor.finding import Check, either, failure, ok, warning
 from outbox.doctor.words import age, counted
 from outbox.errors import clean
+from outbox.queue.leaps import IN_THE_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,13 +16,8 @@ if TYPE_CHECKING:
     from outbox.doctor.patient import Patient
 
 # From channel to channel by the index, not row by row; then, on each, the first that is due and in nobody's hands.
-WAITING = """
-WITH RECURSIVE channels AS (
-    (SELECT q.channel FROM outbox.queue q ORDER BY q.channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT q.channel FROM outbox.queue q WHERE q.channel > c.channel ORDER BY q.channel LIMIT 1)
-    FROM channels c WHERE c.channel IS NOT NULL
-)
+WAITING = f"""
+WITH RECURSIVE {IN_THE_QUEUE}
 SELECT c.channel, first.id, date_part('epoch', clock_timestamp() - first.run_at) AS seconds,
        (SELECT count(*) FROM outbox.workers w
         WHERE c.channel = ANY (w.channels) AND w.seen_at > clock_timestamp() - interval '1 minute') AS workers,
@@ -43,7 +39,7 @@ CROSS JOIN LATERAL (
 ) first
 WHERE c.channel IS NOT NULL
 ORDER BY c.channel
-"""
+"""  # noqa: S608 - of constants
 
 
 def look_at_channels(patient: Patient) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,18 @@ def with_handlers(config: Config, modules: Iterable[str]) -> Config:
     if problems:
         raise ConfigError(problems)
     return config.model_copy(update={"channels": channels, "providers": providers})
+
+
+def handler_of(config: Config, channel: str) -> Handler[Any] | None:
+    """Return the handler that does the work of a channel, where one does and can be imported here."""
+    with suppress(ConfigError):
+        config = with_handlers(config, config.worker.handlers)
+    for path in config.channels[channel].providers if channel in config.channels else ():
+        module, _, name = path.rpartition(".")
+        with suppress(ImportError):
+            if isinstance(found := getattr(import_module(module), name, None) if module else None, Handler):
+                return found
+    return None
 
 
 def _unreadable(handler: Handler[Any]) -> list[str]:

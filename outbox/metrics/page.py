@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.exposition import choose_encoder
 
 from outbox.errors import ConfigError
 
@@ -29,3 +30,11 @@ def serve(*collectors: Collector, host: str, port: int) -> int:
         words = getattr(error, "strerror", None) or str(error)
         raise ConfigError([f"worker.metrics_port: cannot listen at {host}, port {port}: {words}"]) from None
     return server.server_port
+
+
+def written(collector: Collector, accepted: str) -> tuple[bytes, str]:
+    """Return what a collector tells, and its content type, in the format that an `Accept` header asks for."""
+    alone = CollectorRegistry()
+    alone.register(collector)
+    encode, content_type = choose_encoder(accepted)
+    return encode(alone), content_type

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox import connections
+from outbox.queue.leaps import WITH_OPEN_LETTERS
 
 MOST = 10_000
 """Of each channel, no more are counted."""
@@ -16,14 +17,8 @@ NEWEST = 500
 """Of so many, the newest, it is worth while to ask every second what they died of."""
 
 # The channels are found by leaps along the index of those that are open, by channel and time; its front is counted.
-DEATHS = """
-WITH RECURSIVE channels AS (
-    (SELECT d.channel FROM outbox.dead_letters d WHERE d.resolution IS NULL ORDER BY d.channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT d.channel FROM outbox.dead_letters d
-            WHERE d.resolution IS NULL AND d.channel > c.channel ORDER BY d.channel LIMIT 1)
-    FROM channels c WHERE c.channel IS NOT NULL
-)
+DEATHS = f"""
+WITH RECURSIVE {WITH_OPEN_LETTERS}
 SELECT c.channel, count(*), count(*) FILTER (WHERE n.died_at > statement_timestamp() - interval '5 minutes'),
        count(*) FILTER (WHERE n.died_at > statement_timestamp() - interval '1 hour'),
        date_part('epoch', statement_timestamp() - max(n.died_at))
@@ -37,7 +32,7 @@ CROSS JOIN LATERAL (
 WHERE c.channel IS NOT NULL
 GROUP BY c.channel
 ORDER BY c.channel
-"""
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True, slots=True)

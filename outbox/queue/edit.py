@@ -55,7 +55,7 @@ WITH made AS (
          ordering_key, time_zone, expires_at, unless_read, unless_sent)
     SELECT d.priority, d.channel, coalesce(CAST(:recipient AS text), d.recipient), d.template, d.locale,
            coalesce(CAST(CAST(:payload AS text) AS jsonb), d.payload), d.headers, d.topic, d.group_key,
-           d.idempotency_key, d.ordering_key, d.time_zone,
+           CASE WHEN CAST(:digest AS text) IS NOT NULL THEN d.idempotency_key END, d.ordering_key, d.time_zone,
            CASE WHEN n.id IS NULL THEN d.expires_at ELSE n.expires_at END,
            CASE WHEN n.id IS NULL THEN d.unless_read ELSE n.unless_read END,
            CASE WHEN n.id IS NULL THEN d.unless_sent ELSE n.unless_sent END
@@ -74,8 +74,8 @@ WHERE d.notification_id = CAST(CAST(:id AS text) AS uuid)
 RETURNING made.id
 """
 
-# The key stands for the edited one from now on, and still for what the application said with it: whoever enqueues that
-# again is told of the edited one, and of no conflict.
+# A key that has not expired stands for the edited one from now on, and still for what the application said with it:
+# whoever enqueues that again is told of the edited one, and of no conflict.
 KEEP_DIGEST = """
 UPDATE outbox.idempotency_keys k
 SET digest = decode(CAST(:digest AS text), 'hex')
@@ -92,13 +92,15 @@ class Edited:
 
     That is `unknown`, `replayed` or `discarded` for what is no open dead letter; `queued` or `sent` for one that is
     being delivered, or was after all; `key_taken` where its idempotency key stands for another notification by now;
-    `unchanged` where nothing would be different: `replay` is for that.
+    `unchanged` where nothing would be different: `replay` is for that. `is_expired` where it is past its `expires_at`:
+    the next claim ends it unsent.
     """
 
     id: UUID
     new_id: UUID | None
     changed: tuple[str, ...]
     why_not: WhyNot | None
+    is_expired: bool = False
 
 
 def edit(
@@ -114,7 +116,8 @@ def edit(
     """Enqueue a dead letter with another recipient or payload under a new id, in the transaction that `conn` is in.
 
     The letter is replayed by it, and names the new id. All else is as it was enqueued, when it expires and what it
-    waits for included; whom nobody may contact still gets nothing. Its idempotency key goes over to the new one.
+    waits for included; whom nobody may contact still gets nothing. Its idempotency key goes over to the new one, unless
+    that has expired: then the new one has none.
 
     Args:
         conn: any synchronous connection that `enqueue` takes.
@@ -153,17 +156,18 @@ def edit(
     if actor is not None:
         details = {"changed": changed, "new_id": new_id}
         record(conn, actor=actor, action="edit", subject=str(identity), reason=reason, details=details)
-    return Edited(identity, new_id, changed, None)
+    return Edited(identity, new_id, changed, None, judged.is_expired)
 
 
 def _put_in_place(conn: Any, asked: Parameters, written: Parameters) -> UUID | None:
     """Enqueue it; None where its key is somebody else's, or erased."""
     freed = connections.run(conn, FREE_KEY, asked)
     connections.run(conn, REPORT_CONFLICTS, {})
-    made = connections.run(conn, ENQUEUE, {**asked, **written})
+    digest = freed[0][0] if freed else None
+    made = connections.run(conn, ENQUEUE, {**asked, **written, "digest": digest})
     connections.run(conn, RAISE_CONFLICTS, {})
     if made and freed:
-        connections.run(conn, KEEP_DIGEST, {**asked, "digest": freed[0][0]})
+        connections.run(conn, KEEP_DIGEST, {**asked, "digest": digest})
     return UUID(str(made[0][0])) if made else None
 
 

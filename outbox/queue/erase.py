@@ -52,11 +52,25 @@ WITH ends AS (
                     '00000000-0000-0000-0000-000000000000') AS lowest,
            coalesce(outbox.uuid7_floor(CAST(CAST(:until AS text) AS timestamptz)),
                     'ffffffff-ffff-ffff-ffff-ffffffffffff') AS beyond
+), successors AS MATERIALIZED (
+    SELECT DISTINCT line.id
+    FROM outbox.dead_letters d CROSS JOIN LATERAL unnest(outbox.line_of(d.notification_id)) AS line (id)
+    WHERE d.replaced_by IS NOT NULL
+      AND d.notification_id >= (SELECT lowest FROM ends) AND d.notification_id < (SELECT beyond FROM ends)
+      AND outbox.is_of(d.channel, d.recipient, CAST(:channel AS text), CAST(:recipient AS text))
+), furthest AS (
+    SELECT CASE WHEN EXISTS (SELECT FROM successors) THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE beyond END AS id
+    FROM ends
 ), theirs AS MATERIALIZED (
     SELECT n.id, n.idempotency_key
     FROM outbox.notifications n
     WHERE n.id >= (SELECT lowest FROM ends) AND n.id < (SELECT beyond FROM ends)
       AND outbox.is_of(n.channel, n.recipient, CAST(:channel AS text), CAST(:recipient AS text))
+    UNION ALL  -- what went to somebody else in the place of theirs; what went to them is counted in its own slice
+    SELECT n.id, n.idempotency_key
+    FROM successors s
+    CROSS JOIN LATERAL (SELECT * FROM outbox.notifications m WHERE m.id = s.id LIMIT 1) n
+    WHERE NOT outbox.is_of(n.channel, n.recipient, CAST(:channel AS text), CAST(:recipient AS text))
 ), waiting AS (
     SELECT (q.leased_until > statement_timestamp()) IS TRUE AS leased
     FROM theirs JOIN outbox.queue q ON q.id = theirs.id
@@ -64,14 +78,18 @@ WITH ends AS (
 SELECT (SELECT count(*) FROM theirs) - (SELECT count(*) FROM waiting WHERE leased),
        (SELECT count(*) FROM waiting WHERE NOT leased), (SELECT count(*) FROM waiting WHERE leased),
        (SELECT count(*) FROM theirs JOIN outbox.attempts a ON a.notification_id = theirs.id
-        WHERE a.notification_id >= (SELECT lowest FROM ends) AND a.notification_id < (SELECT beyond FROM ends)
+        WHERE a.notification_id >= (SELECT lowest FROM ends) AND a.notification_id < (SELECT id FROM furthest)
           AND (a.provider_message_id IS NOT NULL OR a.error IS NOT NULL)),
        (SELECT count(*) FROM outbox.dead_letters d
         WHERE d.notification_id >= (SELECT lowest FROM ends) AND d.notification_id < (SELECT beyond FROM ends)
-          AND outbox.is_of(d.channel, d.recipient, CAST(:channel AS text), CAST(:recipient AS text))),
+          AND outbox.is_of(d.channel, d.recipient, CAST(:channel AS text), CAST(:recipient AS text)))
+       + (SELECT count(*) FROM successors s JOIN outbox.dead_letters d ON d.notification_id = s.id
+          WHERE NOT outbox.is_of(d.channel, d.recipient, CAST(:channel AS text), CAST(:recipient AS text))),
        (SELECT count(*) FROM outbox.inbox i
         WHERE i.notification_id >= (SELECT lowest FROM ends) AND i.notification_id < (SELECT beyond FROM ends)
-          AND i.recipient = CAST(:recipient AS text) AND coalesce(CAST(:channel AS text), 'inapp') = 'inapp'),
+          AND i.recipient = CAST(:recipient AS text) AND coalesce(CAST(:channel AS text), 'inapp') = 'inapp')
+       + (SELECT count(*) FROM successors s JOIN outbox.inbox i ON i.notification_id = s.id
+          WHERE i.recipient <> CAST(:recipient AS text)),
        (SELECT count(*) FROM theirs WHERE theirs.idempotency_key IS NOT NULL), 0
 """
 
@@ -125,7 +143,8 @@ def erase(
 ) -> Erased:
     """Erase what is stored about one person, in the transaction that `conn` is in.
 
-    That is their notifications, dead letters and inbox. What still waits is cancelled; attempts stay as bare facts, and
+    That is their notifications, dead letters and inbox, and what was enqueued in the place of their dead letters, to
+    whomever. What still waits is cancelled; attempts stay as bare facts, and
     idempotency keys as digests, so that a second enqueue with an old key still sends nothing. What a worker holds this
     moment is left, and counted as `leased`: erase again when it is sent.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.rows import tuple_row
 
+from outbox.queue.leaps import WITH_OPEN_LETTERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -114,14 +116,8 @@ SET (due, leased, scheduled, retrying, blocked, oldest_due_at, is_estimate, meas
 
 # Open dead letters, channel by channel: the index has them, and what is beyond a number that nobody will read by hand
 # is not counted.
-DEAD_LETTERS = """
-WITH RECURSIVE channels AS (
-    (SELECT d.channel FROM outbox.dead_letters d WHERE d.resolution IS NULL ORDER BY d.channel LIMIT 1)
-    UNION ALL
-    SELECT (SELECT d.channel FROM outbox.dead_letters d
-            WHERE d.resolution IS NULL AND d.channel > c.channel ORDER BY d.channel LIMIT 1)
-    FROM channels c WHERE c.channel IS NOT NULL
-), counted AS MATERIALIZED (
+DEAD_LETTERS = f"""
+WITH RECURSIVE {WITH_OPEN_LETTERS}, counted AS MATERIALIZED (
     SELECT c.channel, (SELECT count(*) FROM (SELECT FROM outbox.dead_letters d
                                              WHERE d.resolution IS NULL AND d.channel = c.channel
                                              LIMIT %(at_least)s) first) AS value
@@ -137,7 +133,7 @@ WITH RECURSIVE channels AS (
 INSERT INTO outbox.gauges (name, channel, value)
 SELECT 'dead_letters_open', k.channel, k.value FROM known k ORDER BY k.channel
 ON CONFLICT (name, channel) DO UPDATE SET (value, measured_at) = (excluded.value, excluded.measured_at)
-"""
+"""  # noqa: S608 - of constants
 
 # The last measurement within a minute stands for it.
 RECORD = """

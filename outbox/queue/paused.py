@@ -10,12 +10,15 @@ from outbox import connections
 from outbox.errors import InvalidPause, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
 READ = """
 SELECT p.scope, p.name, p.paused_at, p.until, p.paused_by, p.reason,
-       date_part('epoch', clock_timestamp() - p.paused_at), date_part('epoch', p.until - clock_timestamp())
+       date_part('epoch', clock_timestamp() - p.paused_at), date_part('epoch', p.until - clock_timestamp()),
+       ARRAY(SELECT ARRAY[date_part('epoch', clock_timestamp() - lower(span.it)),
+                          date_part('epoch', clock_timestamp() - upper(span.it))]
+             FROM unnest(p.earlier) AS span (it))
 FROM outbox.pauses p
 ORDER BY p.scope, p.name
 """
@@ -26,6 +29,15 @@ SELECT DISTINCT 'channel', served.name FROM outbox.workers w CROSS JOIN unnest(w
 UNION
 SELECT DISTINCT 'provider', served.name FROM outbox.workers w CROSS JOIN unnest(w.providers) AS served (name)
 ORDER BY 1, 2
+"""
+
+# Those of before there were pauses say nothing of their providers; each of later versions has some.
+HEEDLESS = """
+SELECT w.id, w.host, w.pid, w.version
+FROM outbox.workers w
+WHERE w.seen_at > statement_timestamp() - interval '1 minute' AND w.providers = '{}'
+  AND (CAST(:scope AS text) = 'provider' OR CAST(:name AS text) = ANY (w.channels))
+ORDER BY w.id
 """
 
 SCOPES = ("channel", "provider")
@@ -49,6 +61,8 @@ class Pause:
     """Seconds since it began."""
     left: float | None
     """Seconds until it ends by itself; negative since it ended."""
+    earlier: Sequence[Sequence[float]] = ()
+    """Seconds since each pause before it began, and since it ended, where they were read as well."""
 
     @property
     def holds(self) -> bool:
@@ -59,6 +73,16 @@ class Pause:
     def target(self) -> str:
         """As the commands take it: `email`, `provider:ses`."""
         return self.name if self.scope == "channel" else f"{self.scope}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Heedless:
+    """A live worker of a version of before there were pauses: it goes on sending."""
+
+    id: int
+    host: str
+    pid: int
+    version: str
 
 
 def read_target(text: str) -> tuple[str, str]:
@@ -114,6 +138,16 @@ def known_targets(conn: Any) -> dict[str, list[str]]:
     for scope, name in connections.run(conn, KNOWN, {}, allow_autocommit=True):
         found[scope].append(name)
     return found
+
+
+def list_heedless(conn: Any, scope: str, name: str) -> list[Heedless]:
+    """Return the live workers that heed no pause, and serve that channel; of a provider, all who might send through it.
+
+    Raises:
+        NotMigrated: the database has no outbox.
+    """
+    asked: connections.Parameters = {"scope": scope, "name": name}
+    return [Heedless(*row) for row in connections.run(conn, HEEDLESS, asked, allow_autocommit=True)]
 
 
 def _pauses(rows: Iterable[Any]) -> Iterable[Pause]:

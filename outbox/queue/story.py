@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from outbox import connections
+from outbox.queue.successor import Successor, successor_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,6 +232,8 @@ class Story:
     """The ids of those that a throttle kept back, and that go out in this one."""
     digest_state: str | None = None
     """The state of the one that it goes out in, if a throttle kept it back; None when there is none any more."""
+    successor: Successor | None = None
+    """What was enqueued in the place of its dead letter, if something was."""
 
     @property
     def last(self) -> Attempt | None:
@@ -277,6 +280,8 @@ def tell(
         throttle=Throttle(*told[0][:6]) if told and told[0][0] is not None else None,
         gathered=told[0][6] if told else (),
     )
+    if story.death is not None and story.death.replaced_by is not None:
+        story = replace(story, successor=successor_of(conn, id))
     if story.digest is None:
         return story
     ((state,),) = connections.run(conn, DIGEST_OF, {"id": story.digest}, allow_autocommit=True)

@@ -7,7 +7,7 @@ The migrations are what creates the tables; a test holds the two equal. `outbox.
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Date, Double, Identity, Index, SmallInteger, Table, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TSTZMULTIRANGE, UUID
 
 from outbox.schema.auditing import audit
 from outbox.schema.columns import EMPTY as _EMPTY
@@ -223,6 +223,12 @@ pauses = Table(
         Text,
         "Who, as the program knows them: who is signed in to the dashboard, or to the machine",
         server_default=text("SESSION_USER"),
+    ),
+    _need(
+        "earlier",
+        TSTZMULTIRANGE,
+        "When it was paused before, in the ninety days before this pause began",
+        server_default=text("'{}'::tstzmultirange"),
     ),
     comment="Channels and providers that are paused, and the last pause of those that were",
 )

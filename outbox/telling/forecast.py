@@ -25,6 +25,7 @@ WHY_NOT = {
     "open": "open as it is",
     "unchanged": "nothing would be different: replay it as it is",
 }
+LATE = "it is past its expires_at: the next claim ends it as expired, unsent"
 
 
 class Forecast:

@@ -176,8 +176,8 @@ def _after_death(story: Story) -> str:
     death, identity = story.death, story.facts.id
     if death is None:
         return "nothing: its dead letter is gone, so it cannot be replayed."
-    if death.replaced_by is not None:
-        instead = f"another was enqueued in its place: outbox explain {death.replaced_by}"
+    if (latest := story.successor) is not None:
+        instead = f"another was enqueued in its place, which is {latest.state or 'gone'}: outbox explain {latest.id}"
         return f"nothing: somebody replayed its dead letter at {_resolved(death, story)}, and {instead}"
     if death.resolution is not None:
         because = f", because of this: {clean(death.discard_reason, _QUOTED)}" if death.discard_reason else ""

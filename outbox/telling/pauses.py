@@ -11,9 +11,10 @@ from outbox.telling.words import age
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outbox.queue.paused import Pause
+    from outbox.queue.paused import Heedless, Pause
 
 _QUOTED = 200
+_NAMED = 5
 _WAITING = {"due", "deferred", "scheduled", "retrying"}
 
 
@@ -73,6 +74,16 @@ def next_when_resumed(following: str, state: str, blocking: Sequence[Pause]) -> 
     by_itself = "" if end is None else f", or in {age(end)} by itself"
     either = " or ".join(remedy(pause) for pause in blocking)
     return f"nothing before somebody resumes it{by_itself}: {either}. Then: {following}"
+
+
+def unheeded(workers: Sequence[Heedless]) -> str | None:
+    """Return that some workers heed no pause, and which; None where there is none."""
+    if not workers:
+        return None
+    each = [f"worker {it.id} ({clean(it.host)}, pid {it.pid}, version {clean(it.version)})" for it in workers]
+    others = f" and {len(each) - _NAMED:,} others" if len(each) > _NAMED else ""
+    named = ", ".join(each[:_NAMED]) + others
+    return f"what is of a version from before there were pauses goes on sending; stop it, or upgrade it: {named}"
 
 
 def pause_document(pause: Pause) -> dict[str, Any]:

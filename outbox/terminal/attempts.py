@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outbox.durations import describe
-from outbox.terminal.output import Column, age, print_table, say
+from outbox.telling.words import age
+from outbox.terminal.output import Column, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,10 @@ from outbox.bench.leftovers import clear
 from outbox.bench.place import look_at, refuse
 from outbox.bench.plan import Plan
 from outbox.errors import ConfigError
+from outbox.telling.words import age, size
 from outbox.terminal.bench_progress import showing
 from outbox.terminal.bench_report import document, print_report
-from outbox.terminal.output import age, note, print_json, size, warn_aside
+from outbox.terminal.output import note, print_json, warn_aside
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from outbox.bench.drawing import bars
 from outbox.bench.figures import about, lasting
 from outbox.bench.soundness import is_sound, noisy
 from outbox.bench.verdict import verdict
-from outbox.terminal.output import Column, print_table, say, size
+from outbox.telling.words import size
+from outbox.terminal.output import Column, print_table, say
 from outbox.terminal.setup import is_terminal
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from outbox.check import probe, unasked
 from outbox.errors import ConfigError
 from outbox.handlers.serve import with_handlers
 from outbox.render import Templates
+from outbox.telling.words import counted
 from outbox.templates.configured import source
-from outbox.terminal.output import counted, done, note
+from outbox.terminal.output import done, note
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:

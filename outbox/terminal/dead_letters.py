@@ -11,19 +11,9 @@ from rich.text import Text
 from outbox.errors import clean
 from outbox.queue.dead_letters import list_dead_letters, show_dead_letter
 from outbox.queue.story import list_attempts
+from outbox.telling.words import age
 from outbox.terminal.attempts import attempt_document, print_attempts
-from outbox.terminal.output import (
-    Column,
-    age,
-    json_text,
-    note,
-    print_facts,
-    print_json,
-    print_table,
-    say,
-    say_cut,
-    width,
-)
+from outbox.terminal.output import Column, json_text, note, print_facts, print_json, print_table, say, say_cut, width
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain, is_terminal
 

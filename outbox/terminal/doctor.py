@@ -12,7 +12,8 @@ from outbox.doctor.examination import choose, examine
 from outbox.doctor.finding import STATUSES, worst
 from outbox.doctor.patient import Patient
 from outbox.errors import ConfigError, clean
-from outbox.terminal.output import Column, counted, print_json, print_table, say
+from outbox.telling.words import counted
+from outbox.terminal.output import Column, print_json, print_table, say
 from outbox.terminal.setup import FAILED, is_terminal
 
 if TYPE_CHECKING:

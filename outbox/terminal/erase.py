@@ -21,7 +21,8 @@ from outbox.queue.erase import (
     erase_suppressions,
     list_slices,
 )
-from outbox.terminal.output import counted, done, note, print_json, say, warn
+from outbox.telling.words import counted
+from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED

@@ -42,13 +42,15 @@ def explain(url: str, id: UUID, config: Config, *, as_json: bool) -> int:  # noq
         story = tell(conn, id, config.transactional)
         steps, pauses = steps_of(conn, id), list_pauses(conn)
         window = None if story is not None else find_window(conn, id, config.transactional)
-        remains = story is None and bool(read_dead_letters(conn, [id]))
+        letters = [] if story is not None else read_dead_letters(conn, [id])
         by_hand = list_audit(conn, subject=str(id), limit=_DEEDS)
     if window is not None:
         print_window(window, id, rules_for(window, config), as_json=as_json)
         return 0
     if story is None:
-        hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if remains else ""
+        hint = f"; retention has dropped it, its dead letter remains: outbox dead-letters show {id}" if letters else ""
+        if letters and (instead := letters[0][0].replaced_by) is not None:
+            hint += f"; what was enqueued in its place: outbox explain {instead}"
         complain(f"there is no notification {id} in this database{hint}")
         return FAILED
     policy = config.channels.get(story.facts.channel)
@@ -93,6 +95,7 @@ def _document(
         "throttle": story.throttle and asdict(story.throttle),
         "made_of": list(story.gathered),
         "dead_letter": death and asdict(death),
+        "in_its_place": story.successor and asdict(story.successor),
         "history": [attempt_document(attempt) for attempt in story.attempts],
         "why": why,
         "next": following,

@@ -11,9 +11,10 @@ import psycopg
 from outbox import fan_outs
 from outbox.database import describe
 from outbox.errors import ConfigError, InvalidFanOut
+from outbox.telling.words import counted, distance
 from outbox.terminal.fields import read_fields, warn_of_channel
 from outbox.terminal.given import read_text
-from outbox.terminal.output import Column, counted, distance, done, note, print_json, print_table, say, warn_aside
+from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn_aside
 from outbox.terminal.progress import toward
 from outbox.terminal.session import reading, writing
 from outbox.terminal.setup import FAILED, complain

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from outbox.queue.fleet import LIVE, RECENT, fleet
-from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
+from outbox.telling.words import age, counted
+from outbox.terminal.output import Column, fits, print_blocks, print_json, print_table, say, warn
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED
+from outbox.terminal.worker_facts import worker_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,20 +124,11 @@ def _held(every: Fleet) -> Iterator[str]:
 
 
 def _document(worker: Worker) -> dict[str, Any]:
-    return {
-        "id": worker.id,
-        "host": worker.host,
-        "pid": worker.pid,
-        "version": worker.version,
-        "channels": worker.channels,
-        "idle": worker.idle,
+    return worker_facts(worker) | {
         "state": state(worker),
         "in_hand": None if worker.report is None else worker.in_hand,
         "ended_per_second": per_second(worker),
-        "started_at": worker.started_at,
         "seen_at": worker.seen_at,
-        "up_seconds": worker.up,
-        "seen_seconds": worker.seen,
         "clock_skew_seconds": worker.skew,
         "concurrency": worker.report and worker.report.concurrency,
         "priorities": worker.report and list(worker.report.levels),

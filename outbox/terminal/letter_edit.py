@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,12 +12,13 @@ from outbox.errors import ConfigError, InvalidNotification, Rejected
 from outbox.queue.dead_letters import show_dead_letter
 from outbox.queue.edit import Edited
 from outbox.queue.edit import edit as put_in_place
-from outbox.telling.forecast import WHY_NOT
-from outbox.telling.sayable import against_the_template
+from outbox.queue.judge import judge
+from outbox.telling.forecast import LATE, WHY_NOT
+from outbox.telling.sayable import against_who_delivers_it
 from outbox.terminal.actor import whoami
 from outbox.terminal.editing import edit_text
 from outbox.terminal.given import read_json
-from outbox.terminal.output import done, json_text, note, print_json
+from outbox.terminal.output import done, json_text, note, print_json, warn_aside
 from outbox.terminal.resolve import How, somebody_is_there
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, complain
@@ -77,6 +78,9 @@ def edit(config: Config, id: UUID, changes: Changes) -> int:  # noqa: A002 - the
             named = [
                 name for name, value in (("recipient", changes.recipient), ("payload", payload)) if value is not None
             ]
+            if any(judged.is_expired for judged in judge(conn, [id])):
+                warn_aside(LATE)
+            conn.commit()  # no transaction stays open while a person thinks
             if not typer.confirm(f"Send it with another {' and another '.join(named)}?", err=True):
                 return FAILED
         try:
@@ -85,7 +89,7 @@ def edit(config: Config, id: UUID, changes: Changes) -> int:  # noqa: A002 - the
                 id,
                 recipient=changes.recipient,
                 payload=payload,
-                check=against_the_template(config),
+                check=against_who_delivers_it(config),
                 actor=whoami(),
                 reason=changes.how.because,
             )
@@ -117,10 +121,12 @@ def _edited(conn: Connection[Any], id: UUID) -> Mapping[str, Any] | None:  # noq
 
 def _tell(edited: Edited, *, as_json: bool) -> int:
     if as_json:
-        print_json({"id": edited.id, "new_id": edited.new_id, "changed": edited.changed, "why_not": edited.why_not})
+        print_json(asdict(edited))
     elif edited.new_id is not None:
         done(f"enqueued as {edited.new_id}, with another {' and another '.join(edited.changed)}")
         note(f"its story: outbox explain {edited.new_id}")
+        if edited.is_expired:
+            warn_aside(LATE)
     if edited.why_not is not None:
         complain(f"left alone, {WHY_NOT[edited.why_not]}: {edited.id}")
     return 0 if edited.new_id is not None else FAILED

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from outbox.queue.dead_letters import find_dead_letters, read_dead_letters
-from outbox.terminal.output import counted, note, plain
+from outbox.telling.words import counted
+from outbox.terminal.output import note, plain
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading
 from outbox.terminal.setup import is_terminal

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from outbox.queue.letter_groups import groups
-from outbox.terminal.output import Column, age, counted, fits, note, print_blocks, print_json, print_table
+from outbox.telling.words import age, counted
+from outbox.terminal.output import Column, fits, note, print_blocks, print_json, print_table
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from outbox import migrate
 from outbox.errors import ConfigError, OutboxError
-from outbox.terminal.output import counted, done, note, say
+from outbox.telling.words import counted
+from outbox.terminal.output import done, note, say
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED
 

@@ -20,11 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from outbox.errors import clean
-from outbox.telling.words import age as age  # noqa: PLC0414 - what is said so everywhere is found here, too
-from outbox.telling.words import counted as counted  # noqa: PLC0414
-from outbox.telling.words import distance as distance  # noqa: PLC0414
-from outbox.telling.words import moment as moment  # noqa: PLC0414
-from outbox.telling.words import size as size  # noqa: PLC0414
 from outbox.terminal.setup import is_terminal
 
 if TYPE_CHECKING:

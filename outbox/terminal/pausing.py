@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from outbox.errors import ConfigError, InvalidPause
 from outbox.queue.pause import pause as pause_it
-from outbox.queue.paused import known_targets, read_target
+from outbox.queue.paused import known_targets, list_heedless, read_target
 from outbox.queue.resume import resume as resume_it
 from outbox.spelling import nearest
 from outbox.telling.moments import read_end
-from outbox.telling.pauses import named, pause_document, remedy
+from outbox.telling.pauses import named, pause_document, remedy, unheeded
+from outbox.telling.words import age
 from outbox.terminal.actor import whoami
-from outbox.terminal.output import age, done, note, print_json, say, warn_aside
+from outbox.terminal.output import done, note, print_json, say, warn_aside
 from outbox.terminal.session import writing
 
 if TYPE_CHECKING:
@@ -36,8 +38,11 @@ def pause(config: Config, target: str, *, until: str | None, reason: str | None,
             paused = pause_it(conn, scope=scope, name=name, actor=whoami(), until=end, reason=reason)
         except InvalidPause as error:
             raise ConfigError([f"--{error.field}: {error.problem}"]) from None
+        heedless = list_heedless(conn, scope, name)
+    if (warning := unheeded(heedless)) is not None:
+        warn_aside(warning)
     if as_json:
-        print_json(pause_document(paused.pause) | {"again": paused.again})
+        print_json(pause_document(paused.pause) | {"again": paused.again, "heedless": [asdict(it) for it in heedless]})
         return 0
     how_long = "until somebody resumes it" if paused.pause.left is None else f"for {age(paused.pause.left)}"
     words = "paused before, and from now on" if paused.again else "paused"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.queue import load_preferences as loading
 from outbox.queue.said import said
-from outbox.terminal.output import counted, done, note, print_json, say, warn
+from outbox.telling.words import counted
+from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.preference_lines import COLUMNS, read, texts
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, writing

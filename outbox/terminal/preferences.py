@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from outbox import preferences
 from outbox.errors import ConfigError, InvalidPreference
 from outbox.preferences import PreferenceSet
-from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say, warn
+from outbox.telling.words import counted
+from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 
 if TYPE_CHECKING:

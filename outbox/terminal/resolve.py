@@ -15,8 +15,9 @@ from outbox.queue.discard import discard as close
 from outbox.queue.judge import judge
 from outbox.queue.reopen import reopen as open_again
 from outbox.telling.forecast import left_alone, left_alone_document
+from outbox.telling.words import counted
 from outbox.terminal.actor import whoami
-from outbox.terminal.output import counted, done, note, print_json, say
+from outbox.terminal.output import done, note, print_json, say
 from outbox.terminal.progress import bar
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from outbox.durations import parse
 from outbox.errors import ConfigError
 from outbox.queue.retention import PATIENCE, Sweep, count, days_of, forecast, list_expired
-from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say, size, warn
+from outbox.telling.words import counted, size
+from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import awriting
 from outbox.terminal.setup import FAILED, is_terminal

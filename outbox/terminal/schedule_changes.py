@@ -13,8 +13,9 @@ from outbox.database import describe
 from outbox.durations import parse
 from outbox.errors import ConfigError, InvalidSchedule
 from outbox.occurrences import Occurrences
+from outbox.telling.words import counted
 from outbox.terminal.given import read_json, read_text
-from outbox.terminal.output import counted, done, note, print_json, say
+from outbox.terminal.output import done, note, print_json, say
 from outbox.terminal.schedules import document, print_next, with_next
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, complain

@@ -10,18 +10,8 @@ from outbox import schedules
 from outbox.durations import describe
 from outbox.errors import clean
 from outbox.occurrences import Occurrences
-from outbox.terminal.output import (
-    Column,
-    age,
-    counted,
-    distance,
-    note,
-    print_facts,
-    print_json,
-    print_table,
-    say,
-    warn,
-)
+from outbox.telling.words import age, counted, distance
+from outbox.terminal.output import Column, note, print_facts, print_json, print_table, say, warn
 from outbox.terminal.session import reading
 from outbox.zones import zone
 

@@ -11,8 +11,10 @@ from outbox.queue.letter_groups import groups_of_newest
 from outbox.queue.paused import list_pauses
 from outbox.telling.amiss import warnings_of
 from outbox.telling.pauses import pause_document
-from outbox.terminal.output import Column, age, counted, fits, print_blocks, print_json, print_table, say, warn
+from outbox.telling.words import age, counted
+from outbox.terminal.output import Column, fits, print_blocks, print_json, print_table, say, warn
 from outbox.terminal.session import reading
+from outbox.terminal.worker_facts import worker_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,22 +149,8 @@ def _document(
             }
             for channel in channels
         ],
-        "workers": [_worker_document(worker) for worker in workers],
+        "workers": [worker_facts(worker) for worker in workers],
         "pauses": [pause_document(pause) for pause in pauses],
         "default_partitions": asdict(strays),
         "warnings": warnings,
-    }
-
-
-def _worker_document(worker: LiveWorker) -> dict[str, Any]:
-    return {
-        "id": worker.id,
-        "host": worker.host,
-        "pid": worker.pid,
-        "version": worker.version,
-        "channels": worker.channels,
-        "idle": worker.idle,
-        "started_at": worker.started_at,
-        "up_seconds": worker.up,
-        "seen_seconds": worker.seen,
     }

@@ -12,7 +12,8 @@ from outbox.queue.unsuppress import lift
 from outbox.reasons import STRONG
 from outbox.suppressions import page
 from outbox.telling.moments import read_end
-from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say, warn
+from outbox.telling.words import counted
+from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 from outbox.terminal.setup import FAILED
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.queue import load
 from outbox.suppressions import page
-from outbox.terminal.output import counted, done, note, print_json, say, warn
+from outbox.telling.words import counted
+from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, writing
 from outbox.terminal.suppression_lines import COLUMNS, read, texts

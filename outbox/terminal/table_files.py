@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outbox.errors import ConfigError
-from outbox.terminal.output import counted
+from outbox.telling.words import counted
 from outbox.terminal.progress import bar
 from outbox.terminal.table_lines import Problem, write_csv, write_json
 

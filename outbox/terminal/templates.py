@@ -14,9 +14,10 @@ from outbox.durations import describe
 from outbox.errors import ConfigError, Rejected
 from outbox.render import Templates
 from outbox.render.rehearsal import rehearse, sample
+from outbox.telling.words import counted
 from outbox.templates import layout
 from outbox.templates.configured import source
-from outbox.terminal.output import Column, counted, done, note, print_facts, print_json, print_table, say
+from outbox.terminal.output import Column, done, note, print_facts, print_json, print_table, say
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from outbox.durations import describe
 from outbox.queue.escalations import declare_escalations_now
 from outbox.queue.topics import count_waiting, declare_now, list_topics, remove
-from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say
+from outbox.telling.words import counted
+from outbox.terminal.output import Column, done, note, print_json, print_table, say
 from outbox.terminal.session import reading, writing
 from outbox.terminal.setup import FAILED, complain
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from outbox.durations import parse
 from outbox.errors import ConfigError
 from outbox.queue.audit import list_audit
-from outbox.terminal.output import Column, moment, note, print_json, print_table, say
+from outbox.telling.words import moment
+from outbox.terminal.output import Column, note, print_json, print_table, say
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from outbox.queue.inspect import live_workers
 from outbox.queue.judge import judge
 from outbox.queue.paused import list_pauses
 from outbox.telling.pauses import sentence
-from outbox.terminal.output import counted, note, warn_aside
+from outbox.telling.words import counted
+from outbox.terminal.output import note, warn_aside
 from outbox.terminal.progress import bar
 from outbox.terminal.setup import complain
 

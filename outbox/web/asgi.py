@@ -11,12 +11,14 @@ from starlette.middleware import Middleware
 
 from outbox import config as configuration
 from outbox.errors import ConfigError
+from outbox.metrics.known import Known
 from outbox.web import (
     audit,
     channels,
     dead_letter,
     dead_letters,
     group,
+    metrics,
     notification,
     oidc,
     overview,
@@ -37,9 +39,11 @@ from outbox.web.gate import Gate
 from outbox.web.live import Live
 from outbox.web.passwords import Passwords
 from outbox.web.rendering import Pages
+from outbox.web.rooted import Rooted
 from outbox.web.security import Headers
 from outbox.web.services import Services
 from outbox.web.sessions import Sessions
+from outbox.web.signed_out import SignedOut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,6 +68,7 @@ PAGES = (
     schedules,
     workers,
     audit,
+    metrics,
     sign_in,
     oidc,
     static,
@@ -87,10 +92,19 @@ class Dashboard:
             pages=Pages(has_sign_in=config.web.has_sign_in and identify is None),
             live=Live(partial(database.read, standing.look)),
             passwords=passwords,
+            signed_out=SignedOut(database),
             provider=_provider(config.web),
+            fleet=Known(config.database_url),
         )
         routes = [route for page in PAGES for route in page.ROUTES]
-        gate = Middleware(Gate, config=config.web, passwords=passwords, routes=routes, identify=identify)
+        gate = Middleware(
+            Gate,
+            config=config.web,
+            passwords=passwords,
+            signed_out=self.services.signed_out,
+            routes=routes,
+            identify=identify,
+        )
         self._app = Starlette(
             routes=routes,
             middleware=[Middleware(Sessions, config=config.web), gate],
@@ -98,7 +112,7 @@ class Dashboard:
             lifespan=self._lifespan,
         )
         self._app.state.services = self.services
-        self._whole = Headers(self._app)
+        self._whole = Rooted(Headers(self._app), config.web.root_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""

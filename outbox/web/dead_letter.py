@@ -18,8 +18,8 @@ from outbox.queue.judge import judge
 from outbox.queue.reopen import reopen as open_again
 from outbox.queue.replay import replay as put_back
 from outbox.queue.story import tell
-from outbox.telling.forecast import WHY_NOT
-from outbox.telling.sayable import against_the_template
+from outbox.telling.forecast import LATE, WHY_NOT
+from outbox.telling.sayable import against_who_delivers_it
 from outbox.web.actions import action, text
 from outbox.web.rendering import redirect
 from outbox.web.services import services
@@ -109,18 +109,20 @@ async def edit(request: Request, form: FormData) -> Response:
         complain(request, f"It was left alone, {WHY_NOT[done.why_not or 'unknown']}.")
         return redirect(request, "dead_letters_one", id=identity)
     flash(request, f"Enqueued in its place, with another {' and another '.join(done.changed)}.")
+    if done.is_expired:
+        complain(request, f"{LATE[:1].upper()}{LATE[1:]}.")
     return redirect(request, "notification", id=done.new_id)
 
 
 def _edit(conn: Any, id: UUID, given: dict[str, Any], config: Any, who: str) -> Edited:  # noqa: A002
     payload, reason = json.loads(given["payload"]), given["reason"] or None
-    check = against_the_template(config)
+    check = against_who_delivers_it(config)
     return put_in_place(conn, id, recipient=given["recipient"], payload=payload, check=check, actor=who, reason=reason)
 
 
 def _problem(error: Exception) -> str:
     if isinstance(error, InvalidNotification):
-        return f"The {error.field} {error.problem}."
+        return f"{error.field}: {error.problem}" if "." in error.field else f"The {error.field} {error.problem}."
     if isinstance(error, Rejected):
         return f"Its template cannot say that: {error.detail}."
     if isinstance(error, json.JSONDecodeError):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 
-from outbox.web import oidc, sign_in, static, trouble
+from outbox.web import metrics, oidc, sign_in, static, trouble
 from outbox.web.origin import is_local
 from outbox.web.rendering import path_to, root_of
 from outbox.web.sessions import session_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from outbox.config import WebConfig
     from outbox.web.passwords import Passwords
+    from outbox.web.signed_out import SignedOut
 
     Identify = Callable[[Request], User | Awaitable[User | None] | None]
 
@@ -47,12 +48,14 @@ class Gate:
         *,
         config: WebConfig,
         passwords: Passwords,
+        signed_out: SignedOut,
         routes: Sequence[BaseRoute],
         identify: Identify | None = None,
     ) -> None:
         self._app = app
         self._config = config
         self._passwords = passwords
+        self._signed_out = signed_out
         self._routes = routes
         self._identify = identify
 
@@ -64,11 +67,13 @@ class Gate:
         request = Request(scope, receive)
         name = self._route(scope)
         scope["endpoint_name"] = name
-        user = await self._who(request)
+        user = metrics.scraper(request, self._config) if name == metrics.NAME else None
+        user = user or await self._who(request)
         if user is not None:
             remember(request, user)
         elif name not in _PUBLIC:
-            await self._turned_away(request)(scope, receive, send)
+            turned_away = metrics.refused() if name == metrics.NAME else self._turned_away(request)
+            await turned_away(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -78,7 +83,9 @@ class Gate:
             return await found if inspect.isawaitable(found) else found
         if not self._config.has_sign_in:
             return LOCAL if is_local(request) else None
-        return self._signed_in(session_of(request).claims)
+        session = session_of(request)
+        user = self._signed_in(session.claims) if session.claims else None
+        return None if user is None or await self._signed_out.has(session) else user
 
     def _signed_in(self, claims: dict[str, Any]) -> User | None:
         if claims.get("by") == "password":

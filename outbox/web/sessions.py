@@ -31,15 +31,26 @@ _LONGEST_FLASH = 500
 
 
 class Session:
-    """What is known of a browser; `changed` makes it a new cookie. `id` is what its forms have to bring along."""
+    """What is known of a browser; `changed` makes it a new cookie. `id` is what its forms have to bring along.
+
+    One that is new makes no cookie before something is kept in it, or a page has a form: an asset that is kept by a
+    proxy for everybody must not bring a session along.
+    """
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self._is_new = data is None
         self._data = _nobody() if data is None else data
         self.changed = False
 
     @property
     def token(self) -> str:
         """What a form of ours brings along, and nobody else's can."""
+        self.changed = self.changed or self._is_new
+        return self.id
+
+    @property
+    def id(self) -> str:
+        """Which session it is, from the sign-in to the sign-out."""
         return str(self._data["id"])
 
     @property
@@ -118,11 +129,11 @@ class Sessions:
         except BadSignature:
             data = None
         if not isinstance(data, dict) or not isinstance(data.get("id"), str):
-            return _new()
+            return Session()
         session = Session(data)
         began = session.claims.get("at") or data.get("made")
         fresh = isinstance(began, int) and self._clock() - began < self._config.session
-        return session if fresh else _new()
+        return session if fresh else Session()
 
     def _cookie(self, name: str, value: str, *, secure: bool) -> str:
         age = int(self._config.session)
@@ -147,12 +158,6 @@ def complain(request: Request, words: str) -> None:
 
 def _nobody() -> dict[str, Any]:
     return {"id": secrets.token_urlsafe(_TOKEN_BYTES)}
-
-
-def _new() -> Session:
-    session = Session()
-    session.changed = True
-    return session
 
 
 def _keys(config: WebConfig) -> Sequence[str]:

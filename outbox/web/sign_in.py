@@ -17,7 +17,7 @@ from outbox.web.origin import is_loopback, is_secure
 from outbox.web.rendering import redirect, root_of
 from outbox.web.services import services
 from outbox.web.sessions import session_of
-from outbox.web.users import user_of
+from outbox.web.users import actor, user_of
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData
@@ -69,8 +69,11 @@ async def sign_in(request: Request, form: FormData) -> Response:
 
 @action(role=None)
 async def sign_out(request: Request, _form: FormData) -> Response:
-    """Sign somebody out."""
-    session_of(request).end()
+    """Sign somebody out, so that a copy of their cookie is worth nothing either."""
+    session = session_of(request)
+    if user_of(request) is not None and session.claims:
+        await services(request).signed_out.add(session, actor(request))
+    session.end()
     return redirect(request, "sign_in")
 
 

@@ -12,10 +12,10 @@ from starlette.routing import Route
 from outbox.errors import InvalidPause
 from outbox.queue.audit import list_audit
 from outbox.queue.pause import pause as pause_it
-from outbox.queue.paused import SCOPES, check_name
+from outbox.queue.paused import SCOPES, check_name, list_heedless
 from outbox.queue.resume import resume as resume_it
 from outbox.queue.samples import samples
-from outbox.telling.pauses import named
+from outbox.telling.pauses import named, unheeded
 from outbox.telling.words import age
 from outbox.web.actions import action, text
 from outbox.web.channels import LEVELS, look
@@ -50,6 +50,8 @@ class Seen:
     line: Line | None
     history: Sequence[dict[str, Any]]
     done: Sequence[Entry]
+    unheeded: str | None = None
+    """That some workers heed no pause, while it is paused."""
 
 
 def look_at(conn: Any, scope: str, name: str, config: Config) -> Seen:
@@ -58,7 +60,8 @@ def look_at(conn: Any, scope: str, name: str, config: Config) -> Seen:
     lines = every.channels if scope == "channel" else every.providers
     line = next((each for each in lines if each.name == name), None)
     done = list_audit(conn, subject=f"{scope}:{name}", limit=10)
-    return Seen(scope, name, line, _history(conn, scope, name, line), done)
+    heedless = list_heedless(conn, scope, name) if line is not None and line.pause is not None else []
+    return Seen(scope, name, line, _history(conn, scope, name, line), done, unheeded(heedless))
 
 
 def _history(conn: Any, scope: str, name: str, line: Line | None) -> list[dict[str, Any]]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import random
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,9 +17,10 @@ from outbox.errors import NotMigrated
 from outbox.events import ChoreFailed
 from outbox.pause_events import Paused, Resumed
 from outbox.queue.paused import aread_pauses
+from outbox.worker.standstill import standstill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from outbox.database import Link
     from outbox.events import Listener
@@ -111,7 +110,7 @@ class Pausing:
         for route in self._routes:
             names = {name for scope, name in holding if scope == "provider"}.intersection(route.providers)
             route.holds.pause(names)
-            route.stood_still = _standstill(route, pauses)
+            route.stood_still = standstill(route, pauses)
             is_shut = ("channel", route.channel) in holding or (bool(names) and names == route.providers.keys())
             self.gates[route.channel].set(is_shut=is_shut)
         self._tell(holding)
@@ -125,18 +124,3 @@ class Pausing:
                 self._listener(Paused(pause.scope, pause.name, pause.by, pause.reason, pause.left))
         for scope, name in self._holding.keys() - holding.keys():
             self._listener(Resumed(scope, name))
-
-
-def _standstill(route: Route, pauses: Iterable[Pause]) -> tuple[float, float] | None:
-    """Return from when to when nothing of a route could be sent, the last time, by `time.monotonic()`."""
-    now = time.monotonic()
-    last = {
-        (pause.scope, pause.name): (now - pause.since, math.inf if pause.holds else now + (pause.left or 0.0))
-        for pause in pauses
-    }
-    spans = [last[key] for key in [("channel", route.channel)] if key in last]
-    each = [last[key] for name in route.providers if (key := ("provider", name)) in last]
-    if each and len(each) == len(route.providers):
-        began, ended = max(span[0] for span in each), min(span[1] for span in each)
-        spans += [(began, ended)] if began < ended else []
-    return max(spans, key=lambda span: span[1] - span[0], default=None)
