@@ -13,6 +13,7 @@ from outbox.terminal.dead_letter_commands import dead_letters
 from outbox.terminal.dev_server_command import dev_server
 from outbox.terminal.doctor_command import doctor
 from outbox.terminal.fan_out_commands import fan_out
+from outbox.terminal.import_commands import import_
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
@@ -43,6 +44,7 @@ app.add_typer(topic, name="topic", rich_help_panel="Delivery")
 app.add_typer(template, name="template", rich_help_panel="Delivery")
 app.add_typer(fan_out, name="fan-out", rich_help_panel="Delivery")
 app.add_typer(schedule, name="schedule", rich_help_panel="Delivery")
+app.add_typer(import_, name="import", rich_help_panel="Database")
 app.add_typer(unsubscribe, name="unsubscribe", rich_help_panel="Delivery")
 app.add_typer(shipped)
 app.add_typer(web, name="web", rich_help_panel="Steer and watch")

@@ -71,6 +71,7 @@ FLOORS = (
         "inbound",
         "schedules",
         "fan_outs",
+        "importing",
         "metrics",
         "logs",
         "sentry",

@@ -1,0 +1,1 @@
+"""importing: what waits in another queue becomes notifications, each of them once."""

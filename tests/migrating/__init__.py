@@ -1,0 +1,1 @@
+"""Importing from other queues, whose own functions make the rows."""
