@@ -27,12 +27,12 @@ BENCH_VENV := $(UV) venv --quiet --clear .venv-bench
 .PHONY: $(BENCH)
 endif
 
-.PHONY: help demo example test chaos bench lint format lock clean
+.PHONY: help demo example test chaos bench docs docs-links reference lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /: /' | while IFS=: read -r name what; \
-	do printf 'make %-8s%s\n' "$$name" "$$what"; done
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /: /' | while IFS=: read -r name what; \
+	do printf 'make %-11s%s\n' "$$name" "$$what"; done
 
 demo: $(INSTALLED) ## See it work; ARGS="--signups 500 --keep" for more or less of it
 	@.venv/bin/outbox demo $(ARGS)
@@ -49,6 +49,16 @@ bench: $(BENCH) ## Measure outbox beside its rivals (an hour); ARGS="--systems o
 chaos: $(INSTALLED) ## Kill, freeze and cut things for three hours, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
 	@.venv/bin/python -m tests.chaos $(ARGS)
 
+docs: $(INSTALLED) ## Make the site of the documentation, and say where it is
+	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going $(ARGS) docs site
+	@echo "file://$(CURDIR)/site/index.html"
+
+docs-links: $(INSTALLED) ## Ask the network whether the documentation's links to other places lead somewhere
+	@.venv/bin/sphinx-build --quiet --builder linkcheck docs site/links
+
+reference: $(INSTALLED) ## Write what is committed and made from the code: the page of the catalog, the pictures
+	@.venv/bin/python -m docsite
+
 lint: $(INSTALLED) ## Check rules, format and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -64,7 +74,7 @@ lock: $(UV) ## Compile requirements/*.txt with the newest versions
 	$(LOCK) --group bootstrap --output-file requirements/uv.txt
 
 clean: ## Remove the environments and the tools
-	rm -rf .venv .venv-bench .tools
+	rm -rf .venv .venv-bench .tools site
 
 $(INSTALLED): requirements/dev.txt pyproject.toml | $(UV)
 	@echo "Installing into .venv"

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox.masks import mask
-from outbox.terminal.output import Column, counted, done, note, print_json, print_table, say
+from outbox.telling.words import counted
+from outbox.terminal.output import Column, done, note, print_json, print_table, say
 from outbox.terminal.setup import FAILED
 
 if TYPE_CHECKING:

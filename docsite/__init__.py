@@ -1,0 +1,1 @@
+"""How the site of the documentation is made from its pages and from the code: `make docs`."""
