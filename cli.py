@@ -10,10 +10,12 @@ import typer
 from outbox.terminal import options, selection
 from outbox.terminal.bench_command import bench
 from outbox.terminal.dead_letter_commands import dead_letters
+from outbox.terminal.demo_command import demo
 from outbox.terminal.dev_server_command import dev_server
 from outbox.terminal.doctor_command import doctor
 from outbox.terminal.fan_out_commands import fan_out
 from outbox.terminal.import_commands import import_
+from outbox.terminal.init_command import init
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.preference_commands import preference
 from outbox.terminal.schedule_commands import schedule
@@ -30,7 +32,6 @@ from outbox.terminal.web_commands import web
 
 app = typer.Typer(
     name="outbox",
-    help="Notifications that commit with your transaction, delivered from PostgreSQL alone.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals hold message bodies
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -55,26 +56,13 @@ def main(*, _version: options.Version = False) -> None:
     """Notifications that commit with your transaction, delivered from PostgreSQL alone.
 
     Exit codes: 0 done, 1 it could not be done (or the answer is no), 2 a mistake in the arguments or the configuration.
+
+    Example: outbox init
     """
 
 
-@app.command(rich_help_panel="Start here")
-def demo(
-    *,
-    signups: Annotated[int, typer.Option(min=100, help="People who sign up.")] = 5_000,
-    seed: Annotated[int, typer.Option(help="Decides who they are, and whom the mail server treats how.")] = 1,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the database until Ctrl-C, to look around.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the closing report as JSON, for scripts.")] = False,
-    database_url: options.Server = None,
-) -> None:
-    """See it work: thousands of signups, a bad mail server, a killed worker, and accounts that add up. Half a minute.
-
-    Nothing is sent to anybody. Needs the extra dev-server, or PostgreSQL's programs. Exit code 1: it does not add up.
-    """
-    from outbox.demo import run as command  # noqa: PLC0415
-
-    with readable_errors():
-        raise typer.Exit(command.run(database_url, signups=signups, seed=seed, keep=keep, as_json=json))
+app.command(rich_help_panel="Start here")(init)
+app.command(rich_help_panel="Start here")(demo)
 
 
 @app.command(rich_help_panel="Database")
@@ -87,7 +75,12 @@ def migrate(
     down: options.Down = None,
     sure: options.Sure = False,
 ) -> None:
-    """Create or update the outbox schema. Safe to run from several places at once, and while applications run."""
+    """Create or update the outbox schema. Safe to run from several places at once, and while applications run.
+
+    Exit code 1: with --check, the schema is behind; else it could not be done, and nothing was changed.
+
+    Example: outbox migrate --check || outbox migrate
+    """
     from outbox.terminal import migrate as command  # noqa: PLC0415 - each command imports what it needs, for a quick start
 
     with readable_errors():
@@ -171,7 +164,7 @@ def erase(
 @app.command(rich_help_panel="Delivery")
 def worker(
     *,
-    channel: Annotated[list[str], typer.Option("--channel", help="Channel to serve; again for more.")],
+    channel: options.Served,
     handlers: options.Handlers = None,
     priority: options.Priorities = None,
     concurrency: options.Concurrency = None,

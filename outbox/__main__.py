@@ -13,6 +13,8 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outbox.terminal import colours
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -25,6 +27,7 @@ def main() -> None:
         # A terminal that cannot show a ✓ gets an escape instead, not a traceback after the work was done.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    colours.settle()
     # What a configuration names by a dotted path is often here, in no package. Whatever is installed comes first.
     sys.path.append(str(Path.cwd()))
     command_line().app()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import psycopg
@@ -16,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from outbox.config.urls import libpq_url
+from outbox.revisions import scripts
 from outbox.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def print_sql(target: TextIO, revision: str = "head") -> None:
 
 def roles_sql(prefix: str = "outbox_") -> str:
     """Return the SQL that makes the roles of an outbox, named with `prefix`, and gives them their rights."""
-    script = (_scripts() / "sql" / "roles.sql").read_text(encoding="utf-8")
+    script = (scripts() / "sql" / "roles.sql").read_text(encoding="utf-8")
     return re.sub(r"\boutbox_(?=(?:enqueuer|worker|auditor|operator)\b)", prefix, script)
 
 
@@ -116,13 +116,6 @@ def _engine(url: str) -> sa.Engine:
 
 def _config(connection: sa.Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-def _scripts() -> Path:
-    """Where the migrations are: inside the installed package, or at the root of a checkout."""
-    package = Path(__file__).parent
-    installed = package / "_migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"

@@ -41,7 +41,7 @@ FLOORS = (
         "reports",
         "routine_events",
     },
-    {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending"},  # ground
+    {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending", "revisions"},  # ground
     {"queue"},  # what can happen to a notification
     {
         "retry",
@@ -109,7 +109,7 @@ RESERVED = {
 
 CONNECT = {"socket", "create_connection", "open_connection", "start_server", "create_server"}  # of socket and asyncio
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
-READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.children"}
+READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.children", "outbox.terminal.colours"}
 WRITE_THE_QUEUE = {"outbox.queue"}
 # A notification that is not yet enqueued, its window, what of many is not simply inserted, many as lines, how one
 # ended, a suppression, a schedule, a query, what is enqueued from one, what is written down of people, a pause, whose

@@ -150,7 +150,8 @@ def test_a_file_that_is_not_utf_8_is_reported(file: Path) -> None:
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     missing = tmp_path / "outbox.toml"
-    expected = (f"{missing}: cannot be read: No such file or directory",)
+    names = "--config or OUTBOX_CONFIG names it, `outbox init` makes one"
+    expected = (f"{missing}: cannot be read: No such file or directory; {names}",)
     assert problems(missing) == expected
     assert problems(None, {"OUTBOX_CONFIG": str(missing)}) == expected
 

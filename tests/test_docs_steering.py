@@ -52,7 +52,7 @@ def test_the_functions_and_the_sql_of_the_page_do_the_same(
 
 def test_the_commands_of_the_page_about_the_terminal_run(database_url: str) -> None:
     enter(database_url, "email")
-    (commands,) = blocks("docs/terminal.md", "bash")
+    commands = blocks("docs/terminal.md", "bash")[0]
     for line in commands.splitlines():
         done = run(database_url, *shlex.split(line, comments=True)[1:])
         assert done.exit_code == 0, (line, done.stderr)

@@ -8,9 +8,11 @@ configuration is the module's; a provider from elsewhere is an entry point `<cha
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from importlib import import_module, metadata
 from inspect import iscoroutinefunction, isroutine
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin, runtime_checkable
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 GROUP = "outbox.channels"
 _EVERYWHERE = ("console", "recorder")
-EXTRAS = {"botocore": "aws", "phonenumbers": "sms"}
+_DEFINES = re.compile(r"^class Provider\b", re.MULTILINE)
+EXTRAS = {"botocore": "aws", "phonenumbers": "sms", "jwt": "push", "cryptography": "push", "h2": "push"}
 """Modules that only some channels need, and the extra of ours that installs each."""
 
 
@@ -99,6 +102,25 @@ def load_provider(channel: str, name: str, section: Mapping[str, Any]) -> Provid
     else:
         return provider if iscoroutinefunction(provider.send) else Blocking(provider)
     raise ConfigError([problem])
+
+
+def shipped() -> dict[str, list[str]]:
+    """Return the providers that come with this package, by channel. Imports none of them: some need an extra."""
+    packages = {channel: Path(__path__[0]) / channel for channel in sorted(_channels())}
+    return {
+        channel: sorted(file.stem for file in folder.glob("*.py") if _DEFINES.search(file.read_text(encoding="utf-8")))
+        for channel, folder in packages.items()
+    }
+
+
+def settings_of(channel: str, name: str) -> type[BaseModel]:
+    """Return the model of what a provider can be told in its section of the configuration.
+
+    Raises:
+        ConfigError: there is no such channel or provider, or it needs what is not installed.
+    """
+    settings: type[BaseModel] = _provider_module(channel, name).Settings
+    return settings
 
 
 def compose_for(channel: str, config: Config | None = None) -> Callable[[Notification, Templates], Any]:

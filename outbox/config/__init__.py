@@ -53,6 +53,7 @@ __all__ = [
     "UnsubscribeConfig",
     "WebConfig",
     "WorkerConfig",
+    "database_in",
     "find_file",
     "libpq_url",
     "load",
@@ -125,6 +126,16 @@ def find_file(path: Path | None = None, *, environ: Mapping[str, str] | None = N
         return named.absolute()
     here = Path("outbox.toml").absolute()
     return here if here.exists() else None
+
+
+def database_in(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the database's URL in libpq's form that the environment names, if it does.
+
+    Raises:
+        ConfigError: what it names is none.
+    """
+    named = (os.environ if environ is None else environ).get("OUTBOX_DATABASE_URL")
+    return libpq_url(named) if named else None
 
 
 def _anchored(templates: TemplatesConfig, source: Path | None) -> TemplatesConfig:

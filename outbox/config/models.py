@@ -40,7 +40,7 @@ def _days(value: object) -> object:
 
 _NO_DATABASE = (
     "no database: set OUTBOX_DATABASE_URL to postgresql://user@host/database, "
-    "or give --database-url, or write url under [database] in {file}"
+    "or give --database-url, or write url under [database] in {file}; `outbox init` asks for it"
 )
 Whole = Annotated[int, BeforeValidator(_number)]
 Days = Annotated[int, BeforeValidator(_days)]

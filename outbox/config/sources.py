@@ -141,6 +141,10 @@ def read_file(path: Path) -> dict[str, Any]:
         problem = f"{path}: this is not TOML: {error}"
     except UnicodeDecodeError as error:
         problem = f"{path}: this is not UTF-8: byte {error.start} cannot be read"
+    except FileNotFoundError as error:
+        problem = (
+            f"{path}: cannot be read: {error.strerror}; --config or OUTBOX_CONFIG names it, `outbox init` makes one"
+        )
     except OSError as error:
         problem = f"{path}: cannot be read: {error.strerror}"
     raise ConfigError([problem])

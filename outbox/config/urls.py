@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-
 from outbox.errors import ConfigError
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.+-]*)://")
@@ -25,6 +22,10 @@ def libpq_url(url: str) -> str:
     Raises:
         ConfigError: it is not a PostgreSQL URL. The message shows the scheme at most: the rest may be a password.
     """
+    # Who has no URL to read, as when names are completed, does without it.
+    from psycopg import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
     written = url.strip()
     found = _SCHEME.match(written)
     if found is None:

@@ -14,6 +14,7 @@ from outbox.render import Templates
 from outbox.telling.words import counted
 from outbox.templates.configured import source
 from outbox.terminal.output import done, note
+from outbox.terminal.progress import waiting
 from outbox.terminal.setup import FAILED, complain
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def check(path: Path | None, *, live: bool) -> int:
 
 def _ask(found: config.Config) -> int:
     refused = 0
-    for one in asyncio.run(probe(found)):
+    with waiting("asking the providers"):
+        answers = asyncio.run(probe(found))
+    for one in answers:
         if one.trouble is not None:
             refused += 1
             complain(f"providers.{one.provider}: {type(one.trouble).__name__}: {one.trouble}")

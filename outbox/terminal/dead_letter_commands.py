@@ -9,7 +9,8 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typ
 from outbox.terminal.setup import configuration, readable_errors
 
 dead_letters = typer.Typer(
-    help="What could not be delivered: look at it, replay it, or close it.", no_args_is_help=True
+    help="What could not be delivered: look at it, replay it, or close it.\n\nExample: outbox dead-letters groups",
+    no_args_is_help=True,
 )
 
 

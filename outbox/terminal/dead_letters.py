@@ -14,6 +14,7 @@ from outbox.queue.story import list_attempts
 from outbox.telling.words import age
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.output import Column, json_text, note, print_facts, print_json, print_table, say, say_cut, width
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain, is_terminal
 
@@ -40,7 +41,7 @@ _RESOLUTION = Column("resolution", "whole")
 
 def list_newest(url: str, selection: Selection, *, limit: int, resolved: bool, as_json: bool) -> int:
     """Print the newest dead letters, those no longer open too if `resolved`. Not what the messages said."""
-    with reading(url) as conn:
+    with waiting("looking for dead letters"), reading(url) as conn:
         letters, total = list_dead_letters(conn, selection, limit=limit, resolved=resolved)
     if as_json:
         print_json({"dead_letters": [asdict(letter) for letter in letters], "total": total})

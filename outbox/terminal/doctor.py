@@ -14,10 +14,11 @@ from outbox.doctor.patient import Patient
 from outbox.errors import ConfigError, clean
 from outbox.telling.words import counted
 from outbox.terminal.output import Column, print_json, print_table, say
+from outbox.terminal.progress import waiting
 from outbox.terminal.setup import FAILED, is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from outbox.doctor.examination import Result
@@ -45,7 +46,8 @@ def run(path: Path | None, url: str | None, only: Sequence[str], *, strict: bool
     patient = _patient(path, url)
     try:
         results = []
-        for result in examine(patient, checks):
+        coming = iter(examine(patient, checks))
+        while (result := _next(coming)) is not None:
             results.append(result)
             if not as_json:
                 _show(result)
@@ -57,6 +59,11 @@ def run(path: Path | None, url: str | None, only: Sequence[str], *, strict: bool
     else:
         _sum_up(results)
     return FAILED if status == "failure" or (strict and status != "ok") else 0
+
+
+def _next(coming: Iterator[Result]) -> Result | None:
+    with waiting("examining"):
+        return next(coming, None)
 
 
 def list_checks(*, as_json: bool) -> int:

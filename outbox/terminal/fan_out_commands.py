@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import options, query_options  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
 fan_out = typer.Typer(
-    help="One notification for each row of a query: a million in chunks, with a name to go on by.", no_args_is_help=True
+    help="One notification for each row of a query: a million in chunks, with a name to go on by.\n\n"
+    "Example: outbox fan-out list",
+    no_args_is_help=True,
 )
 
 
 @fan_out.command("run")
 def run(
-    name: options.FanOutName,
+    name: query_options.FanOutName,
     *,
-    sql: options.Query,
-    param: options.Parameters = None,
+    sql: query_options.Query,
+    param: query_options.Parameters = None,
     dry_run: options.DryRun = False,
-    skip_invalid: options.SkipInvalid = False,
-    chunk: options.Chunk = 10_000,
-    channel: options.EachChannel = None,
+    skip_invalid: query_options.SkipInvalid = False,
+    chunk: query_options.Chunk = 10_000,
+    channel: query_options.EachChannel = None,
     template: options.Template = None,
     payload: options.Payload = None,
     priority: options.Priority = None,
@@ -30,7 +32,7 @@ def run(
     delay: options.Delay = None,
     expires_at: options.ExpiresAt = None,
     expires_in: options.ExpiresIn = None,
-    idempotency_key: options.KeyPrefix = None,
+    idempotency_key: query_options.KeyPrefix = None,
     topic: options.Topic = None,
     group_key: options.GroupKey = None,
     locale: options.Locale = None,

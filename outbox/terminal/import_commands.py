@@ -13,7 +13,8 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typ
 from outbox.terminal.setup import configuration, readable_errors
 
 import_ = typer.Typer(
-    help="Bring over what waits in another queue, each once: from procrastinate, pgqueuer, django-post_office, Celery.",
+    help="Bring over what waits in another queue, each once: from procrastinate, pgqueuer, django-post_office, Celery."
+    "\n\nExample: outbox import procrastinate --map mapping.toml --dry-run",
     no_args_is_help=True,
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from outbox.queue.letter_groups import groups
 from outbox.telling.words import age, counted
 from outbox.terminal.output import Column, fits, note, print_blocks, print_json, print_table
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _COLUMNS = (
 
 def show(url: str, selection: Selection, *, limit: int, as_json: bool) -> int:
     """Print the groups of the open dead letters that match, the largest first."""
-    with reading(url) as conn:
+    with waiting("grouping dead letters"), reading(url) as conn:
         found = groups(conn, selection, limit=limit)
     if as_json:
         print_json(

@@ -11,6 +11,7 @@ from outbox import migrate
 from outbox.errors import ConfigError, OutboxError
 from outbox.telling.words import counted
 from outbox.terminal.output import done, note, say
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED
 
@@ -38,7 +39,8 @@ def up(url: str) -> int:
         OutboxError: the database is newer than this package.
     """
     applied = _applied(url)
-    migrate.upgrade(url)
+    with waiting("migrating"):
+        migrate.upgrade(url)
     words = "already up to date" if applied == migrate.head() else "migrated"
     done(f"{words}: revision {migrate.head()}, partitions for the next 14 days")
     return 0
@@ -62,7 +64,8 @@ def down(url: str, revision: str, *, sure: bool) -> int:
         raise OutboxError(f"this database has {at}, so it cannot be undone down to {revision}")
     if not (sure or _agreed(url, revision)):
         return FAILED
-    migrate.downgrade(url, revision)
+    with waiting("undoing"):
+        migrate.downgrade(url, revision)
     done(f"undone down to {revision}")
     return 0
 
@@ -78,6 +81,15 @@ def check(url: str) -> int:
         return 0
     say(f"behind: revision {migrate.head()} is not applied; run `outbox migrate`")
     return FAILED
+
+
+def is_current(url: str) -> bool:
+    """Tell whether there is nothing to do.
+
+    Raises:
+        OutboxError: the database is newer than this package.
+    """
+    return _applied(url) == migrate.head()
 
 
 def print_sql(target: TextIO) -> None:

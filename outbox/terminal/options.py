@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from outbox.terminal import completing
 from outbox.terminal.selection import CLASSES, REASONS
 
 ConfigFile = Annotated[
@@ -25,7 +25,7 @@ Version = Annotated[
     bool,
     typer.Option(
         "--version",
-        help="Print the version and exit.",
+        help="Print the version, and those of all that it stands on, and exit.",
         callback=lambda value: _print_version(asked=value),
         is_eager=True,
     ),
@@ -49,7 +49,11 @@ Handlers = Annotated[
 ]
 Priorities = Annotated[
     list[str] | None,
-    typer.Option("--priority", help="Only these priorities (urgent, high, normal, bulk, or 0-9); again for more."),
+    typer.Option(
+        "--priority",
+        help="Only these priorities (urgent, high, normal, bulk, or 0-9); again for more.",
+        autocompletion=completing.priorities,
+    ),
 ]
 Concurrency = Annotated[int | None, typer.Option(help="Deliveries at once, for each channel.", show_default="200")]
 Processes = Annotated[
@@ -72,7 +76,10 @@ MetricsHost = Annotated[
 LogFormat = Annotated[
     str | None,
     typer.Option(
-        metavar="FORMAT", help="How it logs: text, json, or auto: text where a person looks.", show_default="auto"
+        metavar="FORMAT",
+        help="How it logs: text, json, or auto: text where a person looks.",
+        show_default="auto",
+        autocompletion=completing.among("text", "json", "auto"),
     ),
 ]
 Grace = Annotated[
@@ -86,7 +93,10 @@ Patience = Annotated[
         metavar="DURATION", help="How long enqueues may be held up, a few times, for a lock.", show_default="100ms"
     ),
 ]
-OneChannel = Annotated[str | None, typer.Option("--channel", help="Only this channel.", show_default="every one")]
+OneChannel = Annotated[
+    str | None,
+    typer.Option("--channel", help="Only this channel.", show_default="every one", autocompletion=completing.channels),
+]
 Suppressions = Annotated[
     bool, typer.Option("--suppressions", help="Their suppressions too: they may be contacted again.")
 ]
@@ -100,14 +110,31 @@ Identity = Annotated[str, typer.Argument(metavar="ID", help="The notification's 
 Identities = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="Dead letters by their ids.", show_default=False)
 ]
-Channels = Annotated[list[str] | None, typer.Option("--channel", help="Only this channel; again for more.")]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", help="Only this channel; again for more.", autocompletion=completing.channels),
+]
+Served = Annotated[
+    list[str],
+    typer.Option("--channel", help="Channel to serve; again for more.", autocompletion=completing.channels),
+]
 Classes = Annotated[
     list[str] | None,
-    typer.Option("--class", metavar="CLASS", help=f"Only this class of error; again for more: {', '.join(CLASSES)}."),
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        help=f"Only this class of error; again for more: {', '.join(CLASSES)}.",
+        autocompletion=completing.among(*CLASSES),
+    ),
 ]
 Reasons = Annotated[
     list[str] | None,
-    typer.Option("--reason", metavar="REASON", help=f"Only given up for this; again for more: {', '.join(REASONS)}."),
+    typer.Option(
+        "--reason",
+        metavar="REASON",
+        help=f"Only given up for this; again for more: {', '.join(REASONS)}.",
+        autocompletion=completing.among(*REASONS),
+    ),
 ]
 Groups = Annotated[
     list[str] | None,
@@ -116,9 +143,18 @@ Groups = Annotated[
 Codes = Annotated[
     list[str] | None, typer.Option("--code", metavar="CODE", help="Only this code of the provider; again for more.")
 ]
-Templates = Annotated[list[str] | None, typer.Option("--template", help="Only this template; again for more.")]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option("--template", help="Only this template; again for more.", autocompletion=completing.templates),
+]
 Providers = Annotated[
-    list[str] | None, typer.Option("--provider", metavar="NAME", help="Only given up by this one; again for more.")
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Only given up by this one; again for more.",
+        autocompletion=completing.providers,
+    ),
 ]
 Since = Annotated[str | None, typer.Option("--since", help="Only those that died so long ago or later, such as 24h.")]
 Until = Annotated[str | None, typer.Option("--until", help="Only those that died so long ago or before, such as 1h.")]
@@ -169,7 +205,10 @@ Discarded = Annotated[list[str], typer.Argument(metavar="ID", help="Dead letters
 Resolved = Annotated[bool, typer.Option("--all", help="Those that were replayed or discarded too.")]
 
 # Of `doctor`.
-Only = Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Only this check; again for more.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NAME", help="Only this check; again for more.", autocompletion=completing.checks),
+]
 ListChecks = Annotated[bool, typer.Option("--list", help="Name the checks, and make none.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Warnings, and what could not be looked at, fail as well.")]
 
@@ -179,20 +218,31 @@ Channel = Annotated[
     typer.Option(
         help="email, sms, push, inapp, chat, webhook, or one of your own.",
         show_default=False,
+        autocompletion=completing.channels,
     ),
 ]
 Recipient = Annotated[str, typer.Option(help="One address, number, token or URL.", show_default=False)]
-Template = Annotated[str | None, typer.Option(help="Template to render; without one the payload is the message.")]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        help="Template to render; without one the payload is the message.", autocompletion=completing.templates
+    ),
+]
 Payload = Annotated[
     str | None, typer.Option(metavar="JSON", help="A JSON object; @file.json, or - for standard input, to read it.")
 ]
-Priority = Annotated[str | None, typer.Option(help="urgent, high, normal, bulk, or 0 to 9.", show_default="normal")]
+Priority = Annotated[
+    str | None,
+    typer.Option(
+        help="urgent, high, normal, bulk, or 0 to 9.", show_default="normal", autocompletion=completing.priorities
+    ),
+]
 RunAt = Annotated[str | None, typer.Option(metavar="TIME", help="Not before, such as 2030-01-31T09:00:00Z.")]
 Delay = Annotated[str | None, typer.Option(metavar="DURATION", help="Not before so long from now, such as 5m.")]
 ExpiresAt = Annotated[str | None, typer.Option(metavar="TIME", help="Not after: too late is worse than never.")]
 ExpiresIn = Annotated[str | None, typer.Option(metavar="DURATION", help="Not after so long from now, such as 1h.")]
 IdempotencyKey = Annotated[str | None, typer.Option(help="One key, one notification, on a channel.")]
-Topic = Annotated[str | None, typer.Option(help="What it is about, for consent.")]
+Topic = Annotated[str | None, typer.Option(help="What it is about, for consent.", autocompletion=completing.topics)]
 GroupKey = Annotated[str | None, typer.Option(help="What it belongs to, for cancelling together.")]
 OrderingKey = Annotated[
     str | None, typer.Option(help="Of those with one key, on a channel, the next waits for the end of the one before.")
@@ -212,59 +262,6 @@ UnlessSent = Annotated[
 ]
 Headers = Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object, given as --payload is.")]
 
-# Of `schedule`.
-ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
-Cron = Annotated[
-    str,
-    typer.Argument(
-        metavar="CRON",
-        help="Minute, hour, day of month, month, day of week; or @daily and its like.",
-        show_default=False,
-    ),
-]
-Query = Annotated[
-    str,
-    typer.Option(
-        "--sql",
-        metavar="SELECT",
-        help="Each row is a notification, its columns the fields: recipient at least. @file.sql, or - to read it.",
-        show_default=False,
-    ),
-]
-TimeZone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="By whose clocks, such as Europe/Berlin.")]
-Missed = Annotated[str, typer.Option(help="Of occurrences that were missed, run: skip (none), once (the latest), all.")]
-RunTimeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="A run that takes longer is undone.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Put it in the place of the one that has this name, if any.")]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, max=1_000, help="How many.")]
-EachChannel = Annotated[
-    str | None, typer.Option("--channel", help="The channel, unless the query returns it. So with the fields below.")
-]
-
-# Of `fan-out`.
-FanOutName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Once for a name: again, and it goes on.", show_default=False)
-]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="NAME=VALUE",
-        help="What :NAME stands for in the query, as a text: CAST(:NAME AS date); again for more.",
-    ),
-]
-KeyPrefix = Annotated[
-    str | None,
-    typer.Option(
-        "--idempotency-key",
-        metavar="PREFIX",
-        help="Begins the key of each; who has one already, by another fan-out say, gets nothing.",
-    ),
-]
-SkipInvalid = Annotated[
-    bool, typer.Option("--skip-invalid", help="Leave out rows that can be no notification, instead of doing nothing.")
-]
-Chunk = Annotated[int, typer.Option(min=1, max=100_000, help="About how many rows are committed together.")]
-
 # Of `alerts`.
 RUNBOOKS = "docs/alerts.md"
 Runbooks = Annotated[
@@ -278,5 +275,7 @@ RuleTests = Annotated[
 
 def _print_version(*, asked: bool) -> None:
     if asked:
-        typer.echo(f"outbox {version('outbox')}")
+        from outbox.terminal import versions  # noqa: PLC0415
+
+        versions.tell()
         raise typer.Exit

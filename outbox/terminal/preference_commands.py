@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
 preference = typer.Typer(
-    help="What people want to get, by topic and channel: set, list, import, export.", no_args_is_help=True
+    help="What people want to get, by topic and channel: set, list, import, export.\n\n"
+    "Example: outbox preference list --channel email --recipient ada@example.org",
+    no_args_is_help=True,
 )
 
-Channel = Annotated[str, typer.Option(help="The channel, such as email.", show_default=False)]
-Topic = Annotated[str, typer.Option(help="The topic.", show_default=False)]
+Channel = Annotated[
+    str,
+    typer.Option(help="The channel, such as email.", show_default=False, autocompletion=completing.channels),
+]
+Topic = Annotated[str, typer.Option(help="The topic.", show_default=False, autocompletion=completing.topics)]
 Wanted = Annotated[bool | None, typer.Option("--yes/--no", help="Whether they want it.", show_default=False)]
 Clear = Annotated[bool, typer.Option("--clear", help="Forget what they said: the topic's default holds again.")]
 Source = Annotated[str, typer.Option(help="Who says so.")]

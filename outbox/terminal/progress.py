@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +15,30 @@ from outbox.terminal.setup import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+_SOON = 0.5  # seconds: what is over before is not worth a word
+
+
+@contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """Say what is being done, once it takes longer than a moment, where somebody looks; print nothing in the block.
+
+    It is on standard error, and gone when the block ends.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    status = Console(stderr=True).status(f"{doing} …")
+    timer = Timer(_SOON, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # it may be starting it this moment
+        status.stop()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from outbox.errors import ConfigError
 from outbox.queue.retention import PATIENCE, Sweep, count, days_of, forecast, list_expired
 from outbox.telling.words import counted, size
 from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
-from outbox.terminal.progress import bar
+from outbox.terminal.progress import bar, waiting
 from outbox.terminal.session import awriting
 from outbox.terminal.setup import FAILED, is_terminal
 
@@ -85,9 +85,10 @@ def _millis(patience: str | None) -> int:
 
 
 async def _foretell(url: str, policy: RetentionConfig, *, as_json: bool) -> int:
-    async with awriting(url) as conn:
-        expired, counts = await list_expired(conn, policy.days), await forecast(conn, policy)
-        rows = {partition.name: await count(conn, partition) for partition in expired}
+    with waiting("counting what is old"):
+        async with awriting(url) as conn:
+            expired, counts = await list_expired(conn, policy.days), await forecast(conn, policy)
+            rows = {partition.name: await count(conn, partition) for partition in expired}
     if as_json:
         print_json(_forecast_document(expired, rows, counts))
         return 0

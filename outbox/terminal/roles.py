@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from outbox.errors import ConfigError
 from outbox.migrate import roles_sql
 from outbox.terminal.output import done
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import writing
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def apply(config: Config, prefix: str) -> int:
         psycopg.Error: the database cannot be reached, or we are not the owner of the tables.
     """
     script = roles_sql(_checked(prefix))
-    with writing(config.database_url) as conn:
+    with waiting("granting"), writing(config.database_url) as conn:
         conn.execute(script.encode())
     done(f"roles: {', '.join(prefix + role for role in _ROLES)}")
     return 0

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import options, query_options  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
 schedule = typer.Typer(
-    help="What is enqueued again and again, from a query: add it, look at it, pause it.", no_args_is_help=True
+    help="What is enqueued again and again, from a query: add it, look at it, pause it.\n\n"
+    "Example: outbox schedule list",
+    no_args_is_help=True,
 )
 
 
 @schedule.command("add")
 def add(
-    name: options.ScheduleName,
-    cron: options.Cron,
+    name: query_options.ScheduleName,
+    cron: query_options.Cron,
     *,
-    sql: options.Query,
-    tz: options.TimeZone = "UTC",
-    missed: options.Missed = "once",
-    timeout: options.RunTimeout = "1m",
-    replace: options.Replace = False,
-    channel: options.EachChannel = None,
+    sql: query_options.Query,
+    tz: query_options.TimeZone = "UTC",
+    missed: query_options.Missed = "once",
+    timeout: query_options.RunTimeout = "1m",
+    replace: query_options.Replace = False,
+    channel: query_options.EachChannel = None,
     template: options.Template = None,
     payload: options.Payload = None,
     priority: options.Priority = None,
@@ -63,7 +65,7 @@ def list_schedules(
 
 @schedule.command("show")
 def show(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
     json: options.AsJson = False,
     config: ConfigFile = None,
@@ -81,9 +83,9 @@ def show(
 
 @schedule.command("next")
 def upcoming(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
-    count: options.Count = 5,
+    count: query_options.Count = 5,
     json: options.AsJson = False,
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
@@ -101,7 +103,7 @@ def upcoming(
 
 @schedule.command("pause")
 def pause(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
     json: options.AsJson = False,
     config: ConfigFile = None,
@@ -119,7 +121,7 @@ def pause(
 
 @schedule.command("resume")
 def resume(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
     json: options.AsJson = False,
     config: ConfigFile = None,
@@ -137,7 +139,7 @@ def resume(
 
 @schedule.command("run-now")
 def run_now(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
     json: options.AsJson = False,
     config: ConfigFile = None,
@@ -155,7 +157,7 @@ def run_now(
 
 @schedule.command("remove")
 def remove(
-    name: options.ScheduleName,
+    name: query_options.ScheduleName,
     *,
     sure: options.Sure = False,
     json: options.AsJson = False,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from outbox import durations
-from outbox.config.problems import nearest
 from outbox.errors import ConfigError
 from outbox.queue.letter_selection import Selection
+from outbox.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

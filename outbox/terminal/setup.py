@@ -1,4 +1,8 @@
-"""What every command begins with: the configuration, and errors that a person can act on instead of tracebacks."""
+"""What every command begins with: the configuration, and errors that a person can act on instead of tracebacks.
+
+Whoever asks for help, or presses Tab, waits for every module that is imported here: what is needed later is imported
+later.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,29 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from outbox import config
-from outbox.database import describe
-from outbox.errors import ConfigError, NotMigrated, OutboxError, clean
+from outbox.errors import ConfigError, OutboxError, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from outbox.config import Config
+
 FAILED = 1
 MISUSED = 2
 
-# What a statement runs into in a database without the outbox, or with an older one.
-_NOT_THERE = (
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedFunction,
-    psycopg.errors.UndefinedColumn,
-    psycopg.errors.InvalidSchemaName,
-)
-
 _LONGEST = 300
-_errors = Console(stderr=True, highlight=False, emoji=False)
 
 
-def configuration(path: Path | None, database_url: str | None = None, **overrides: Any) -> config.Config:
+def configuration(path: Path | None, database_url: str | None = None, **overrides: Any) -> Config:
     """Return the configuration; with mistakes in it, print them all and exit with 2.
 
     `overrides` are arguments by dotted key with `__` for the dot; None counts as not given.
     """
+    from outbox import config  # noqa: PLC0415 - pydantic is half of a start
+
     arguments = {"database.url": database_url} | {key.replace("__", "."): value for key, value in overrides.items()}
     with readable_errors():
         return config.load(path, overrides=arguments)
@@ -57,27 +51,25 @@ def readable_errors() -> Iterator[None]:
         complain(str(error))
         raise typer.Exit(FAILED) from None
     except _database_errors() as error:
-        complain(_about(getattr(error, "orig", None) or error))
+        from outbox.terminal.remedies import about  # noqa: PLC0415
+
+        complain(about(error))
         raise typer.Exit(FAILED) from None
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """Return what a database's trouble is raised as. SQLAlchemy, a third of a start, is not imported to ask."""
-    sqlalchemy = sys.modules.get("sqlalchemy.exc")
-    return (psycopg.Error, sqlalchemy.DBAPIError) if sqlalchemy else (psycopg.Error,)
-
-
-def _about(error: BaseException) -> str:
-    if isinstance(error, _NOT_THERE):
-        return str(NotMigrated())
-    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:  # no server has answered a statement
-        return f"the database cannot be reached: {clean(str(error), _LONGEST)}"
-    return f"the database said no: {describe(error)}"
+    """Return what a database's trouble is raised as. What is not imported has raised nothing, and is not to be."""
+    psycopg, sqlalchemy = sys.modules.get("psycopg"), sys.modules.get("sqlalchemy.exc")
+    return (*((psycopg.Error,) if psycopg else ()), *((sqlalchemy.DBAPIError,) if sqlalchemy else ()))
 
 
 def complain(sentence: str) -> None:
     """Print one error to standard error, in one line."""
-    _errors.print(Text.assemble(("error", "bold red"), f": {clean(sentence)}"), soft_wrap=True)
+    from rich.console import Console  # noqa: PLC0415 - for whoever has something to read
+    from rich.text import Text  # noqa: PLC0415
+
+    errors = Console(stderr=True, highlight=False, emoji=False)
+    errors.print(Text.assemble(("error", "bold red"), f": {clean(sentence)}"), soft_wrap=True)
 
 
 def is_terminal() -> bool:

@@ -12,6 +12,7 @@ from outbox.durations import describe, parse
 from outbox.errors import ConfigError
 from outbox.queue.stats import BY, stats
 from outbox.terminal.output import Column, fits, print_blocks, print_json, print_table, say
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain
 
@@ -44,7 +45,8 @@ def show(url: str, given: Mapping[str, Any]) -> int:
     try:
         with reading(url) as conn:
             conn.execute(_SETTINGS, [str(max(round(patience * 1000), 1)), _MEMORY])
-            found = stats(conn, since=timedelta(seconds=since), by=by, channels=given["channel"] or ())
+            with waiting("counting attempts"):
+                found = stats(conn, since=timedelta(seconds=since), by=by, channels=given["channel"] or ())
     except psycopg.errors.QueryCanceled:
         complain(
             f"it was cut after {describe(patience)}, and nothing is known: ask for less (--since 1h), "

@@ -13,6 +13,7 @@ from outbox.telling.amiss import warnings_of
 from outbox.telling.pauses import pause_document
 from outbox.telling.words import age, counted
 from outbox.terminal.output import Column, fits, print_blocks, print_json, print_table, say, warn
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 from outbox.terminal.worker_facts import worker_facts
 
@@ -45,7 +46,7 @@ _NEWEST = 1_000  # dead letters of each channel that are looked at: all of a mil
 
 def show(url: str, asked: Sequence[str] | None, *, as_json: bool) -> int:
     """Print what waits on each channel (or those asked for), who works, and what is amiss."""
-    with reading(url) as conn:
+    with waiting("counting what waits"), reading(url) as conn:
         channels, workers, strays = count_channels(conn, asked), live_workers(conn, asked), count_strays(conn)
         failing, pauses = failing_schedules(conn), _about_these(list_pauses(conn), asked)
         letters = groups_of_newest(conn, [each.channel for each in channels if each.dead], newest=_NEWEST)

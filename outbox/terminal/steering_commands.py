@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
@@ -14,7 +14,13 @@ steering = typer.Typer()
 PANEL = "Steer and watch"
 
 Target = Annotated[
-    str, typer.Argument(metavar="CHANNEL|provider:NAME", help="A channel, or one provider.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="CHANNEL|provider:NAME",
+        help="A channel, or one provider.",
+        show_default=False,
+        autocompletion=completing.targets,
+    ),
 ]
 Until = Annotated[
     str | None,

@@ -7,20 +7,32 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - typer evaluates the annotations
 from outbox.terminal.setup import configuration, readable_errors
 
-suppress = typer.Typer(help="Who must not be contacted: add, remove, list, import, export.", no_args_is_help=True)
+suppress = typer.Typer(
+    help="Who must not be contacted: add, remove, list, import, export.\n\nExample: outbox suppress list",
+    no_args_is_help=True,
+)
 
-Channel = Annotated[str, typer.Option(help="The channel, such as email.", show_default=False)]
-Topic = Annotated[str | None, typer.Option(help="Only what is about this topic.", show_default="everything")]
+Channel = Annotated[
+    str, typer.Option(help="The channel, such as email.", show_default=False, autocompletion=completing.channels)
+]
+Topic = Annotated[
+    str | None,
+    typer.Option(help="Only what is about this topic.", show_default="everything", autocompletion=completing.topics),
+]
 Sender = Annotated[
     str | None, typer.Option(help="Only by this sender of ours, such as a number.", show_default="any of ours")
 ]
 Reason = Annotated[
     str,
-    typer.Option(metavar="REASON", help="stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own."),
+    typer.Option(
+        metavar="REASON",
+        help="stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own.",
+        autocompletion=completing.suppression_reasons,
+    ),
 ]
 Source = Annotated[str, typer.Option(help="Who says so.")]
 Until = Annotated[
@@ -29,9 +41,20 @@ Until = Annotated[
 ]
 Strong = Annotated[bool, typer.Option("--strong", help="Also if the reason is stop, hard_bounce or complaint.")]
 OneRecipient = Annotated[str | None, typer.Option("--recipient", help="Only this recipient.")]
-OneReason = Annotated[str | None, typer.Option("--reason", metavar="REASON", help="Only for this reason.")]
+OneReason = Annotated[
+    str | None,
+    typer.Option(
+        "--reason",
+        metavar="REASON",
+        help="Only for this reason.",
+        autocompletion=completing.suppression_reasons,
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
-Format = Annotated[str, typer.Option("--format", help="csv, or json: an object a line.")]
+Format = Annotated[
+    str,
+    typer.Option("--format", help="csv, or json: an object a line.", autocompletion=completing.among("csv", "json")),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="standard output")
 ]

@@ -6,13 +6,21 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
-template = typer.Typer(help="Templates: what there is, what it says, and whether it works.", no_args_is_help=True)
+template = typer.Typer(
+    help="Templates: what there is, what it says, and whether it works.\n\nExample: outbox template list",
+    no_args_is_help=True,
+)
 
-Name = Annotated[str, typer.Argument(help="The template's name, such as welcome.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The template's name, such as welcome.", show_default=False, autocompletion=completing.templates
+    ),
+]
 Given = Annotated[
     str | None,
     typer.Option(
@@ -21,7 +29,13 @@ Given = Annotated[
     ),
 ]  # fmt: skip
 OnChannel = Annotated[
-    str | None, typer.Option("--channel", help="As on this channel.", show_default="its only one, else every file")
+    str | None,
+    typer.Option(
+        "--channel",
+        help="As on this channel.",
+        show_default="its only one, else every file",
+        autocompletion=completing.channels,
+    ),
 ]
 Part = Annotated[str | None, typer.Option("--part", metavar="FILE", help="Print this part alone, such as body.html.")]
 Open = Annotated[bool, typer.Option("--open", help="Show the HTML in the browser.")]

@@ -6,14 +6,19 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
 Interval = Annotated[str, typer.Option(metavar="DURATION", help="How long from look to look.")]
 Once = Annotated[bool, typer.Option("--once", help="Print how things stand now, as plain text, and exit.")]
 Theme = Annotated[
-    str, typer.Option(metavar="THEME", help="dark, light, terminal (its own colours), or auto: as it is lit.")
+    str,
+    typer.Option(
+        metavar="THEME",
+        help="dark, light, terminal (its own colours), or auto: as it is lit.",
+        autocompletion=completing.among("dark", "light", "terminal", "auto"),
+    ),
 ]
 
 

@@ -11,7 +11,8 @@ from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as 
 from outbox.terminal.setup import configuration, readable_errors
 
 topic = typer.Typer(
-    help="What notifications are about: declare it from the configuration, look at it.", no_args_is_help=True
+    help="What notifications are about: declare it from the configuration, look at it.\n\nExample: outbox topic list",
+    no_args_is_help=True,
 )
 
 Prune = Annotated[bool, typer.Option("--prune", help="Remove those that the configuration does not have.")]

@@ -10,6 +10,7 @@ from outbox.errors import ConfigError
 from outbox.queue.audit import list_audit
 from outbox.telling.words import moment
 from outbox.terminal.output import Column, note, print_json, print_table, say
+from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def show(url: str, given: Mapping[str, Any]) -> int:
         since = None if given["since"] is None else timedelta(seconds=parse(given["since"]))
     except ValueError as error:
         raise ConfigError([f"--since: {error}"]) from None
-    with reading(url) as conn:
+    with waiting("reading the audit"), reading(url) as conn:
         entries = list_audit(
             conn,
             subject=given["subject"],

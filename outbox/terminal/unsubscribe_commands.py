@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 
-unsubscribe = typer.Typer(help="Links to unsubscribe: a secret for them, and what one says.", no_args_is_help=True)
+unsubscribe = typer.Typer(
+    help="Links to unsubscribe: a secret for them, and what one says.\n\nExample: outbox unsubscribe secret",
+    no_args_is_help=True,
+)
 
-Topic = Annotated[str, typer.Option(help="A topic that offers to unsubscribe.", show_default=False)]
+Topic = Annotated[
+    str,
+    typer.Option(help="A topic that offers to unsubscribe.", show_default=False, autocompletion=completing.topics),
+]
 Link = Annotated[str, typer.Argument(metavar="LINK", help="A link, or its token alone.", show_default=False)]
 
 

@@ -6,23 +6,38 @@ from typing import Annotated
 
 import typer
 
-from outbox.terminal import options  # noqa: TC001 - typer evaluates the annotations
+from outbox.terminal import completing, options
 from outbox.terminal.options import ConfigFile, DatabaseUrl  # noqa: TC001 - as above
 from outbox.terminal.setup import configuration, readable_errors
 from outbox.terminal.steering_commands import PANEL
 
 watching = typer.Typer()
 
-Providers = Annotated[list[str] | None, typer.Option("--provider", help="Only this provider; again for more.")]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option("--provider", help="Only this provider; again for more.", autocompletion=completing.providers),
+]
 Outcomes = Annotated[
     list[str] | None,
-    typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome, such as dead; again for more."),
+    typer.Option(
+        "--outcome",
+        metavar="OUTCOME",
+        help="Only this outcome, such as dead; again for more.",
+        autocompletion=completing.outcomes,
+    ),
 ]
 Failed = Annotated[bool, typer.Option("--failed", help="Only what failed: retry, dead, ambiguous, lost.")]
 From = Annotated[str | None, typer.Option("--since", metavar="DURATION", help="Begin with those of the last 5m, say.")]
 Recipients = Annotated[bool, typer.Option("--recipients", help="Whom it was for, too: masked, as a…@example.org.")]
 Since = Annotated[str, typer.Option(metavar="DURATION", help="What ended in this time.")]
-By = Annotated[str, typer.Option(metavar="WHAT", help="channel, provider, template, class (of error), topic or hour.")]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="channel, provider, template, class (of error), topic or hour.",
+        autocompletion=completing.measures,
+    ),
+]
 Timeout = Annotated[str, typer.Option(metavar="DURATION", help="Give up after so long.")]
 Actor = Annotated[str | None, typer.Option(help="Only what this one did, such as ada@desk.")]
 Actions = Annotated[

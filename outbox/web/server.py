@@ -52,7 +52,11 @@ def serve(config: Config) -> int:
         timeout_keep_alive=30,
     )
     server = _Server(settings, dashboard)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn has logged why it cannot listen
+        other = "is another program there? --port names another port, and 0 a free one"
+        raise ConfigError([f"web.port: cannot listen at {web.host}, port {web.port}: {other}"]) from None
     return 0 if server.started else 1
 
 

@@ -1,0 +1,63 @@
+"""What takes longer than a moment says so on a terminal, and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from tests.command_line import run_on_a_terminal, run_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HELD = "SELECT pg_advisory_lock(7306076013)"  # one migration at a time
+_WAITED_FOR = """
+SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+LONGER_THAN_A_MOMENT = 1.5
+
+
+@contextmanager
+def another_migration(url: str) -> Iterator[None]:
+    """One that is at work until somebody has waited for it for longer than a moment."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(_HELD)
+
+        def let_go() -> None:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and conn.execute(_WAITED_FOR).fetchone() == (False,):
+                time.sleep(0.05)
+            time.sleep(LONGER_THAN_A_MOMENT)
+            conn.execute("SELECT pg_advisory_unlock_all()")
+
+        thread = threading.Thread(target=let_go)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+def test_a_migration_that_waits_for_another_says_what_it_does(empty_url: str) -> None:
+    with another_migration(empty_url):
+        code, seen = run_on_a_terminal(empty_url, "migrate")
+    assert (code, "✓" in seen) == (0, True), seen
+    assert "migrating …" in seen
+
+
+def test_in_a_pipe_it_is_silent(empty_url: str) -> None:
+    with another_migration(empty_url):
+        done = run_process(empty_url, "migrate")
+    assert done.returncode == 0
+    assert "migrating" not in done.stdout + done.stderr
+
+
+def test_what_is_over_at_once_says_nothing(database_url: str) -> None:
+    code, seen = run_on_a_terminal(database_url, "audit", env={"OUTBOX_CONFIG": ""})
+    assert code == 0
+    assert "nobody did anything of that kind" in seen
