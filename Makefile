@@ -7,6 +7,9 @@ BENCH := .venv-bench/.installed
 LOCK := $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock"
 
+# The extras that the image of deploy/docker has: all that are small and ask for nothing else of the system.
+IMAGE := uvloop web push webhook sms sentry
+
 export UV_PYTHON_DOWNLOADS := never
 # Where the machine has a list of the authorities that it trusts, a company's own may be among them.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
@@ -72,6 +75,8 @@ lock: $(UV) ## Compile requirements/*.txt with the newest versions
 	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) --all-extras --group bench --output-file requirements/bench.txt pyproject.toml
 	$(LOCK) --group bootstrap --output-file requirements/uv.txt
+	$(LOCK) --group build --output-file requirements/build.txt
+	$(LOCK) $(IMAGE:%=--extra %) --output-file requirements/image.txt pyproject.toml
 
 clean: ## Remove the environments and the tools
 	rm -rf .venv .venv-bench .tools site

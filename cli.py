@@ -172,6 +172,8 @@ def worker(
     grace: options.Grace = None,
     metrics_port: options.MetricsPort = None,
     metrics_host: options.MetricsHost = None,
+    health_port: options.HealthPort = None,
+    health_host: options.HealthHost = None,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing is due.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every claim and delivery.")] = False,
     log_format: options.LogFormat = None,

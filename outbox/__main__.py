@@ -7,6 +7,8 @@ collide with the host application's own.
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -23,6 +25,9 @@ _NAME = "outbox._cli"
 
 def main() -> None:
     """Run the command line, and exit with its status."""
+    if os.getpid() == 1:
+        # In a container: the first process of a PID namespace is sent no signal that it has no handler for.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a ✓ gets an escape instead, not a traceback after the work was done.
         if isinstance(stream, io.TextIOWrapper):

@@ -29,4 +29,25 @@ class RateWaited:
     seconds: float
 
 
-RoutineEvent: TypeAlias = LeasesRenewed | ListenHeard | RateWaited
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker's lifeline has reached the database, and the event loop hears of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthServed:
+    """Whoever starts workers again may ask for `/live` and `/ready` at `host` and `port`."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaNewer:
+    """A worker starts on a schema (revision `applied`) that is newer than the `known` one of its own version."""
+
+    applied: str
+    known: str
+
+
+RoutineEvent: TypeAlias = LeasesRenewed | ListenHeard | RateWaited | Heartbeat | HealthServed | SchemaNewer

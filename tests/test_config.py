@@ -320,3 +320,45 @@ def test_a_contradiction_in_a_topic_is_told(tmp_path: Path, text: str, problem: 
     with pytest.raises(ConfigError) as refused:
         load(path, environ={})
     assert problem in str(refused.value)
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """As Kubernetes mounts them: links, beside folders whose names begin with dots."""
+    folder = tmp_path / "secrets"
+    (folder / "..2026_01_31").mkdir(parents=True)
+    (folder / "..2026_01_31/OUTBOX_PROVIDERS_SMTP_PASSWORD").write_text("a secret\n")
+    (folder / "OUTBOX_PROVIDERS_SMTP_PASSWORD").symlink_to("..2026_01_31/OUTBOX_PROVIDERS_SMTP_PASSWORD")
+    (folder / "OUTBOX_DATABASE_URL").write_text("postgresql://file@db/app")
+    (folder / "postgres_password").write_text("somebody else's")
+    return folder
+
+
+def test_files_stand_for_the_variables_that_they_are_called_as(file: Path, secrets: Path) -> None:
+    file.write_text('[channels.email]\nproviders = ["smtp"]\n[database]\nurl = "postgresql://toml@db/app"\n')
+    found = load(file, environ={"OUTBOX_SECRETS_DIR": str(secrets)})
+    assert found.database_url == "postgresql://file@db/app"
+    assert found.providers["smtp"]["password"] == "a secret"
+
+
+def test_a_variable_that_is_set_goes_before_its_file_and_an_empty_one_does_not(file: Path, secrets: Path) -> None:
+    environ = {"OUTBOX_SECRETS_DIR": str(secrets), "OUTBOX_DATABASE_URL": "postgresql://set@db/app"}
+    assert load(file, environ=environ).database_url == "postgresql://set@db/app"
+    assert load(file, environ=environ | {"OUTBOX_DATABASE_URL": ""}).database_url == "postgresql://file@db/app"
+
+
+def test_a_mistake_in_a_file_is_told_by_its_name_and_no_word_of_it(file: Path, secrets: Path) -> None:
+    environ = {"OUTBOX_SECRETS_DIR": str(secrets)}
+    (secrets / "OUTBOX_DATABASE_URL").write_text("mysql://hunter2@db/app")
+    with pytest.raises(ConfigError, match="OUTBOX_DATABASE_URL: ") as told:
+        load(file, environ=environ)
+    assert "hunter2" not in str(told.value)
+    (secrets / "OUTBOX_DATABASE_URL").write_bytes(b"hunter2\xff")
+    with pytest.raises(ConfigError, match=r"OUTBOX_SECRETS_DIR: OUTBOX_DATABASE_URL is not UTF-8") as told:
+        load(file, environ=environ)
+    assert "hunter2" not in str(told.value)
+    (secrets / "OUTBOX_DATABASE_URL").write_text("x" * 70_000)
+    with pytest.raises(ConfigError, match="has more than 65,536 bytes"):
+        load(file, environ=environ)
+    with pytest.raises(ConfigError, match=r"OUTBOX_SECRETS_DIR: /nowhere cannot be read: No such file"):
+        load(file, environ={"OUTBOX_SECRETS_DIR": "/nowhere"})

@@ -17,9 +17,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from outbox import errors, events, metrics, pause_events
+from outbox import errors, events, metrics, pause_events, port, routine_events
 from outbox.durations import Quota
 from outbox.errors import ConfigError
+from outbox.members import Members
 from outbox.outcomes import Dead, Failure, Sent, Suppressed, Surplus
 from outbox.queue import gauge, measure
 from outbox.schedule_events import ScheduleSkipped
@@ -52,6 +53,9 @@ NOT_COUNTED = {
     pause_events.Paused,
     pause_events.Resumed,
     events.Retained,
+    routine_events.Heartbeat,
+    routine_events.HealthServed,
+    routine_events.SchemaNewer,
 }
 
 
@@ -128,7 +132,7 @@ def test_the_page_names_every_metric_with_its_kind_and_labels(database_url: str)
             frozenset(key for sample in family.samples for key in sample.labels if key != "le"),
         )
         for family in (
-            *metrics.Members(counts.registry).collect(),
+            *metrics.OfMembers(counts.registry, Members()).collect(),
             *metrics.Known(_of_everything(database_url)).collect(),
         )
         if family.name.startswith("outbox_")
@@ -240,4 +244,4 @@ def test_a_port_that_somebody_has_is_a_mistake_that_is_told_at_the_start(tmp_pat
 
 def test_an_address_that_is_not_ours_is_refused_in_words() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen at no such host, port 9464"):
-        metrics.serve(CollectorRegistry(), host="no such host", port=9464)
+        port.serve({"": metrics.page(CollectorRegistry())}, host="no such host", port=9464, key="worker.metrics_port")

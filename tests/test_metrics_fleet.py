@@ -16,7 +16,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.registry import CollectorRegistry
 
 from outbox import errors, events, metrics
+from outbox.members import Members, answer
 from outbox.outcomes import Retry, Sent
+from outbox.port import serve
 from outbox.queue import gauge, measure
 from outbox.routine_events import RateWaited
 from tests.endings import enter, put, put_dead
@@ -31,6 +33,8 @@ from tests.waiting import await_until, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from prometheus_client.registry import Collector
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -173,12 +177,14 @@ def test_of_several_processes_the_supervisor_alone_tells_of_the_fleet(fleet: Fle
     assert "outbox_listen_heard{process=supervisor}" not in found
 
 
+def served(*collectors: Collector) -> int:
+    return serve({"": metrics.page(*collectors)}, host="127.0.0.1", port=0, key="worker.metrics_port")
+
+
 def test_a_database_that_is_away_takes_the_fleet_s_metrics_along_and_no_others(database_url: str) -> None:
     counts = metrics.Counts({"email": ["smtp"]})
     counts(events.Attempted(ID, "email", 1, Sent(provider="smtp"), 0.02, 3.0))
-    port = metrics.serve(
-        counts.registry, metrics.Known(f"{database_url}&sslmode=disable&dbname=nowhere"), host="127.0.0.1", port=0
-    )
+    port = served(counts.registry, metrics.Known(f"{database_url}&sslmode=disable&dbname=nowhere"))
     found = values(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text)
     assert found["outbox_fleet_known{}"] == 0
     assert found["outbox_attempts_total{channel=email,class=,outcome=sent,provider=smtp}"] == 1
@@ -291,7 +297,7 @@ def test_who_asks_in_openmetrics_is_told_the_trace_that_fell_into_a_bucket(datab
     counts = metrics.Counts({"email": ["smtp"]})
     counts(ATTEMPTED)
     counts(ATTEMPTED._replace(seconds=20.0, trace=None))
-    port = metrics.serve(counts.registry, metrics.Known(database_url), host="127.0.0.1", port=0)
+    port = served(counts.registry, metrics.Known(database_url))
     assert exemplars(asked(port, "application/openmetrics-text; version=1.0.0").text) == {
         "outbox_delivery_seconds_bucket 0.025": TRACE,
         "outbox_end_to_end_seconds_bucket 5.0": TRACE,
@@ -322,12 +328,12 @@ def test_the_trace_that_a_notification_was_enqueued_in_is_told(
 
 def test_the_traces_of_several_processes_are_told_by_their_supervisor(database_url: str) -> None:
     supervisor = metrics.Counts({})
-    members = metrics.Members(supervisor.registry)
+    members = Members()
     for number in (1, 2):
         counts = metrics.Counts({"email": ["smtp"]})
         counts(ATTEMPTED._replace(trace=f"{number}" * 32))
-        metrics.answer(counts.registry, members.attach(number).detach())
-    port = metrics.serve(members, metrics.Known(database_url), host="127.0.0.1", port=0)
+        answer({metrics.QUESTION: metrics.teller(counts.registry)}, members.attach(number).detach())
+    port = served(metrics.OfMembers(supervisor.registry, members), metrics.Known(database_url))
     found = exemplars(asked(port, "application/openmetrics-text; version=1.0.0").text)
     assert found["outbox_delivery_seconds_bucket 0.025 1"] == "1" * 32
     assert found["outbox_end_to_end_seconds_bucket 5.0 2"] == "2" * 32

@@ -69,6 +69,7 @@ GOLDEN: dict[str, dict[str, set[str]]] = {
         "preferences": READS,
         "pauses": READS,
         "throttle_digests": READS,
+        "migrations": READS,
         "limits": WRITES | {"DELETE"},
         "inbox": {"SELECT", "INSERT"},
         "partitions": READS,

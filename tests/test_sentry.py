@@ -147,8 +147,8 @@ def run(*_, **__):
     raise ZeroDivisionError(password)
 
 process.run = run
-given = dict.fromkeys(("concurrency", "processes", "grace", "metrics_port", "metrics_host", "database_url", "member",
-                       "priority", "log_format", "attached", "handlers"))
+given = dict.fromkeys(("concurrency", "processes", "grace", "metrics_port", "metrics_host", "health_port",
+                       "health_host", "database_url", "member", "priority", "log_format", "attached", "handlers"))
 worker.run(given | {"config": None, "channel": ["email"], "drain": True, "verbose": False})
 """
 

@@ -45,7 +45,7 @@ GRANT EXECUTE ON FUNCTION outbox.check_schedule, outbox.schedule_statement, outb
 -- Claims, delivers, settles, and does the chores: partitions ahead, and retention by small steps of one day and older. It
 -- runs schedules and can make none, and their queries with its own rights: where there are any, it is an enqueuer as well,
 -- and may read what they read.
-GRANT SELECT ON outbox.notifications, outbox.partitions, outbox.preferences, outbox.pauses, outbox.throttle_digests TO outbox_worker;
+GRANT SELECT ON outbox.notifications, outbox.partitions, outbox.preferences, outbox.pauses, outbox.throttle_digests, outbox.migrations TO outbox_worker;
 GRANT SELECT, INSERT ON outbox.inbox TO outbox_worker;
 GRANT SELECT, UPDATE, DELETE ON outbox.queue TO outbox_worker;
 GRANT SELECT, INSERT, UPDATE ON outbox.attempts, outbox.dead_letters, outbox.suppressions, outbox.chores, outbox.topics

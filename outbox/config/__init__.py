@@ -25,7 +25,8 @@ from outbox.config.models import (
 )
 from outbox.config.problems import nearest, sentences
 from outbox.config.provider_section import ProviderSection
-from outbox.config.sources import NAMED, SINGLE, Tree, read_file
+from outbox.config.secret_files import with_secret_files
+from outbox.config.sources import NAMED, PREFIX, SINGLE, Tree, read_file
 from outbox.config.telling import LogConfig, SentryConfig
 from outbox.config.topics import TopicConfig
 from outbox.config.unsubscribing import UnsubscribeConfig
@@ -101,7 +102,7 @@ def survey(
     Raises:
         ConfigError: the file cannot be read, or is not TOML.
     """
-    environ = os.environ if environ is None else environ
+    environ = with_secret_files(os.environ if environ is None else environ, PREFIX)
     source = find_file(path, environ=environ)
     tree = Tree(source, read_file(source) if source else {})
     tree.add_arguments(overrides)

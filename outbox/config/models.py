@@ -128,6 +128,10 @@ class WorkerConfig(Section):
     metrics_port: Whole | None = Field(
         default=None, ge=0, le=65_535, description="a port such as 9464, or 0 for a free one"
     )
+    health_port: Whole | None = Field(
+        default=None, ge=0, le=65_535, description="a port such as 9465, or 0 for a free one"
+    )
+    health_host: Name = Field(default="127.0.0.1", description='an address of this machine, such as "0.0.0.0"')
     handlers: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
         default=(), description='a list of modules with functions of yours, such as ["shop.jobs"]'
     )

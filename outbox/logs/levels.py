@@ -17,6 +17,7 @@ _LEVELS: dict[type[Any], int] = {
     routine_events.LeasesRenewed: logging.DEBUG,
     routine_events.ListenHeard: logging.DEBUG,
     routine_events.RateWaited: logging.DEBUG,
+    routine_events.Heartbeat: logging.DEBUG,
     events.ProviderHeld: logging.ERROR,
     events.ProviderFailed: logging.ERROR,
     template_events.ComposeFailed: logging.ERROR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outbox import events, pause_events, schedule_events, template_events
+from outbox import events, pause_events, routine_events, schedule_events, template_events
 from outbox.logs.facts import facts
 from outbox.logs.flood import NotLogged
 from outbox.masks import without_recipients
@@ -45,7 +45,9 @@ def sentence(event: Event | NotLogged) -> str:
 def _about_providers(event: Event | NotLogged) -> str:
     match event:
         case events.MetricsServed(host, port):
-            return f"metrics at http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+            return f"metrics at {_url(host, port)}/metrics"
+        case routine_events.HealthServed(host, port):
+            return f"health at {_url(host, port)}/live and /ready"
         case events.ProviderFailed(channel, provider, _, where):
             return f"{channel}: {provider} has a defect, and nobody knows whether it sent: {where}"
         case events.CodeUnknown(channel, provider, error):
@@ -99,6 +101,10 @@ def _about_the_rest(event: Event | NotLogged) -> str:
                 f"{who} has had a transaction open for {seconds:.0f} s: PostgreSQL can remove nothing that was settled "
                 f"since; to end it: SELECT pg_terminate_backend({pid})"
             )
+        case routine_events.SchemaNewer(applied, known):
+            return (
+                f"the database's schema (revision {applied}) is newer than this version's ({known}), as in an upgrade"
+            )
         case template_events.TemplatesChanged(count):
             return f"templates have changed; there {'is' if count == 1 else 'are'} {count:,} now"
         case template_events.TemplatesRefused(problems):
@@ -133,6 +139,10 @@ def _about_pauses(event: Event | NotLogged) -> str:
             return f"{scope} {name} is paused no more"
         case _:
             return " ".join([type(event).__name__, *(f"{key}={value}" for key, value in facts(event).items())])
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _clock(moment: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from outbox.metrics.counts import Counts
 from outbox.metrics.known import Known
-from outbox.metrics.members import Members, answer
-from outbox.metrics.page import serve
+from outbox.metrics.members import QUESTION, OfMembers, teller
+from outbox.metrics.page import page
 
-__all__ = ["Counts", "Known", "Members", "answer", "serve"]
+__all__ = ["QUESTION", "Counts", "Known", "OfMembers", "page", "teller"]

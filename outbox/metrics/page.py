@@ -1,35 +1,25 @@
-"""page: serves what collectors tell to whoever asks, in the format of Prometheus, from a thread."""
+"""page: what collectors tell, for whoever asks, in the format of Prometheus."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import choose_encoder
-
-from outbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
+    from outbox.port import Page
 
-def serve(*collectors: Collector, host: str, port: int) -> int:
-    """Serve them at `/metrics` until the process ends; return the port, which is a free one if asked for 0.
 
-    Whoever asks for OpenMetrics is given that, with exemplars.
-
-    Raises:
-        ConfigError: nobody can listen there.
-    """
+def page(*collectors: Collector) -> Page:
+    """Return an application (WSGI) that tells of them; whoever asks for OpenMetrics is given that, with exemplars."""
     together = CollectorRegistry()
     for collector in collectors:
         together.register(collector)
-    try:
-        server, _ = start_http_server(port, host, together)
-    except (OSError, OverflowError, UnicodeError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise ConfigError([f"worker.metrics_port: cannot listen at {host}, port {port}: {words}"]) from None
-    return server.server_port
+    application: Page = make_wsgi_app(together)
+    return application
 
 
 def written(collector: Collector, accepted: str) -> tuple[bytes, str]:

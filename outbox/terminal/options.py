@@ -64,7 +64,7 @@ Member = Annotated[
     str | None, typer.Option(hidden=True, help="Given by the supervisor to each of its processes, such as 2/4.")
 ]
 Attached = Annotated[
-    int | None, typer.Option(hidden=True, help="Given by the supervisor: the socket through which it asks for metrics.")
+    int | None, typer.Option(hidden=True, help="Given by the supervisor: the socket through which it asks.")
 ]
 MetricsPort = Annotated[
     int | None,
@@ -72,6 +72,13 @@ MetricsPort = Annotated[
 ]
 MetricsHost = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Serve them at this address alone.", show_default="0.0.0.0")  # noqa: S104
+]
+HealthPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="Say there whether it lives and is ready: 9465.", show_default="no"),
+]
+HealthHost = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Say so at this address.", show_default="127.0.0.1")
 ]
 LogFormat = Annotated[
     str | None,

@@ -9,21 +9,21 @@ import psycopg
 
 from outbox import logs
 from outbox.errors import ConfigError, OutboxError
-from outbox.events import MetricsServed
 from outbox.handlers.serve import with_handlers
 from outbox.terminal.log import log_as
+from outbox.terminal.ports import open_for_supervisor, open_for_worker
 from outbox.terminal.priorities import levels
 from outbox.terminal.setup import configuration
 from outbox.worker import process
 from outbox.worker.tether import Tether
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from outbox.config import Config, SentryConfig
     from outbox.events import Event, Listener
 
-_OVER_THE_FILE = ("concurrency", "processes", "grace", "metrics_port", "metrics_host")
+_OVER_THE_FILE = ("concurrency", "processes", "grace", "metrics_port", "metrics_host", "health_port", "health_host")
 
 
 def run(given: Mapping[str, Any]) -> int:
@@ -41,10 +41,13 @@ def run(given: Mapping[str, Any]) -> int:
     if number is None and config.worker.processes > 1:
         return _supervise(config, drain=given["drain"])
     with _reporting(config.sentry) as reports:
-        counts = _counts(config, given["channel"], is_member=number is not None, attached=given["attached"])
+        is_member, attached = number is not None, given["attached"]
+        counts, vitals = open_for_worker(config, given["channel"], is_member=is_member, attached=attached)
         listener = _each(counts, reports, logs.Log(most=config.log.lines_per_second))
         tether = None if number is None else Tether()
-        return process.run(config, given["channel"], listener, levels=wanted, drain=given["drain"], tether=tether)
+        return process.run(
+            config, given["channel"], listener, levels=wanted, drain=given["drain"], tether=tether, vitals=vitals
+        )
 
 
 def _number(member: str | None) -> int | None:
@@ -59,15 +62,9 @@ def _number(member: str | None) -> int | None:
 
 def _supervise(config: Config, *, drain: bool) -> int:
     with _reporting(config.sentry) as reports:
-        if config.worker.metrics_port is None:
-            return process.supervise(config.worker, _each(reports, logs.log), drain=drain)
-        from outbox import metrics  # noqa: PLC0415 - who has no use for it does not load it
-
-        counts = metrics.Counts({})
-        members = metrics.Members(counts.registry)
-        _serve(members, config)
-        listener = _each(counts, reports, logs.log)
-        return process.supervise(config.worker, listener, drain=drain, attach=members.attach)
+        ports = open_for_supervisor(config)
+        listener = _each(*ports.listeners, reports, logs.log)
+        return process.supervise(config.worker, listener, drain=drain, attach=ports.attach, pulse=ports.pulse)
 
 
 @contextmanager
@@ -88,29 +85,6 @@ def _reporting(settings: SentryConfig) -> Iterator[Listener | None]:
         raise
     finally:
         reports.close()
-
-
-def _counts(config: Config, names: Sequence[str], *, is_member: bool, attached: int | None) -> Listener | None:
-    """Return who counts what a worker process does, if metrics are asked for, and serves them."""
-    if config.worker.metrics_port is None or (is_member and attached is None):
-        return None
-    from outbox import metrics  # noqa: PLC0415 - as above
-
-    counts = metrics.Counts({name: config.channels[name].providers for name in names if name in config.channels})
-    if attached is not None:
-        metrics.answer(counts.registry, attached)
-    else:
-        _serve(counts.registry, config)
-    return counts
-
-
-def _serve(collector: Any, config: Config) -> None:
-    from outbox import metrics  # noqa: PLC0415 - as above
-
-    host = config.worker.metrics_host
-    known = metrics.Known(config.database_url)
-    port = metrics.serve(collector, known, host=host, port=config.worker.metrics_port or 0)
-    logs.log(MetricsServed(host, port))
 
 
 def _each(*listeners: Listener | None) -> Listener:

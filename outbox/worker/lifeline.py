@@ -19,7 +19,7 @@ import psycopg
 from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
 from outbox.queue.renew import renew
-from outbox.routine_events import LeasesRenewed, ListenHeard
+from outbox.routine_events import Heartbeat, LeasesRenewed, ListenHeard
 from outbox.silence import limited
 from outbox.worker.telling import Telling
 
@@ -40,6 +40,11 @@ _LONGEST_LIMIT = 4.0
 _LAST_WORDS = 5.0  # seconds for saying why a process ends
 _GONE = "gone "  # as outbox.supersede() and end_needless() say it
 _BLOCKED = 1.0  # seconds between asking the event loop for something and its doing so
+
+
+def every(lease: float) -> float:
+    """Return the seconds between two heartbeats of a worker whose leases are so many seconds long."""
+    return min(lease / 3, _LONGEST_HEARTBEAT)
 
 
 class Lifeline:
@@ -77,7 +82,7 @@ class Lifeline:
         self._asked_at: float | None = None  # the loop, whether it is alive; None once it has answered
         self._stood = self._looked_at = 0.0  # for how long it has not, and when that was last looked at
         self._thread = threading.Thread(target=self._run, name="outbox lifeline", daemon=True)
-        self._every = min(leases.seconds / 3, _LONGEST_HEARTBEAT)
+        self._every = every(leases.seconds)
         self._limit = self._patience = min(max(self._every, _SHORTEST_LIMIT), _LONGEST_LIMIT)
 
     def start(self) -> None:
@@ -168,6 +173,7 @@ class Lifeline:
         except (psycopg.ProgrammingError, psycopg.DataError) as error:
             self._tell(ChoreFailed("heartbeat", describe(error)))
         self._say(conn, self._telling.heartbeat)
+        self._tell(Heartbeat())
 
     def _say(self, conn: psycopg.Connection[Any], what: Callable[[psycopg.Connection[Any]], None]) -> None:
         try:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from outbox.events import Event, Listener
     from outbox.messages import Notification
     from outbox.worker.tether import Tether
+    from outbox.worker.vitals import Pulse, Vitals
 
     Load: TypeAlias = Callable[[str, str, Mapping[str, Any]], channels.Provider]
 
@@ -102,6 +103,7 @@ def run(
     levels: Sequence[int],
     drain: bool,
     tether: Tether | None = None,
+    vitals: Vitals | None = None,
 ) -> int:
     """Work until SIGTERM, SIGINT or, with `drain`, until nothing is due; return the exit code.
 
@@ -114,7 +116,7 @@ def run(
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(_run(config, names, listener, levels, tether, drain=drain))
+        code = runner.run(_run(config, names, listener, levels, tether=tether, vitals=vitals, drain=drain))
         # A provider that refuses to be cancelled, or waits in a thread, would be waited for without end.
         end = threading.Timer(CUT_OFF, os._exit, [code])
         end.daemon = True
@@ -138,18 +140,21 @@ async def _run(
     names: Sequence[str],
     listener: Listener,
     levels: Sequence[int],
-    tether: Tether | None,
     *,
+    tether: Tether | None,
+    vitals: Vitals | None,
     drain: bool,
 ) -> int:
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     _heed(stop, tether, config.worker.grace)
+    if vitals is not None:
+        vitals.pulse.begin(asyncio.get_running_loop())
     templates = Templates(source(config))
     worker = Worker(
         url=config.database_url,
         routes=routes(config, names, listener, templates),
         settings=config.worker,
-        listener=listener if tether is None else _telling(tether, listener),
+        listener=_telling(listener, tether, vitals),
         levels=levels,
         drain=drain,
         retention=config.retention,
@@ -189,9 +194,13 @@ def _heed(stop: asyncio.Future[str], tether: Tether | None, grace: float) -> Non
         tether.watch(loop, ask, grace=grace)
 
 
-def _telling(tether: Tether, listener: Listener) -> Listener:
+def _telling(listener: Listener, tether: Tether | None, vitals: Vitals | None) -> Listener:
+    """Return what tells them all of what the worker does; not of each delivery, which the routes' listener is told."""
+
     def tell(event: Event) -> None:
-        if isinstance(event, WorkerStarted):
+        if vitals is not None:
+            vitals(event)
+        if tether is not None and isinstance(event, WorkerStarted):
             tether.say(SERVING)
         listener(event)
 
@@ -199,14 +208,22 @@ def _telling(tether: Tether, listener: Listener) -> Listener:
 
 
 def supervise(
-    settings: WorkerConfig, listener: Listener, *, drain: bool, attach: Callable[[int], socket.socket] | None = None
+    settings: WorkerConfig,
+    listener: Listener,
+    *,
+    drain: bool,
+    attach: Callable[[int], socket.socket] | None = None,
+    pulse: Pulse | None = None,
 ) -> int:
     """Start worker processes with the command that started this one, and stay until they have ended.
 
-    Each of them inherits what `attach` makes for it. Returns the worst of their exit codes.
+    Each of them inherits what `attach` makes for it, and `pulse` beats while the supervisor is awake. Returns the worst
+    of their exit codes.
     """
 
     async def run() -> int:
+        if pulse is not None:
+            pulse.begin(asyncio.get_running_loop())
         supervisor = Supervisor(
             again(),
             count=settings.processes,

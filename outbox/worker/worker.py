@@ -13,8 +13,11 @@ from outbox.errors import NotMigrated
 from outbox.events import TopicsChanged
 from outbox.queue import attend
 from outbox.queue.escalations import declare_escalations
+from outbox.queue.revision import find_revision
 from outbox.queue.topics import declare
+from outbox.revisions import known
 from outbox.route import providers_of
+from outbox.routine_events import SchemaNewer
 from outbox.worker.settler import LONGEST_WAIT
 from outbox.worker.shift import Shift
 from outbox.worker.slots import CUT_OFF
@@ -67,7 +70,7 @@ class Worker:
 
         Raises:
             ConfigError: the database does not exist, or refuses us. One that is not up yet is waited for.
-            NotMigrated: the database has no outbox.
+            NotMigrated: the database has no outbox, or an older one. With a newer one it works: an upgrade goes on.
             Exception: a defect in a part of the worker; what was in hand comes back by its leases.
         """
         try:
@@ -109,6 +112,11 @@ class Worker:
             raise NotMigrated from error
 
     async def _introduce(self, conn: AsyncConnection[Any]) -> int:
+        applied = await find_revision(conn)
+        if applied is not None and applied != known()[-1]:
+            if applied in known():
+                raise NotMigrated(f" (it has revision {applied}, and this version of outbox needs {known()[-1]})")
+            self._listener(SchemaNewer(applied, known()[-1]))
         if changed := await declare(conn, self._topics):
             self._listener(TopicsChanged(tuple(changed)))
         await declare_escalations(conn, self._escalations)
