@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.command_line import run_on_a_terminal, run_process
+from tests.command_line import run, run_on_a_terminal, run_process
+from tests.hands import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _HELD = "SELECT pg_advisory_lock(7306076013)"  # one migration at a time
 _WAITED_FOR = """
@@ -61,3 +63,26 @@ def test_what_is_over_at_once_says_nothing(database_url: str) -> None:
     code, seen = run_on_a_terminal(database_url, "audit", env={"OUTBOX_CONFIG": ""})
     assert code == 0
     assert "nobody did anything of that kind" in seen
+
+
+def test_a_schedule_whose_query_is_slow_says_that_it_runs(database_url: str) -> None:
+    slow = "SELECT 'ada@example.org' AS recipient, '{}'::jsonb AS payload FROM pg_sleep(1.5)"
+    assert run(database_url, "schedule", "add", "slow", "@daily", "--sql", slow, "--channel", "email").exit_code == 0
+    code, seen = run_on_a_terminal(database_url, "schedule", "run-now", "slow")
+    assert code == 0, seen
+    assert "enqueueing what the query of slow returns …" in seen
+    assert "enqueued 1 notification" in seen
+
+
+def test_an_export_into_a_file_counts_its_lines_where_somebody_looks(database_url: str, tmp_path: Path) -> None:
+    insert = """
+    INSERT INTO outbox.suppressions (channel, recipient, reason)
+    SELECT 'email', format('user%s@example.org', n), 'manual' FROM generate_series(1, 2500) n
+    """
+    rows(database_url, insert)
+    code, seen = run_on_a_terminal(database_url, "suppress", "export", "--output", tmp_path / "all.csv")
+    assert code == 0, seen
+    assert "exporting" in seen
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 2501
+    piped = run_process(database_url, "suppress", "export")
+    assert (len(piped.stdout.splitlines()), piped.stderr) == (2501, "")

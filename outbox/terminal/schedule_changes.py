@@ -16,6 +16,7 @@ from outbox.occurrences import Occurrences
 from outbox.telling.words import counted
 from outbox.terminal.given import read_json, read_text
 from outbox.terminal.output import done, note, print_json, say
+from outbox.terminal.progress import waiting
 from outbox.terminal.schedules import document, print_next, with_next
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, complain
@@ -97,7 +98,8 @@ def run_now(url: str, name: str, *, as_json: bool) -> int:
     """
     with writing(url) as conn:
         try:
-            enqueued = schedules.run_now(conn, name)
+            with waiting(f"enqueueing what the query of {name} returns"):
+                enqueued = schedules.run_now(conn, name)
         except psycopg.Error as error:  # a table that is missing is one of the query's
             conn.rollback()
             complain(f"the query of {name} failed: {describe(error)}")

@@ -87,13 +87,23 @@ def writer(columns: Columns, form: str, output: Path | None) -> Callable[[Iterab
         raise ConfigError([f"--format: there is no {form!r}; it is csv or json, an object a line"])
 
     def write(items: Iterable[Sequence[str | None]]) -> None:
-        if output is None:
-            forms[form](columns, items, sys.stdout)
-            return
-        try:
-            with output.open("w", encoding="utf-8", newline="") as target:
-                forms[form](columns, items, target)
-        except OSError as error:
-            raise ConfigError([f"--output: {output}: cannot be written: {error.strerror}"]) from None
+        # Lines and a bar on one screen would stand in each other's way.
+        seen = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
+        with bar("exporting", None, shown=seen) as advance:
+            if output is None:
+                forms[form](columns, _told(items, advance), sys.stdout)
+                return
+            try:
+                with output.open("w", encoding="utf-8", newline="") as target:
+                    forms[form](columns, _told(items, advance), target)
+            except OSError as error:
+                raise ConfigError([f"--output: {output}: cannot be written: {error.strerror}"]) from None
 
     return write
+
+
+def _told(items: Iterable[Sequence[str | None]], advance: Callable[[int], None]) -> Iterator[Sequence[str | None]]:
+    remaining = iter(items)
+    while some := list(islice(remaining, _STEP)):
+        yield from some
+        advance(len(some))
