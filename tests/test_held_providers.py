@@ -103,7 +103,7 @@ async def test_messages_that_are_refused_with_a_code_that_nobody_knows_hold_up_n
     seen: list[Event] = []
     to = route(failing(*[errors.Unrecognised("what?", code="418")] * 7), events=seen)
     assert [type(await attempt(to)) for _ in range(4)] == [Retry] * 4
-    assert [type(await attempt(to, claimed(attempt=1))) for _ in range(3)] == [Dead] * 3
+    assert [type(await attempt(to, claimed(attempt=1, unrecognised=["recorder0 418"]))) for _ in range(3)] == [Dead] * 3
     assert isinstance(await attempt(to), Sent)
     assert {type(event).__name__ for event in seen} == {"CodeUnknown"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -188,9 +189,13 @@ def test_the_command_supersedes_too(database_url: str) -> None:
 
 
 def test_the_page_about_superseding_is_right(database_url: str) -> None:
-    (program,) = blocks("docs/superseding.md", "python")
+    program, of_many = blocks("docs/superseding.md", "python")
     (statement,) = blocks("docs/superseding.md", "sql")
     with psycopg.connect(database_url) as conn:
         exec(program, {"conn": conn, "outbox": outbox})  # noqa: S102 - our own page
     assert rows(database_url, statement) == [(1,)]
     assert sorted(states(database_url).values()) == ["cancelled", "due"]
+    with psycopg.connect(database_url) as conn:
+        for _ in range(2):
+            exec(of_many, {"conn": conn, "outbox": outbox})  # noqa: S102 - as above
+    assert Counter(states(database_url).values()) == {"cancelled": 3, "due": 3}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.dashboard import Visitor
 
-AUDIT = "SELECT actor, action, subject, reason FROM outbox.audit ORDER BY id"
+AUDIT = "SELECT actor, action, subject, reason FROM outbox.audit WHERE action <> 'sign_out' ORDER BY id"
 STATES = "SELECT coalesce(resolution, 'open'), count(*) FROM outbox.dead_letters GROUP BY 1 ORDER BY 1"
 WELCOME: dict[str, Any] = {"template": "welcome", "payload": {"name": "Ada"}}
 

@@ -21,12 +21,12 @@ SELECT current_user AS role, bool_and(has_schema_privilege(n.oid, 'USAGE')) AS e
            AND bool_and(has_table_privilege(c.oid, 'INSERT'))
                FILTER (WHERE c.relname IN ('attempts', 'workers', 'chores')) AS work,
        bool_and(has_table_privilege(c.oid, 'SELECT'))
-           FILTER (WHERE c.relname IN ('queue', 'workers', 'migrations', 'pauses')) AS look,
+           FILTER (WHERE c.relname IN ('queue', 'workers', 'migrations', 'pauses', 'fan_outs')) AS look,
        bool_and(pg_has_role(c.relowner, 'USAGE')) AS own,
        pg_has_role('pg_read_all_stats', 'USAGE') AS see
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'outbox'
-  AND c.relname IN ('queue', 'workers', 'migrations', 'notifications', 'attempts', 'chores', 'pauses')
+  AND c.relname IN ('queue', 'workers', 'migrations', 'notifications', 'attempts', 'chores', 'pauses', 'fan_outs')
 """
 
 

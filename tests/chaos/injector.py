@@ -43,6 +43,7 @@ _APART = {
         "fleet.py",
         "follow.py",
         "reopen.py",
+        "successor.py",
     ),
     *("letter_groups.py", "look_up.py", "pause.py", "paused.py", "resume.py", "samples.py", "stats.py", "measure.py"),
 }

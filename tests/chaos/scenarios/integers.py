@@ -41,7 +41,8 @@ WHERE c.relnamespace = 'outbox'::regnamespace AND c.relkind IN ('r', 'p', 'v', '
 ORDER BY 1
 """
 _NARROW_CAST = re.compile(r"::\s*int(?:eger|4)?\b|\bAS\s+int(?:eger|4)?\s*\)", re.IGNORECASE)
-_FROM_0_TO_9 = re.compile(r"IS (?:NOT NULL|TRUE)\)::int\b|CAST\(CAST\(:priority AS text\) AS integer\)", re.IGNORECASE)
+_PRIORITY = r"CAST\((?:CAST\(:priority AS text\)|g\.priority) AS integer\)"
+_FROM_0_TO_9 = re.compile(rf"IS (?:NOT NULL|TRUE)\)::int\b|{_PRIORITY}", re.IGNORECASE)
 
 
 @scenario(42, "sequences, claims and counters pass 2^31 and 2^32")
