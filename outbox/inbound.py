@@ -95,10 +95,11 @@ async def areply(conn: Any, *, recipient: str, text: str, sender: str | None = N
     return _started(await alift(conn, key, spared=_NOT_THEIRS)) if what == "start" else Answered(what)
 
 
-def mail(conn: Any, subject: str, keys: Keys) -> Unsubscribed:
+def mail(conn: Any, subject: str | None, keys: Keys) -> Unsubscribed:
     """Unsubscribe who sent a mail to the address of `unsubscribe.mailto`, in the transaction that `conn` is in.
 
     Who that is, and from what, the token says that mail programs put into the `subject`: its sender proves nothing.
+    None is that of a mail without one.
 
     Raises:
         InvalidToken, ExpiredToken: there is no token in the subject, or it is not one of ours, or too old.
@@ -107,13 +108,13 @@ def mail(conn: Any, subject: str, keys: Keys) -> Unsubscribed:
     return handle(conn, _token_in(subject), keys)
 
 
-async def amail(conn: Any, subject: str, keys: Keys) -> Unsubscribed:
+async def amail(conn: Any, subject: str | None, keys: Keys) -> Unsubscribed:
     """Do as `mail` does, on an asynchronous connection."""
     return await ahandle(conn, _token_in(subject), keys)
 
 
-def _token_in(subject: str) -> str:
-    if (found := _IN_A_SUBJECT.search(subject)) is None:
+def _token_in(subject: str | None) -> str:
+    if (found := _IN_A_SUBJECT.search(subject or "")) is None:
         raise InvalidToken
     return found[1]
 

@@ -50,4 +50,14 @@ class SchemaNewer:
     known: str
 
 
-RoutineEvent: TypeAlias = LeasesRenewed | ListenHeard | RateWaited | Heartbeat | HealthServed | SchemaNewer
+@dataclass(frozen=True, slots=True)
+class ProcessDrained:
+    """The worker process number `process` has done what `--drain` asks for, and ended: no other takes its place."""
+
+    process: int
+    pid: int
+
+
+RoutineEvent: TypeAlias = (
+    LeasesRenewed | ListenHeard | RateWaited | Heartbeat | HealthServed | SchemaNewer | ProcessDrained
+)

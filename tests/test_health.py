@@ -19,7 +19,7 @@ from outbox.devdb import LocalPostgres
 from outbox.health import Household
 from outbox.members import Members
 from outbox.migrate import upgrade
-from outbox.routine_events import Heartbeat
+from outbox.routine_events import Heartbeat, ProcessDrained
 from outbox.worker import vitals
 from outbox.worker.vitals import Pulse, Vitals
 from tests.asking import asked, health_at, wait_for
@@ -196,6 +196,17 @@ def test_what_is_lost_besides_claims_settlements_and_the_lifeline_is_no_reason(m
     assert all(each.ok for each in worker.ready())
     worker(events.DatabaseLost("settle", "gone", 5.0))
     assert not check(worker, "database", "ready").ok
+
+
+def test_a_process_that_has_drained_lives_on_for_the_others_sake(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+    monkeypatch.setattr("outbox.health.household.time.monotonic", lambda: clock)
+    household = Household(Members(), 1)
+    household(events.ProcessDied(1, 4711, "was killed by SIGKILL", 1.0))
+    household(ProcessDrained(1, 4712))
+    clock = 600.0
+    assert check(household, "process 1", "live").ok
+    assert check(household, "process 1", "ready").says == "it has drained"
 
 
 def test_a_place_that_nobody_takes_within_the_time_that_was_said_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:

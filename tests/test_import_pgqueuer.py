@@ -85,6 +85,13 @@ async def test_what_cannot_be_read_stays_and_schedules_are_told_with_their_times
     assert rows(cloned_url, "SELECT count(*) FROM pgqueuer WHERE status = 'queued'") == [(3,)]
 
 
+async def test_a_sketch_says_once_what_many_of_a_task_have(cloned_url: str) -> None:
+    async with shop(cloned_url) as queries:
+        await queries.enqueue(["welcome"] * 3, [b"[1]", b"[2]", b"[3]"], [0] * 3)
+    sketched = run(cloned_url, "import", "pgqueuer", "--sketch")
+    assert sketched.stderr.count("is a list, no JSON object: see into") == 1
+
+
 def test_queues_are_refused_where_there_are_none(cloned_url: str, mapping: Path) -> None:
     mapping.write_text(f'queues = ["mail"]\n{MAPPING}')
     refused = run(cloned_url, "import", "pgqueuer", "--map", mapping)

@@ -263,6 +263,24 @@ async def test_each_job_is_done_once_by_one_of_the_two_however_often_the_importe
     assert dict(rows(there, STATUSES)) == dict.fromkeys(moved, "cancelled") | dict.fromkeys(done, "succeeded")
 
 
+def test_what_cannot_be_marked_in_another_database_is_no_notification_either(
+    cloned_url: str, empty_url: str, mapping: Path
+) -> None:
+    with shop(empty_url) as jobs:
+        welcome(jobs)
+    rows(
+        empty_url,
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+        CREATE TRIGGER refuse BEFORE UPDATE ON procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION refuse();
+        """,
+    )
+    refused = run(cloned_url, "import", "procrastinate", "--map", mapping, "--from", empty_url)
+    assert refused.exit_code != 0
+    assert rows(cloned_url, STORED) == []
+    assert [status for _, status in rows(empty_url, STATUSES)] == ["todo"]
+
+
 def test_a_topic_that_is_not_declared_is_a_mistake_of_the_mapping(
     cloned_url: str, jobs: dict[str, Any], mapping: Path
 ) -> None:

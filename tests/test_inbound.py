@@ -127,6 +127,7 @@ def test_a_mail_unsubscribes_whom_its_token_is_about(database_url: str, subject:
 @pytest.mark.parametrize(
     ("subject", "trouble"),
     [
+        (None, InvalidToken),
         ("", InvalidToken),
         ("unsubscribe", InvalidToken),
         ("unsubscribe me", InvalidToken),
@@ -136,7 +137,7 @@ def test_a_mail_unsubscribes_whom_its_token_is_about(database_url: str, subject:
     ],
 )
 def test_a_mail_without_a_token_of_ours_unsubscribes_nobody(
-    subject: str, trouble: type[Exception], conn: psycopg.Connection
+    subject: str | None, trouble: type[Exception], conn: psycopg.Connection
 ) -> None:
     with pytest.raises(trouble):
         inbound.mail(conn, subject, KEYS)

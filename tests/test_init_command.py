@@ -195,8 +195,9 @@ class TestWhatIsThere:
 
 
 class TestSecrets:
-    def test_a_password_is_in_no_file_and_is_not_printed(self, here: Path) -> None:
-        url = "postgresql://ada:secret%2Fword@127.0.0.1:1/shop"
+    @pytest.mark.parametrize("where", ["ada:secret%2Fword@127.0.0.1:1/shop", "ada@127.0.0.1:1/shop?sslpassword=secret"])
+    def test_a_password_is_in_no_file_and_is_not_printed(self, here: Path, where: str) -> None:
+        url = f"postgresql://{where}"
         result = run("", "init", "--no-connect", "--yes", "--database-url", url, "--provider", "console")
         assert "secret" not in (here / "outbox.toml").read_text() + result.output
         assert commands(result.stdout)[0].startswith("export OUTBOX_DATABASE_URL=…")

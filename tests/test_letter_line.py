@@ -11,15 +11,19 @@ import pytest
 
 import outbox
 from outbox import inbox
+from outbox.errors import Rejected
 from outbox.outcomes import Dead, Retry, Sent
 from outbox.queue.edit import edit
 from outbox.queue.erase import Person, count_slice, erase, erase_slice, list_slices
 from outbox.queue.replay import replay
 from outbox.queue.story import tell
+from tests import hands
 from tests.command_line import run
 from tests.endings import REFUSED, claim_due, end, put, put_dead, settle_as
 from tests.hands import TROUBLE, rows
+from tests.recorder import Recorder, drain
 from tests.test_inapp import ADA
+from tests.test_throttle import close_and_let_go, limited, news
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -59,6 +63,33 @@ class TestWhatFollows:
         put(database_url, 1, channel="sms", recipient="+4915112345678", unless_sent=first)
         [claimed] = claim_due(database_url, channel="sms")
         assert claimed.needless is None
+
+    async def test_so_it_is_of_what_a_throttle_gathered_into_a_digest_that_died_and_was_edited(
+        self, database_url: str
+    ) -> None:
+        recorder = Recorder()
+        limits = limited(recorder, throttle="1/d", policy="digest")
+        _, gathered = news(database_url, 2)
+        await drain(database_url, limits)
+        ((digest,),) = rows(database_url, "SELECT id FROM outbox.digests")
+        close_and_let_go(database_url)
+        recorder.failing = Rejected("the content is not acceptable", code="554")
+        await drain(database_url, limits)
+        recorder.failing = None
+        assert rows(database_url, STATES, digest) == [("dead",)]
+        after = {"recipient": "ada@example.net", "topic": "orders", "unless_sent": gathered}
+        [later] = hands.enqueue(database_url, **after, run_at=timedelta(days=3))
+        [needed] = hands.enqueue(database_url, **after)
+        await drain(database_url, limits)
+        assert recorder.sent[-1].id == needed
+        new = edited(database_url, digest, recipient="ada@example.net")
+        await drain(database_url, limits)
+        assert recorder.sent[-1].id == new
+        rows(database_url, "UPDATE outbox.queue SET run_at = now() WHERE id = %s", later)
+        await drain(database_url, limits)
+        assert rows(database_url, STATES, later) == [("cancelled",)]
+        [(words,)] = rows(database_url, "SELECT error FROM outbox.attempts WHERE notification_id = %s", later)
+        assert words.startswith(f"{gathered} was sent at ")
 
     def test_it_is_ended_by_the_reading_of_the_edited_one(self, database_url: str) -> None:
         first, last = edited_twice(database_url, channel="inapp", recipient=ADA)

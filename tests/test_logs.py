@@ -50,6 +50,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     routine_events.Heartbeat(),
     routine_events.HealthServed("127.0.0.1", 9465),
     routine_events.SchemaNewer("0028", "0027"),
+    routine_events.ProcessDrained(1, 4711),
     events.ChoreFailed("ensure_partitions", "InsufficientPrivilege: no"),
     events.TopicsChanged(("news", "offers")),
     template_events.TemplatesChanged(12),

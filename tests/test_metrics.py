@@ -56,6 +56,7 @@ NOT_COUNTED = {
     routine_events.Heartbeat,
     routine_events.HealthServed,
     routine_events.SchemaNewer,
+    routine_events.ProcessDrained,
 }
 
 

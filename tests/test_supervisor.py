@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outbox import events
+from outbox import events, routine_events
 from outbox.worker import supervisor
 from outbox.worker.supervisor import Supervisor, pauses
 from tests.fleet import Fleet
@@ -207,6 +207,8 @@ async def supervise(program: str, folder: Path, *, count: int = 2, drain: bool =
                 told.append(f"{process} {ending}, unable")
             case events.ProcessesStopping(reason, _):
                 told.append(f"stopping: {reason}")
+            case routine_events.ProcessDrained(process):
+                told.append(f"{process} has drained")
 
     command = [sys.executable, "-c", PROGRAM + program, str(folder)]
     task = asyncio.create_task(Supervisor(command, count=count, grace=0.0, drain=drain, listener=listener).run())
@@ -254,17 +256,18 @@ say(b"d")
 
 async def test_a_process_that_dies_and_dies_again_is_replaced_ever_more_slowly(tmp_path: Path) -> None:
     code, told = await supervise(DIE_TWICE, tmp_path, count=1, drain=True)
-    assert (code, told) == (0, ["1 was killed by SIGKILL, 0.5 s", "1 was killed by SIGKILL, 1 s"])
+    assert (code, told) == (0, ["1 was killed by SIGKILL, 0.5 s", "1 was killed by SIGKILL, 1 s", "1 has drained"])
 
 
 async def test_a_minute_of_health_makes_the_pauses_short_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_HEALTHY", 0.0)
     code, told = await supervise(DIE_TWICE, tmp_path, count=1, drain=True)
-    assert (code, told) == (0, ["1 was killed by SIGKILL, 0.5 s"] * 2)
+    assert (code, told) == (0, [*["1 was killed by SIGKILL, 0.5 s"] * 2, "1 has drained"])
 
 
 async def test_a_drain_that_was_refused_is_not_begun_again(tmp_path: Path) -> None:
-    assert await supervise("say(b's')\nsay(b'd')\nsys.exit(number - 1)", tmp_path, drain=True) == (1, [])
+    code, told = await supervise("say(b's')\nsay(b'd')\nsys.exit(number - 1)", tmp_path, drain=True)
+    assert (code, sorted(told)) == (1, ["1 has drained", "2 has drained"])
 
 
 def test_the_pauses_double_up_to_half_a_minute() -> None:

@@ -7,10 +7,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 from outbox.migrate import head
 from outbox.revisions import newest
 from tests.command_line import run_process
+from tests.hands import rows
+from tests.test_roles import made
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +44,15 @@ def test_everything_that_matters_is_there_and_so_is_the_server(database_url: str
 
 def test_a_database_without_the_tables_is_told(empty_url: str) -> None:
     assert told(empty_url)["server"].endswith("schema none; run `outbox migrate`")
+
+
+def test_whoever_may_not_look_into_the_schema_is_told_so(cloned_url: str) -> None:
+    with made(cloned_url) as roles:
+        rows(cloned_url, f"ALTER ROLE {roles.name('stranger')} LOGIN PASSWORD 'trusted'")
+        url = make_url(cloned_url).set(username=roles.name("stranger"), password="trusted")
+        words = told(url.render_as_string(hide_password=False))["server"]
+    assert words.startswith("PostgreSQL ")
+    assert words.endswith(", whose schema this user may not see")
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.events import ProcessDied, ProcessesStopping, ProcessUnable
+from outbox.routine_events import ProcessDrained
 from outbox.worker.vitals import LONGEST_STAND, Check, Pulse
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Household:
             case ProcessDied(number, _, ending, pause):
                 now = time.monotonic()
                 self._put(number, _Place(now, now + pause + _LATE, f"{ending}: another takes its place"))
+            case ProcessDrained(number):
+                self._put(number, _Place(time.monotonic(), inf, "it has drained"))
             case ProcessUnable(_, _, ending):
                 self._reason = f"a process {ending}"
             case ProcessesStopping(reason):
@@ -86,7 +90,7 @@ class Household:
                 self._places[number] = place
 
     def live(self) -> list[Check]:
-        """The supervisor turns, and each process lives, or is about to be started, or is being asked to stop."""
+        """The supervisor turns; each process lives, is about to be started, is being asked to stop, or has drained."""
         return [self.pulse.check(), *(self._live(number) for number in sorted(self._places))]
 
     def ready(self) -> list[Check]:

@@ -65,7 +65,7 @@ class Transfer:
 
         In one transaction, a row is at the source or a notification, never both nor neither. In two, the notifications
         are committed first: what dies in between leaves rows that are both, and the same again marks these at the
-        source, by their idempotency keys.
+        source, by their idempotency keys. What cannot be marked there is no notification either.
         """
         entries = self.source.take(self.there, self.cursor, limit, lock=True)
         if not entries:
@@ -81,10 +81,9 @@ class Transfer:
             entry, _ = found.pop(identity)
             self.tally.left[entry.task, BEHIND] += 1
         created = enqueue_new(self.here, [each for _, given in found.values() for each in given], known)
-        if self.here is not self.there:
-            self.here.commit()
         if found:
             self.source.mark(self.there, list(found))
+        self.here.commit()
         self.there.commit()
         for entry, given in found.values():
             its = created.intersection(map(key_of, given))

@@ -101,6 +101,8 @@ def _about_the_rest(event: Event | NotLogged) -> str:
                 f"{who} has had a transaction open for {seconds:.0f} s: PostgreSQL can remove nothing that was settled "
                 f"since; to end it: SELECT pg_terminate_backend({pid})"
             )
+        case routine_events.ProcessDrained(process, pid):
+            return f"process {process} (pid {pid}) has drained"
         case routine_events.SchemaNewer(applied, known):
             return (
                 f"the database's schema (revision {applied}) is newer than this version's ({known}), as in an upgrade"

@@ -60,11 +60,9 @@ class Apart:
         self.plain: list[Mapping[str, Any]] = []
         self._places: list[int] = []
         self._windows: dict[int, tuple[Draft, Window]] = {}
-        self._superseding: dict[tuple[str, str], int] = {}
-        self._last: dict[tuple[str, str], int] = {}
+        self._superseding: dict[tuple[str, str], list[int]] = {}
         for place, one in enumerate(given):
             self._sort(place, one)
-        self._refuse_late()
 
     def _sort(self, place: int, one: Mapping[str, Any]) -> None:
         rest = {name: value for name, value in one.items() if name not in FIELDS}
@@ -81,22 +79,18 @@ class Apart:
             self._windows[place] = (draft, window)
 
     def _mark(self, place: int, draft: Draft, *, supersedes: Any) -> None:
-        if supersedes and draft.group_key is None:
-            problem = "needs a group_key, which all that replace one another have"
-            raise InvalidNotification(f"[{place}].supersedes", problem)
+        """Note which of its group supersede; refuse what would be taken back by one that was given before it."""
         if draft.group_key is None:
+            if supersedes:
+                problem = "needs a group_key, which all that replace one another have"
+                raise InvalidNotification(f"[{place}].supersedes", problem)
             return
         key = (draft.channel, draft.group_key)
-        self._last[key] = place
         if supersedes:
-            self._superseding[key] = place  # of several, the last takes the place of those before it as well
-
-    def _refuse_late(self) -> None:
-        """Refuse what would be taken back by one that was given before it."""
-        for key, place in self._superseding.items():
-            if self._last[key] > place:
-                problem = f"is that of [{place}], which supersedes: it comes last of its group, or in a later call"
-                raise InvalidNotification(f"[{self._last[key]}].group_key", problem)
+            self._superseding.setdefault(key, []).append(place)
+        elif before := self._superseding.get(key):
+            problem = f"is that of [{before[-1]}], which supersedes: it comes last of its group, or in a later call"
+            raise InvalidNotification(f"[{place}].group_key", problem)
 
     def joining(self) -> Generator[tuple[str, Parameters], Sequence[Row], dict[int, Enqueued]]:
         """Yield the statements by which some join windows; return what became of each, by its position.
@@ -122,10 +116,15 @@ class Apart:
     def superseding(
         self, answers: Sequence[Enqueued | IdempotencyConflict]
     ) -> Generator[tuple[str, Parameters], Sequence[Row], None]:
-        """Yield the statement that takes back what others supersede; what was there already takes nothing's place."""
+        """Yield the statement that takes back what others supersede; what was there already takes nothing's place.
+
+        Of several of one group, the last that is new takes the place of those before it as well.
+        """
         of = dict(zip(self._places, answers, strict=True))
-        found = ((key, of[place]) for key, place in sorted(self._superseding.items()))
-        ids: list[str | None] = [str(one.id) for _, one in found if isinstance(one, Enqueued) and one.created]
+        ids: list[str | None] = []
+        for _, places in sorted(self._superseding.items()):
+            new = [str(one.id) for place in places if isinstance(one := of[place], Enqueued) and one.created]
+            ids += new[-1:]
         if ids:
             yield SUPERSEDE_MANY, {"ids": ids}
 

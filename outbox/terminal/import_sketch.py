@@ -27,11 +27,14 @@ def sketch(conn: Connection[Any], make: Callable[[Mapping], Source]) -> int:
             counts[each.task] = counts.get(each.task, 0) + each.count
     source = make(Mapping(tasks={task: Rule(channel="unknown") for task in counts}))
     arguments: dict[str, set[str]] = {}
+    unread: dict[str, None] = {}
     for entry in source.take(conn, None, _LOOKED_AT, lock=False):
         try:
             arguments.setdefault(entry.task, set()).update(source.translate(entry)[0]["payload"])
         except CannotCarry as error:
-            note(f"{entry.task}: {error}")
+            unread[f"{entry.task}: {error}"] = None
+    for problem in unread:
+        note(problem)
     write((task, count, arguments.get(task)) for task, count in counts.items())
     return 0
 

@@ -22,9 +22,7 @@ _OPTIONAL = {
     "botocore": "outbox[aws]",
 }
 _PATIENCE = 1.0
-_ASK = """
-SELECT current_setting('server_version'), to_regclass('outbox.migrations') IS NOT NULL
-"""
+_IS_THERE = "SELECT to_regclass('outbox.migrations') IS NOT NULL"
 _REVISION = "SELECT version_num FROM outbox.migrations"
 
 
@@ -41,13 +39,15 @@ class _Server(Thread):
 
         from outbox.terminal.session import reading  # noqa: PLC0415
 
+        number = ""
         try:
             with reading(self._url) as conn:
-                ((number, is_there),) = conn.execute(_ASK).fetchall()
+                number = (conn.info.parameter_status("server_version") or "").partition(" ")[0]
+                ((is_there,),) = conn.execute(_IS_THERE).fetchall()
                 revision = conn.execute(_REVISION).fetchall()[0][0] if is_there else "none; run `outbox migrate`"
-            self.words = f"PostgreSQL {number.partition(' ')[0]}, schema {revision}"
+            self.words = f"PostgreSQL {number}, schema {revision}"
         except psycopg.errors.InsufficientPrivilege:
-            self.words = f"PostgreSQL {number.partition(' ')[0]}, whose schema this user may not see"
+            self.words = f"PostgreSQL {number}, whose schema this user may not see"
         except (psycopg.Error, ConfigError) as error:
             self.words = f"cannot be asked: {clean(str(error), 120)}"
 

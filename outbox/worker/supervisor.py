@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from outbox.events import ProcessDied, ProcessesStopping, ProcessUnable
+from outbox.routine_events import ProcessDrained
 from outbox.worker.tether import DONE, OVERTIME, SERVING
 
 if TYPE_CHECKING:
@@ -186,7 +187,10 @@ class Supervisor:
                 del self._children[number]
                 child.close()
             code = child.exit_code
-            if self._stopping.is_set() or (self._drain and DONE in child.words):
+            if self._stopping.is_set():
+                break
+            if self._drain and DONE in child.words:
+                self._listener(ProcessDrained(number, child.process.pid))
                 break
             if self._cannot_work(child):
                 self._listener(ProcessUnable(number, child.process.pid, child.ending))

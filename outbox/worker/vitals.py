@@ -47,7 +47,7 @@ class Pulse:
         loop.call_later(_TICK, self.begin, loop)
 
     def check(self) -> Check:
-        """Tell whether the loop has turned lately. One that has not begun yet has as long to do so."""
+        """Tell whether the loop has turned lately. One that has not begun may take its time."""
         stood = time.monotonic() - self._beat_at
         says = f"turned {stood:.1f} s ago" if self._began else f"has not begun after {stood:.1f} s"
         return Check("loop", stood <= LONGEST_STAND or not self._began, says)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from outbox.terminal.starting.questions import Questions
 
 VARIABLE = "OUTBOX_DATABASE_URL"
+_OLDEST = 140_000
+_SECRETS = ("password", "sslpassword", "oauth_client_secret")
 
 
 class Database(NamedTuple):
@@ -27,8 +29,9 @@ class Database(NamedTuple):
 
     @property
     def is_secret(self) -> bool:
-        """Tell whether there is a password in the URL."""
-        return bool(conninfo_to_dict(self.url).get("password"))
+        """Tell whether there is a password in the URL, of the user or of the user's key."""
+        parts = conninfo_to_dict(self.url)
+        return any(parts.get(name) for name in _SECRETS)
 
     @property
     def in_the_file(self) -> str | None:
@@ -72,9 +75,6 @@ def _checked(database: Database, *, connect: bool) -> Database:
             _refuse_old(conn.info.server_version)
             done(f"database: {name!r} as {conn.info.user!r}, PostgreSQL {(version or '').partition(' ')[0]}")
     return database
-
-
-_OLDEST = 140_000
 
 
 def _refuse_old(version: int) -> None:
