@@ -90,8 +90,9 @@ async def _answer(provider: Any) -> DeliveryError | None:
 
 def _channels(config: Config) -> Iterator[str]:
     if not config.channels:
-        place = config.source or "configuration"
-        yield f'{place}: no channel is configured; add [channels.email] with providers = ["smtp"]'
+        place = config.source or "configuration (there is no outbox.toml here)"
+        begin = "" if config.source else "; `outbox init` makes one"
+        yield f'{place}: no channel is configured; add [channels.email] with providers = ["smtp"]{begin}'
     unnamed = _unnamed(config)
     yield from _completions(config)
     for channel, settings in config.channels.items():

@@ -168,7 +168,7 @@ def test_who_may_make_no_database_is_told_so_and_measures_in_an_empty_one(
     assert "CREATEDB; or name an empty database of yours by --database-url, with --here" in refused.stderr
     result = run(guest(theirs), "bench", *TINY, "--here")
     assert result.exit_code == 0, result.stderr
-    assert "which is empty and will be so again" in result.stderr
+    assert "which has to be empty and will be so again" in result.stderr
     assert rows(theirs, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'outbox%'") == []
     assert "\x1b" not in result.stdout
     assert re.search(r"^enqueue, 2 clients +[\d,.]+/s", result.stdout, re.MULTILINE)

@@ -143,6 +143,12 @@ def test_a_file_that_is_not_toml_is_reported_with_its_line_and_column(file: Path
     assert "hunter2" not in problem(file, '[providers.smtp]\npassword = "hunter2')
 
 
+def test_a_secret_that_is_too_short_is_not_shown(file: Path) -> None:
+    said = problem(file, '[web]\nmetrics_token = "hunter2"')
+    assert "web.metrics_token must have at least 32 characters (" in said
+    assert "hunter2" not in said
+
+
 def test_a_file_that_is_not_utf_8_is_reported(file: Path) -> None:
     file.write_bytes(b'[templates]\npath = "caf\xe9"')
     assert problems(file) == (f"{file}: this is not UTF-8: byte 23 cannot be read",)

@@ -26,7 +26,7 @@ NOW = datetime.now(UTC)
     [
         ("channel", "E-Mail", "is not a channel name"),
         ("channel", None, "is not a channel name"),
-        ("recipient", "", "must be a text"),
+        ("recipient", "", "must be a text .*, and there is none"),
         ("recipient", 42, "must be a text"),
         ("recipient", "ada@example.org\r\nRCPT TO:<eve@example.org>", "control character"),
         ("recipient", "ada@example.org> NOTIFY=SUCCESS", "."),
@@ -37,6 +37,8 @@ NOW = datetime.now(UTC)
         ("locale", "x" * 65, "1 to 64"),
         ("topic", "a\x00b", "control character"),
         ("group_key", "\ud800", "half a surrogate pair"),
+        ("recipient", None, "and there is none"),
+        ("recipient", 7, "a number, not int"),
         ("idempotency_key", "k" * 256, "1 to 255"),
         ("payload", ["a"], "must be a JSON object"),
         ("payload", {"price": Decimal("1.5")}, "is not JSON"),

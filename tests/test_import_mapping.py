@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outbox.errors import ConfigError
 from outbox.importing import expression
-from outbox.importing.mapping import Rule, load
+from outbox.importing.mapping import Rule, load, strangers
 from outbox.importing.source import CannotCarry
 from outbox.importing.task import Task, level, notification
 
@@ -40,6 +40,20 @@ def test_a_mistake_is_told_with_its_line_and_what_was_perhaps_meant(tmp_path: Pa
     with pytest.raises(ConfigError) as raised:
         load(file)
     assert any(problem.startswith(str(file)) and says in problem for problem in raised.value.problems), raised.value
+
+
+def test_a_file_that_is_not_there_is_told_with_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--sketch prints one"):
+        load(tmp_path / "mapping.toml")
+
+
+def test_what_the_source_does_not_have_is_told_with_what_was_perhaps_meant(tmp_path: Path) -> None:
+    file = tmp_path / "mapping.toml"
+    file.write_text('[tasks."shop.welcom"]\nleave = true\n')
+    (said,) = strangers(load(file), {"shop.welcome"})
+    assert said.endswith("none at the source; did you mean shop.welcome?")
+    (said,) = strangers(load(file), set())
+    assert said.endswith("shop.welcom, of which there is none at the source")
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from outbox.channels import load_provider
 from outbox.channels.recorder import recorded
 from outbox.channels.settings import ProviderSettings
 from outbox.errors import ConfigError, Temporary
-from outbox.messages import Email, Receipt, Sms
+from outbox.messages import Digests, Email, Receipt, Sms
 from outbox.outcomes import Retry, Sent
 from tests.command_line import run_process
 from tests.hands import enqueue, rows
@@ -132,6 +132,7 @@ async def test_the_recorder_remembers_what_its_provider_was_given() -> None:
 
 async def test_the_console_prints_what_would_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
     email = Email("ada@example.org", "Welcome", "Hello\nAda", None, {"X-Campaign": "spring"})
+    email = email._replace(digests=Digests(b"1", b"2"))
     await load_provider("email", "console", {}).send(email, "k")
     assert capsys.readouterr().out.splitlines() == [
         "Email k",

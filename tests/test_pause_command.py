@@ -68,7 +68,7 @@ def test_a_provider_is_paused_for_so_long(database_url: str, config: list[str]) 
     assert (found["scope"], found["name"], found["again"]) == ("provider", "postmark", False)
     assert 7_190 < found["left_seconds"] <= 7_200
     again = run(database_url, "pause", "provider:postmark", *config)
-    assert again.stdout == "✓ the provider postmark is paused before, and from now on until somebody resumes it\n"
+    assert again.stdout == "✓ the provider postmark was paused before, and is from now on until somebody resumes it\n"
 
 
 def test_what_was_not_paused_is_said_and_is_no_failure(database_url: str, config: list[str]) -> None:

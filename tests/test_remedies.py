@@ -102,6 +102,17 @@ class TestTheDatabase:
         assert done.exit_code == 1, where["dbname"]
         assert "outbox roles --apply" in done.stderr
 
+    def test_the_schema_may_not_be_made(self, empty_url: str) -> None:
+        rows(empty_url, "DROP ROLE IF EXISTS outbox_test_newcomer")
+        rows(empty_url, "CREATE ROLE outbox_test_newcomer LOGIN")
+        try:
+            done = run(url_of(empty_url, username="outbox_test_newcomer"), "migrate")
+        finally:
+            rows(empty_url, "DROP ROLE outbox_test_newcomer")
+        assert done.exit_code == 1
+        assert f"GRANT CREATE ON DATABASE {conninfo_to_dict(empty_url)['dbname']}" in done.stderr
+        assert "outbox roles" not in done.stderr
+
 
 @pytest.mark.parametrize(
     ("said", "remedy"),
@@ -137,6 +148,8 @@ class TestTheConfiguration:
     def test_there_is_none_to_serve_a_channel(self, database_url: str) -> None:
         done = run(database_url, "worker", "--channel", "email")
         assert (done.exit_code, "no [channels.email]" in done.stderr) == (2, True)
+        assert "`outbox init` makes one" in done.stderr
+        assert "`outbox init` makes one" in run("", "check").stderr
 
     def test_a_template_is_not_there(self, here: Path) -> None:
         (here / "templates/welcome").mkdir(parents=True)

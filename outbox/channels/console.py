@@ -9,6 +9,8 @@ from typing import Any
 from outbox.channels.settings import ProviderSettings
 from outbox.messages import Receipt
 
+_NOT_SAID = {"digests"}  # of the template's parts: bytes, which nobody gets
+
 
 class Settings(ProviderSettings):
     """There is nothing to set."""
@@ -22,7 +24,8 @@ class Provider:
 
     async def send(self, message: Any, key: str) -> Receipt:
         """Print a message: its kind, its notification's id, and every field that has something to say."""
-        fields = {name: value for name, value in message._asdict().items() if value not in (None, "", {}, ())}
+        said = {name: value for name, value in message._asdict().items() if name not in _NOT_SAID}
+        fields = {name: value for name, value in said.items() if value not in (None, "", {}, ())}
         lines = [f"{type(message).__name__} {key}", *(f"  {name}: {_told(value)}" for name, value in fields.items())]
         sys.stdout.write("\n".join(lines) + "\n\n")
         sys.stdout.flush()

@@ -60,6 +60,8 @@ def _sentence(
             return f"{where}: {message.removeprefix('Value error, ')}"
         case "too_short" if secret and wanted and detail["input"] in ([], ()):
             return f"{where} is empty; it must be {wanted}"
+        case "too_short" if isinstance(detail["input"], str):  # of a secret, which pydantic counts in items
+            return f"{where} must have at least {detail['ctx']['min_length']} characters{hint}"
         case _ if hint and not secret:
             return f"{where} is {_shown(detail['input'])}{hint}"
         case _:

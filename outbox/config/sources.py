@@ -53,6 +53,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {section: tuple(model.model_fields) for sec
 _KNOWN |= {"channels": tuple(ChannelConfig.model_fields), "topics": tuple(TopicConfig.model_fields)}
 _KNOWN |= {"providers": ()}  # a provider's keys are its own affair
 PREFIX = "OUTBOX_"
+_REMEDY = "--config or OUTBOX_CONFIG names it, `outbox init` makes one"
 _INJECTED = re.compile(r"_SERVICE_(?:HOST|PORT(?:_\w+)?)$|_PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$")
 _INJECTED_VALUE = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 
@@ -129,8 +130,8 @@ class Tree:
         return list(names)
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
+def read_file(path: Path, *, remedy: str = _REMEDY) -> dict[str, Any]:
+    """Return the tables of a TOML file. `remedy` says what to type where there is no such file.
 
     Raises:
         ConfigError: it cannot be read, or is not TOML; the message has the line and the column, and no value.
@@ -142,9 +143,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         problem = f"{path}: this is not UTF-8: byte {error.start} cannot be read"
     except FileNotFoundError as error:
-        problem = (
-            f"{path}: cannot be read: {error.strerror}; --config or OUTBOX_CONFIG names it, `outbox init` makes one"
-        )
+        problem = f"{path}: cannot be read: {error.strerror}; {remedy}"
     except OSError as error:
         problem = f"{path}: cannot be read: {error.strerror}"
     raise ConfigError([problem])

@@ -127,4 +127,4 @@ class Household:
 
 def _said(checks: Sequence[Check]) -> str:
     """Return what is amiss; else that nothing is."""
-    return "; ".join(f"{check.name} {check.says}" for check in checks if not check.ok) or "well"
+    return "; ".join(f"{check.name}: {check.says}" for check in checks if not check.ok) or "well"

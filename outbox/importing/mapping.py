@@ -106,7 +106,7 @@ def load(path: Path) -> Mapping:
     Raises:
         ConfigError: every mistake in it, with its line, and the name that was perhaps meant.
     """
-    tables = read_file(path)
+    tables = read_file(path, remedy="--map names it, --sketch prints one to begin with")
     text = path.read_text("utf-8-sig")
     problems: list[str] = []
 
@@ -133,10 +133,12 @@ def load(path: Path) -> Mapping:
 
 def strangers(mapping: Mapping, there: set[str]) -> list[str]:
     """Return a sentence about each task of the mapping that the source does not have."""
+    others = there - mapping.tasks.keys()
+    missing = [task for task in mapping.tasks if task not in there]
+    meant = [f"; {nearest(task, others)}" if others else "" for task in missing]
     return [
-        f"the mapping has {task}, of which there is none at the source; {nearest(task, there - mapping.tasks.keys())}"
-        for task in mapping.tasks
-        if task not in there
+        f"the mapping has {task}, of which there is none at the source{hint}"
+        for task, hint in zip(missing, meant, strict=True)
     ]
 
 

@@ -159,7 +159,9 @@ def _is_plain(value: str) -> bool:
 
 def check_recipient(channel: str, value: Any) -> str:
     """Return a recipient of the channel. Raises InvalidNotification: it cannot be one."""
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
+        raise InvalidNotification("recipient", "must be a text such as an address or a number, and there is none")
+    if not isinstance(value, str):
         raise InvalidNotification(
             "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
         )

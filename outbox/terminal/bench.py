@@ -88,7 +88,7 @@ def _plan(config: Config, options: Mapping[str, Any]) -> Plan:
 def _announce(place: Place, plan: Plan, *, here: bool) -> None:
     where = "this machine" if place.is_near else place.host
     what = (
-        f"in the database {place.database}, which is empty and will be so again"
+        f"in the database {place.database}, which has to be empty and will be so again"
         if here
         else f"in a database of its own, which is dropped at the end; {place.database} stays as it is"
     )

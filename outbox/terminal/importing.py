@@ -101,6 +101,9 @@ def _move(url: str, sources: Sequence[Source], rules: Mapping, given: dict[str, 
                         tell(found.tally.looked_at, _expected(found.standings, rules, given))
             after = _found(there, sources[0], rules, given)
             found.standings, found.unmapped = after.standings, after.unmapped
+        except KeyboardInterrupt:
+            note("interrupted: the same command again goes on")
+            raise
         finally:  # what was committed is told, whatever stopped the rest
             report.tell(found, as_json=given["json"])
     return found.exit_code

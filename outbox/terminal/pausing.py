@@ -45,8 +45,8 @@ def pause(config: Config, target: str, *, until: str | None, reason: str | None,
         print_json(pause_document(paused.pause) | {"again": paused.again, "heedless": [asdict(it) for it in heedless]})
         return 0
     how_long = "until somebody resumes it" if paused.pause.left is None else f"for {age(paused.pause.left)}"
-    words = "paused before, and from now on" if paused.again else "paused"
-    done(f"{named(paused.pause)} is {words} {how_long}")
+    words = "was paused before, and is from now on" if paused.again else "is paused"
+    done(f"{named(paused.pause)} {words} {how_long}")
     note(f"workers heed it within about a second, and finish what they have in hand; to end it: {remedy(paused.pause)}")
     return 0
 

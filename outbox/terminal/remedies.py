@@ -18,6 +18,7 @@ _NOT_THERE = (
 )
 
 _LONGEST = 300
+_MAY_NOT_CREATE = re.compile(r"permission denied for database (?P<name>\S+)")  # outbox has a schema of its own
 _GUESS = re.compile(r"\s*Is the server running [^?]*\?")  # libpq's, beside which ours would be one too many
 
 _WHERE = "OUTBOX_DATABASE_URL, --database-url or [database] in outbox.toml"
@@ -60,11 +61,16 @@ def about(error: BaseException) -> str:
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:  # no server has answered a statement
         return f"the database cannot be reached: {clean(_GUESS.sub('', str(error)), _LONGEST)}{_remedy(str(error))}"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        needed = "this user lacks a right: `outbox roles --apply`, as the owner, makes roles with it, to be granted"
-        return f"the database said no: {describe(error)}; {needed}"
+        return f"the database said no: {describe(error)}; {_right(str(error))}"
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return f"the database said no: {describe(error)}; this is a standby: name the primary in {_WHERE}"
     return f"the database said no: {describe(error)}"
+
+
+def _right(words: str) -> str:
+    if (found := _MAY_NOT_CREATE.search(words)) is not None:
+        return f"to make the schema it takes GRANT CREATE ON DATABASE {found['name']}, or the owner in {_WHERE}"
+    return "this user lacks a right: `outbox roles --apply`, as the owner, makes roles with it, to be granted"
 
 
 def _remedy(words: str) -> str:

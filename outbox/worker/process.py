@@ -87,7 +87,8 @@ def routes(
 
 def _unserved(name: str, config: Config) -> str:
     where = config.source or "the configuration (there is no outbox.toml here)"
-    hint = nearest(name, list(config.channels)) if config.channels else "write it, with providers = […]"
+    begin = "write it, with providers = […]" if config.source else "`outbox init` makes one"
+    hint = nearest(name, list(config.channels)) if config.channels else begin
     return f"no [channels.{name}] in {where}: {hint}"
 
 

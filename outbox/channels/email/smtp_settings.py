@@ -32,7 +32,7 @@ class Settings(ProviderSettings):
     """
 
     host: str = Field(pattern=r"^[!-~]+$", description="a host name or an address")
-    port: int = Field(default=587, ge=1, le=65535, description="without it 25, 587 or 465, by tls")
+    port: int = Field(default=587, ge=1, le=65535, description="a port such as 587; without it 25, 587 or 465, by tls")
     tls: Literal["none", "starttls", "implicit"] = "starttls"
     sender: Sender
     username: str | None = Field(default=None, min_length=1)

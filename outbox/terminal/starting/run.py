@@ -110,7 +110,7 @@ def _answer(choice: Choice, need: needs.Need, told: Mapping[str, Any], questions
         value = needs.parse(choice, need.key, answer)
         begins = f"--set {need.key}:"
         if wrong := [each for each in needs.mistakes(choice, {**told, need.key: value}) if each.startswith(begins)]:
-            raise ConfigError(wrong)
+            raise ConfigError([each.removeprefix(begins).strip() for each in wrong])  # nobody typed an option
         return {need.key: value}
 
     hint = f" ({need.hint})" if need.hint else ""

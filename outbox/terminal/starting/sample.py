@@ -26,7 +26,7 @@ _RECIPIENTS = {
     "email": Recipient("ada@example.org", "email"),
     "sms": Recipient("+14155550100", "phone"),
     "push": Recipient("A-DEVICE-TOKEN", "token"),
-    "inapp": Recipient("ada", "user"),
+    "inapp": Recipient("ada", "username"),
     "chat": Recipient("team", "chat"),
     "webhook": Recipient("https://example.org/hooks", "url"),
 }

@@ -53,6 +53,7 @@ with sessions.begin() as session:  # SQLAlchemy's sessionmaker
     {enqueue}""",
     "psycopg": """\
 import outbox
+import psycopg
 
 with psycopg.connect(url) as conn:
     conn.execute("INSERT INTO users (name, {recipient}) VALUES (%s, %s)", [name, {recipient}])
