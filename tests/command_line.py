@@ -50,6 +50,12 @@ def run_process(
     )
 
 
+def started(url: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a command in a process of its own, its output in pipes."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(_words(arguments), stdout=pipe, stderr=pipe, text=True, env=_env(url))
+
+
 def run_on_a_terminal(
     url: str,
     *arguments: object,

@@ -334,7 +334,7 @@ class TestTheSnippet:
     def test_names_columns_that_sql_has_no_other_use_for(self, database_url: str) -> None:
         for channel in shipped():
             column = recipient_of(channel).variable
-            rows(database_url, f"CREATE TABLE people (name text, {column} text)")
+            rows(database_url, f"DROP TABLE IF EXISTS people; CREATE TABLE people (name text, {column} text)")
             rows(database_url, f"INSERT INTO people (name, {column}) VALUES ('Ada', 'a')")
             rows(database_url, "DROP TABLE people")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
-from tests.command_line import run, run_on_a_terminal, run_process
+from outbox.terminal.session import writing
+from tests.command_line import run, run_on_a_terminal, run_process, started
 from tests.hands import rows
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,3 +90,33 @@ def test_an_export_into_a_file_counts_its_lines_where_somebody_looks(database_ur
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 2501
     piped = run_process(database_url, "suppress", "export")
     assert (len(piped.stdout.splitlines()), piped.stderr) == (2501, "")
+
+
+def test_ctrl_c_in_the_middle_of_a_statement_leaves_no_words_of_the_driver_behind(database_url: str) -> None:
+    slow = "SELECT 'ada@example.org' AS recipient, '{}'::jsonb AS payload FROM pg_sleep(30)"
+    assert run(database_url, "schedule", "add", "slow", "@daily", "--sql", slow, "--channel", "email").exit_code == 0
+    runs = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state = 'active' AND wait_event = 'PgSleep'"
+    )
+    with started(database_url, "schedule", "run-now", "slow") as process:
+        wait_until(lambda: rows(database_url, runs) == [(1,)], timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "rollback" not in errors
+    wait_until(lambda: rows(database_url, runs) == [(0,)], timeout=60)
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue") == [(0,)]
+
+
+def test_ctrl_c_between_a_statement_and_its_answer_is_followed_by_no_rollback(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def asked_and_interrupted() -> None:
+        with writing(database_url) as conn:
+            conn.pgconn.send_query(b"SELECT pg_sleep(30)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asked_and_interrupted()
+    assert caplog.text == ""

@@ -310,7 +310,8 @@ async def test_connections_that_are_cut_are_made_again_and_nothing_is_lost_or_re
             await asyncio.sleep(0.05)
             rows(
                 cloned_url,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox %'",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'outbox %'",
             )
         await await_until(lambda: len(recorder.sent) >= 1_000 - 200)
     assert any(isinstance(event, events.DatabaseLost) for event in seen)

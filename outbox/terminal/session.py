@@ -39,7 +39,7 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         ConfigError, psycopg.Error: as `reading`.
     """
-    with psycopg.connect(_conninfo(url)) as conn:
+    with psycopg.connect(_conninfo(url)) as conn, _let_go_at_ctrl_c(conn):
         yield conn
 
 
@@ -51,7 +51,7 @@ def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
         ConfigError, psycopg.Error: as `reading`.
     """
     # Nothing is prepared: behind a pooler, the next look may be another server's.
-    with psycopg.connect(_conninfo(url), autocommit=True, prepare_threshold=None) as conn:
+    with psycopg.connect(_conninfo(url), autocommit=True, prepare_threshold=None) as conn, _let_go_at_ctrl_c(conn):
         yield conn
 
 
@@ -60,6 +60,16 @@ async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Connect as `writing` does, asynchronously and in autocommit mode, for what makes many small transactions."""
     async with await psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True) as conn:
         yield conn
+
+
+@contextmanager
+def _let_go_at_ctrl_c(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """Close a connection that is left by Ctrl-C: in the middle of a statement it cannot be told to roll back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        conn.close()
+        raise
 
 
 def _conninfo(url: str) -> str:

@@ -48,7 +48,10 @@ def test_sessions_of_others_are_none_of_its_business(database_url: str) -> None:
 def test_it_goes_on_when_its_session_is_ended(database_url: str) -> None:
     with Activity(database_url) as activity, psycopg.connect(database_url, autocommit=True) as conn:
         wait_until(lambda: activity.samples > 0)
-        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chaos activity'"
+        ours = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'chaos activity'"
+        )
         assert conn.execute(ours).fetchall() == [(True,)]
         seen = activity.samples
         wait_until(lambda: activity.samples > seen + 2)
