@@ -136,6 +136,7 @@ SHARED_BY_TRANSITIONS = {
     "outbox.queue.judge",
     "outbox.queue.successor",
     "outbox.queue.leaps",
+    "outbox.queue.swept",
 }
 
 LONGEST_FILE = 300

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
 from outbox import connections
+from outbox.queue.swept import START, Swept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from psycopg import Connection
 
@@ -85,17 +86,6 @@ SELECT count(*), count(*) FILTER (WHERE is_new) FROM written
 """
 
 SWEEP = "SELECT looked, ended, in_hand, last FROM outbox.sweep_suppressed(%(after)s, %(page)s)"
-
-START = UUID(int=0)
-
-
-class Swept(NamedTuple):
-    """What a page of the queue had: how many were looked at, ended, and left in somebody's hands; where to go on."""
-
-    looked: int
-    ended: int
-    in_hand: int
-    last: UUID | None
 
 
 def stage(conn: Connection[Any], lines: Iterator[str]) -> None:

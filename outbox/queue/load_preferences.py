@@ -6,15 +6,16 @@ Of two for the same recipient, channel and topic, the later word holds.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from psycopg.rows import tuple_row
 
 from outbox import connections
 from outbox.queue.declared import DECLARED, Declared, read
+from outbox.queue.swept import START, Swept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from psycopg import Connection
 
@@ -120,8 +121,6 @@ FROM swept s, (SELECT count(*) AS looked, (array_agg(e.id ORDER BY e.id DESC))[1
 # Stale statistics must not make a page read the whole queue.
 BY_INDEX = "SET LOCAL enable_seqscan = off"
 
-START = UUID(int=0)
-
 
 class Foreseen(NamedTuple):
     """How many people's words these are, how many say something else than before, and how many are out of date."""
@@ -138,15 +137,6 @@ class Loaded(NamedTuple):
     new: int
     outdated: int
     lifted: int
-
-
-class Swept(NamedTuple):
-    """What a page of the queue had: how many were looked at, ended, and left in somebody's hands; where to go on."""
-
-    looked: int
-    ended: int
-    in_hand: int
-    last: UUID | None
 
 
 def declared(conn: Connection[Any]) -> dict[str, Declared]:

@@ -11,12 +11,11 @@ from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.preference_lines import COLUMNS, read, texts
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, writing
-from outbox.terminal.table_files import take_in, writer
+from outbox.terminal.table_files import sweep_all, take_in, tell_swept, writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from uuid import UUID
 
     from psycopg import Connection
 
@@ -42,7 +41,7 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
         told = dict.fromkeys(_TOLD, 0) | {"lines": lines, "taken": 0}
         try:
             _load(conn, foreseen.found, told)
-            _sweep(conn, told)
+            sweep_all(conn, loading.sweep, told)
         finally:  # what was committed is told, whatever stopped the rest
             told["written"] = told["taken"] - told["outdated"]
             _tell(told, foreseen.found, as_json=as_json)
@@ -59,18 +58,6 @@ def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
             told["outdated"] += some.outdated
             told["lifted"] += some.lifted
             advance(some.taken)
-
-
-def _sweep(conn: Connection[Any], told: dict[str, int]) -> None:
-    with bar("ending what waits", None) as advance:
-        last: UUID | None = loading.START
-        while last is not None:
-            swept = loading.sweep(conn, last)
-            conn.commit()
-            told["ended"] += swept.ended
-            told["in_hand"] += swept.in_hand
-            advance(swept.looked)
-            last = swept.last
 
 
 def _foretell(lines: int, foreseen: loading.Foreseen, waiting: int, *, as_json: bool) -> None:
@@ -102,10 +89,7 @@ def _tell(told: Mapping[str, int], found: int, *, as_json: bool) -> None:
     _outdated(told["outdated"])
     if told["lifted"]:
         done(f"lifted {counted(told['lifted'], 'suppression')} of a topic that is wanted: unsubscribed")
-    if told["ended"]:
-        done(f"ended {counted(told['ended'], 'notification')} that waited")
-    if told["in_hand"]:
-        note(f"{told['in_hand']:,} in workers' hands this moment may still be sent")
+    tell_swept(told)
 
 
 def _outdated(count: int) -> None:

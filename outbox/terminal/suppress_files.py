@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 from outbox.queue import load
 from outbox.suppressions import page
 from outbox.telling.words import counted
-from outbox.terminal.output import done, note, print_json, say, warn
+from outbox.terminal.output import done, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, writing
 from outbox.terminal.suppression_lines import COLUMNS, read, texts
-from outbox.terminal.table_files import take_in, writer
+from outbox.terminal.table_files import sweep_all, take_in, tell_swept, writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from uuid import UUID
 
     from psycopg import Connection
 
@@ -44,7 +43,7 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
         told |= {"added": 0, "new": 0, "ended": 0, "in_hand": 0}
         try:
             _load(conn, found, told)
-            _sweep(conn, told)
+            sweep_all(conn, load.sweep, told)
         finally:  # what was committed is told, whatever stopped the rest
             _tell(told, as_json=as_json)
     return 0
@@ -58,18 +57,6 @@ def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
             told["added"] += added
             told["new"] += new
             advance(added)
-
-
-def _sweep(conn: Connection[Any], told: dict[str, int]) -> None:
-    with bar("ending what waits", None) as advance:
-        last: UUID | None = load.START
-        while last is not None:
-            swept = load.sweep(conn, last)
-            conn.commit()
-            told["ended"] += swept.ended
-            told["in_hand"] += swept.in_hand
-            advance(swept.looked)
-            last = swept.last
 
 
 def _foretell(told: Mapping[str, int], *, as_json: bool) -> None:
@@ -95,10 +82,7 @@ def _tell(told: Mapping[str, int], *, as_json: bool) -> None:
     if told["added"] < told["suppressions"]:
         warn(f"{told['suppressions'] - told['added']:,} were not added; run this again, and it goes on")
     done(f"added {counted(told['added'], 'suppression')}, {told['new']:,} of them new")
-    if told["ended"]:
-        done(f"ended {counted(told['ended'], 'notification')} that waited")
-    if told["in_hand"]:
-        note(f"{told['in_hand']:,} in workers' hands this moment may still be sent")
+    tell_swept(told)
 
 
 def give(url: str, filters: Mapping[str, str | None], *, form: str, output: Path | None) -> int:

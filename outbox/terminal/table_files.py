@@ -6,17 +6,23 @@ import sys
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outbox.errors import ConfigError
+from outbox.queue.swept import START
 from outbox.telling.words import counted
+from outbox.terminal.output import done, note
 from outbox.terminal.progress import bar
 from outbox.terminal.table_lines import Problem, write_csv, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
+    from uuid import UUID
 
+    from psycopg import Connection
+
+    from outbox.queue.swept import Swept
     from outbox.terminal.table_lines import Columns
 
 _SHOWN = 20
@@ -54,6 +60,27 @@ def take_in(
         sentences = [f"{_name(file)}, {problem}" for problem in problems[:_SHOWN]]
         raise ConfigError([*sentences, f"nothing was written: mend these lines, or take them out{more}"])
     return count
+
+
+def sweep_all(conn: Connection[Any], sweep: Callable[[Connection[Any], UUID], Swept], told: dict[str, int]) -> None:
+    """End what must not be sent any more, a page of the queue a transaction; count the `ended` and those `in_hand`."""
+    with bar("ending what waits", None) as advance:
+        last: UUID | None = START
+        while last is not None:
+            swept = sweep(conn, last)
+            conn.commit()
+            told["ended"] += swept.ended
+            told["in_hand"] += swept.in_hand
+            advance(swept.looked)
+            last = swept.last
+
+
+def tell_swept(told: Mapping[str, int]) -> None:
+    """Say what `sweep_all` has counted."""
+    if told["ended"]:
+        done(f"ended {counted(told['ended'], 'notification')} that waited")
+    if told["in_hand"]:
+        note(f"{told['in_hand']:,} in workers' hands this moment may still be sent")
 
 
 @contextmanager
