@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 
@@ -12,6 +11,7 @@ from outbox import errors, events
 from outbox.deliver import deliver
 from outbox.messages import Receipt
 from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, Sent, Suppressed
+from outbox.queue.bulk import ids
 from outbox.queue.claim import Claimed
 from tests.command_line import run
 from tests.endings import put
@@ -27,7 +27,7 @@ SECRET = "your code is 123456"
 
 
 def claimed(**given: Any) -> Claimed:
-    identity = uuid4()
+    (identity,) = ids(1, time.time_ns() // 1_000)
     known = {"age": 1.0, "recipient": "ada@example.org", "payload": json.dumps({"text": SECRET})}
     return Claimed(identity, str(identity), **{**known, **given})
 
