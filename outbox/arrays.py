@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 def plain(values: Iterable[object]) -> str:
@@ -13,9 +13,15 @@ def plain(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def texts(values: Iterable[str | None]) -> str:
-    """Return the literal of texts; None is NULL."""
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+def texts(values: Collection[str | None]) -> str:
+    """Return the literal of texts; None is NULL. Where few are different, as providers are, each is quoted once."""
+    quoted = {value: "NULL" if value is None else _quoted(value) for value in set(values)}
+    return "{" + ",".join(map(quoted.__getitem__, values)) + "}"
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Return the literal of texts that need quotes, and have none, nor backslashes: rows, places."""
+    return '{"' + '","'.join(values) + '"}'
 
 
 def octets(values: Iterable[bytes | None]) -> str:

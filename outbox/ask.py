@@ -27,8 +27,7 @@ async def ask(provider: Provider, message: Any, claimed: Claimed, name: str, rou
         DeliveryError: what else it led to. What is none is a defect, after which nobody can know whether it went out.
     """
     try:
-        with route.timeouts:
-            receipt = await provider.send(message, claimed.key)
+        receipt = await route.timeouts.within(provider.send(message, claimed.key))
         if receipt.refused_copies:
             codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
             route.listener(CopiesRefused(claimed.id, route.channel, name, codes))

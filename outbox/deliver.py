@@ -46,8 +46,10 @@ async def deliver(
     the throttle of its topic does not let it through.
     """
     in_hand = time.monotonic() - claimed_at
-    refused = refusal(claimed, in_hand, route.policy) or _left_in_doubt(claimed, route, claimed.age + in_hand)
-    if (ended := refused or kept_back) is not None:
+    ended = refusal(claimed, in_hand, route.policy)
+    if ended is None and claimed.in_doubt is not None:
+        ended = _left_in_doubt(claimed.in_doubt, claimed, route, claimed.age + in_hand)
+    if (ended := ended or kept_back) is not None:
         return ended
     deadline = None if claimed.expires_in is None else claimed_at + claimed.expires_in
     rules = None if route.timetable is None else route.timetable.rules(claimed.topic, claimed.priority)
@@ -57,7 +59,8 @@ async def deliver(
         waits = wait_for_turn(over_rate, route.policy) if over_rate else None
     if waits is not None:
         return waits
-    route = _with_patience(claimed, route, rules)
+    if claimed.age > route.policy.max_age:
+        route = _with_patience(claimed, route, rules)
     try:
         message = route.compose(claimed.notification(route.channel))
     except Exception as error:  # noqa: BLE001 - see there
@@ -90,8 +93,6 @@ def _wait_until_open(
 def _with_patience(claimed: Claimed, route: Route, rules: Rules | None) -> Route:
     """Return a route for which it is no older than the time in which it might be sent."""
     most = route.policy.max_age
-    if claimed.age <= most:
-        return route
     kept_back = 0.0 if rules is None else rules.kept_back(route.clock(), claimed.age, most, claimed.time_zone)
     kept_back += route.paused_for(claimed.age)
     return route.with_patience(kept_back) if kept_back else route
@@ -119,17 +120,16 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else deadline - time.monotonic()
 
 
-def _as_of_now(message: Any, deadline: float | None) -> Any:
+def _as_of_now(message: Any, deadline: float) -> Any:
     """Tell a message that has a time to live how much of it is left."""
-    if deadline is None or getattr(message, "expires_in", None) is None:
+    if getattr(message, "expires_in", None) is None:
         return message
     return message._replace(expires_in=deadline - time.monotonic())
 
 
-def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
-    """Return the end of what may have been accepted before, where another copy is worse than none, and one could be."""
-    name = claimed.in_doubt
-    if name is None or route.policy_of(claimed.topic).on_ambiguous == "retry" or age < route.remembers(name):
+def _left_in_doubt(name: str, claimed: Claimed, route: Route, age: float) -> Outcome | None:
+    """Return the end of what `name` may have accepted, where another copy is worse than none, and one could be."""
+    if route.policy_of(claimed.topic).on_ambiguous == "retry" or age < route.remembers(name):
         return None
     words = f"{name} may have accepted it, and would not know it again by now"
     return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
@@ -175,7 +175,7 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
     """
     refused: tuple[str, errors.DeliveryError] | None = None
     before: str | None = None
-    only = _only(claimed, route)
+    only = None if claimed.in_doubt is None else _only(claimed, route)
     tokens = route.tokens if route.tokens.any else None
     for name, provider in route.order(claimed.key):
         other = only is not None and name != only
@@ -190,7 +190,8 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
             route.listener(FailedOver(claimed.id, route.channel, *refused))
             before = _told(before, *refused)
         try:
-            sent = await ask(provider, _as_of_now(message, deadline), claimed, name, route)
+            given = message if deadline is None else _as_of_now(message, deadline)
+            sent = await ask(provider, given, claimed, name, route)
         except errors.DeliveryError as error:
             refused = name, error
             _count(name, claimed, error, route)

@@ -91,9 +91,10 @@ class Holds:
         if self._streaks:
             self._streaks.pop(name, None)
         hold = self._held.get(name)
-        if hold is not None and hold.probe is None and isinstance(hold.why, errors.Throttled):
+        if hold is None or (hold.probe is None and isinstance(hold.why, errors.Throttled)):
             return False  # among what it throttles it accepts some; only what begins after the pause ends it
-        return self._held.pop(name, None) is not None
+        del self._held[name]
+        return True
 
     def refused(self, name: str) -> bool:
         """Note that `name` refused a message for good, as only one that is not down can; returns whether it was held.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Awaitable
+
+_Result = TypeVar("_Result")
 
 
 class Timeouts:
-    """`with timeouts:` raises TimeoutError when its body takes longer than `seconds`; once a task at a time.
+    """`await timeouts.within(work)` raises TimeoutError when that takes longer than `seconds`; once a task at a time.
 
     All have the same limit, so the one that began first is the first to run out, and a dict keeps them in that order.
     """
@@ -23,21 +25,23 @@ class Timeouts:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def __enter__(self) -> Self:
-        """Begin the current task's time."""
-        self._began[self._task()] = time.monotonic()
+    async def within(self, work: Awaitable[_Result]) -> _Result:
+        """Return what `work` returns; a cancellation of ours becomes a TimeoutError, as in `asyncio.timeout`."""
+        task = self._task()
+        self._began[task] = time.monotonic()
         if self._timer is None:
             self._set_timer(self._seconds)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """End it; a cancellation of ours becomes a TimeoutError, as in `asyncio.timeout`."""
-        task = self._task()
-        self._began.pop(task, None)
-        if task in self._late:
-            self._late.discard(task)
-            if task.uncancel() <= 0 and kind is not None and issubclass(kind, asyncio.CancelledError):
+        try:
+            return await work
+        except asyncio.CancelledError as error:
+            if task in self._late and task.cancelling() <= 1:
                 raise TimeoutError from error
+            raise
+        finally:
+            self._began.pop(task, None)
+            if task in self._late:
+                self._late.discard(task)
+                task.uncancel()
 
     def _task(self) -> asyncio.Task[object]:
         """Return the current task. Before Python 3.12, finding the loop is a system call: it is found once."""

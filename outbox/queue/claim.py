@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import tuple_row
@@ -192,6 +193,9 @@ class Claimed(NamedTuple):
         return f"Claimed({self.key!r}, claim={self.claim}, attempt={self.attempt}, lost={self.lost})"
 
 
+_made = partial(tuple.__new__, Claimed)  # Claimed._make, without a call in Python for each
+
+
 async def claim(
     conn: AsyncConnection[Any],
     *,
@@ -227,7 +231,7 @@ async def claim(
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
-        return list(map(Claimed._make, await cursor.fetchall()))
+        return list(map(_made, await cursor.fetchall()))
 
 
 def parameters(

@@ -190,7 +190,7 @@ def _as_text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, list | tuple | set | frozenset):
-        return arrays.texts(_as_text(name, each) for each in value)
+        return arrays.texts([_as_text(name, each) for each in value])
     if isinstance(value, timedelta):
         return f"{value.days * 86_400 + value.seconds}.{value.microseconds:06} seconds"
     if isinstance(value, date | time):

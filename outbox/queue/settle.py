@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from outbox.outcomes import Outcome
     from outbox.queue.settlement import Settlement
 
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
@@ -162,8 +161,7 @@ async def settle(
         The keys of those that were still ours (a late success of another claim is recorded too), and of those that are
         ours but were locked by somebody, to be settled again later.
     """
-    sent = [one for one in settlements if one.place is not None and _merely_sent(one.outcome)]
-    rest = [one for one in settlements if one.place is None or not _merely_sent(one.outcome)]
+    sent, rest = _apart(settlements)
     async with conn.cursor(row_factory=tuple_row) as cursor:
         if sent:
             digests = columns_of_digests(sent)
@@ -182,21 +180,30 @@ async def settle(
     return settled | {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
 
 
-def _merely_sent(outcome: Outcome) -> bool:
-    """Tell whether there is nothing to record but that it was sent."""
-    return outcome.name == "sent" and outcome.before is None
+def _apart(settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+    """Return what has nothing to be recorded but that it was sent, and may lie where it lay; and the rest."""
+    sent = [
+        one
+        for one in settlements
+        if one.place is not None and one.outcome.name == "sent" and one.outcome.before is None
+    ]
+    if len(sent) == len(settlements):
+        return sent, []
+    among = {id(one) for one in sent}
+    return sent, [one for one in settlements if id(one) not in among]
 
 
 def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str, str]:
+    keys, claims, attempts, outcomes, started, finished, places = zip(*settlements, strict=True)
     return {
-        "id": arrays.plain([one.key for one in settlements]),
-        "claim": arrays.plain([one.claim for one in settlements]),
-        "attempt": arrays.plain([one.attempt + one.outcome.used for one in settlements]),
-        "provider": arrays.texts([one.outcome.provider for one in settlements]),
-        "provider_message_id": arrays.texts([one.outcome.provider_message_id for one in settlements]),
-        "started": arrays.plain([int((now - one.started) * 1e6) for one in settlements]),
-        "finished": arrays.plain([int((now - one.finished) * 1e6) for one in settlements]),
-        "place": arrays.texts([one.place for one in settlements]),
+        "id": arrays.plain(keys),
+        "claim": arrays.plain(claims),
+        "attempt": arrays.plain([attempt + one.used for attempt, one in zip(attempts, outcomes, strict=True)]),
+        "provider": arrays.texts([one.provider for one in outcomes]),
+        "provider_message_id": arrays.texts([one.provider_message_id for one in outcomes]),
+        "started": arrays.plain([int((now - at) * 1e6) for at in started]),
+        "finished": arrays.plain([int((now - at) * 1e6) for at in finished]),
+        "place": arrays.quoted(places),
     }
 
 

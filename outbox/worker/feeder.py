@@ -74,13 +74,12 @@ class Feeder:
         self._freed = asyncio.Event()
         self.ready = Ready()
 
-    def freed(self, lease: Lease) -> None:
-        """Note that a notification has left this worker's hands."""
-        self._in_hand -= 1
-        if not lease.begun:
-            self._route.tokens.promised -= 1
-        self._pace.ended()
-        self._suspects.discard(lease)
+    def freed(self, leases: Sequence[Lease]) -> None:
+        """Note that these have left this worker's hands."""
+        self._in_hand -= len(leases)
+        self._pace.ended(len(leases))
+        if self._suspects:
+            self._suspects.difference_update(leases)
         self._freed.set()
 
     def stop(self, task: asyncio.Task[None]) -> None:
@@ -152,9 +151,9 @@ class Feeder:
         if surplus:
             tokens = {lease.claimed.id: lease.claimed.claim for lease in surplus}
             await self._link.run(lambda conn: release(conn, held=tokens, worker=self._worker))
-            for lease in surplus:
-                self._leases.drop(lease)
-        return [lease for lease in leases if lease not in surplus]
+            self._leases.drop(*surplus)
+            leases = [lease for lease in leases if lease not in surplus]
+        return leases
 
     async def _put_off(self, leases: Sequence[Lease]) -> None:
         """Note on each whose recipient may not be sent another now what is to become of it."""
@@ -217,6 +216,6 @@ class Feeder:
         self._route.tokens.claimed(len(rows), to_send=len(new))
         self.ready.put(new)
         if rows:
-            lost = sum(row.lost_by not in {None, self._worker} for row in rows)
+            lost = sum(by != self._worker for row in rows if (by := row.lost_by) is not None)
             self._route.listener(ClaimedEvent(self._route.channel, len(rows), lost, time.monotonic() - asked_at))
         return rows

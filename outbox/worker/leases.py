@@ -82,11 +82,14 @@ class Leases:
         """Return what can be given back, because nobody has tried to deliver it."""
         return [lease for lease in self._held.values() if not lease.begun]
 
-    def drop(self, lease: Lease) -> None:
+    def drop(self, *leases: Lease) -> None:
         """Forget what is settled or given back."""
-        lease.deadline = 0.0
-        if self._held.get(lease.claimed.key) is lease:
-            del self._held[lease.claimed.key]
+        held = self._held
+        for lease in leases:
+            lease.deadline = 0.0
+            key = lease.claimed.key
+            if held.get(key) is lease:
+                del held[key]
 
     def tokens(self) -> dict[UUID, int]:
         """Return id → claim of all in hand; safe to call from another thread (`dict.copy` is atomic)."""

@@ -10,6 +10,7 @@ looks at everything.
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ LONGEST_UNSWEPT = 5.0
 # Where they cost ten times as much as other claims, they are rarer than one claim in a hundred.
 _SHARE = 1 / 100
 _MEMORY = 4  # of each kind; the least of them counts, because a busy machine makes any one of them slow
+_LEVEL_AND_WAIT = attrgetter("priority", "waited")
 _UNKNOWN = 0.1  # seconds until the second sweep, as long as nothing is known of other claims
 
 
@@ -60,7 +62,8 @@ class Marks:
         is not full.
         """
         self._time(now - asked_at, now)
-        reached = {row.priority: asked_at - row.waited for row in rows} if len(rows) >= limit else {}
+        waits = dict(map(_LEVEL_AND_WAIT, rows)) if len(rows) >= limit else {}  # of the last row of each level
+        reached = {level: asked_at - waited for level, waited in waits.items()}
         ahead = set(reached)
         for position, level in enumerate(levels, 1):
             ahead.discard(level)

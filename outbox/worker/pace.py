@@ -19,9 +19,9 @@ class Pace:
         self._per_second = 0.0
         self._since = time.monotonic()
 
-    def ended(self) -> None:
-        """Note that a delivery ended."""
-        self._ended += 1
+    def ended(self, count: int) -> None:
+        """Note that so many deliveries ended."""
+        self._ended += count
 
     def ahead(self, most: int) -> int:
         """Return how many to hold beyond what is being delivered, `most` at most."""

@@ -52,14 +52,10 @@ class Reporting:
 
         def tell(event: Event) -> None:
             if type(event) is Attempted:  # one for every notification: without a call more than it takes
-                outcome, failure = event.outcome, event.outcome.failure
-                key = (
-                    event.channel,
-                    outcome.provider,
-                    outcome.name,
-                    None if failure is None else failure.error_class,
-                    outcome.reason is not None,
-                )
+                outcome = event.outcome
+                failure = outcome.failure
+                error_class = None if failure is None else failure.error_class
+                key = event.channel, outcome.provider, outcome.name, error_class, outcome.reason is not None
                 counts = counts_of(key)
                 if counts is None:
                     counts = self._counts[key] = _NONE.copy()

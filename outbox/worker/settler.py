@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -42,13 +42,16 @@ _REFUSED = (
 
 
 class Ended(NamedTuple):
-    """How the delivery of what is in hand ended. Times are `time.monotonic()`; `done` is called when it is written."""
+    """How the delivery of what is in hand ended. Times are `time.monotonic()`.
+
+    `done` is called when it is written, with all that were written at once and have the same.
+    """
 
     lease: Lease
     outcome: Outcome
     started: float
     finished: float
-    done: Callable[[Lease], None]
+    done: Callable[[list[Lease]], None]
 
     def settlement(self) -> Settlement:
         """Return what is to be written, under the claim that the lease has by now."""
@@ -101,8 +104,9 @@ class Settler:
 
     def _enqueue(self, ended: Ended) -> None:
         self._waiting.append(ended)
-        self._some.set()
-        if len(self._waiting) >= _LARGEST_BATCH:
+        if len(self._waiting) == 1:  # to set what is set costs as much as all the rest
+            self._some.set()
+        elif len(self._waiting) == _LARGEST_BATCH:
             self._full.set()
 
     async def _let_gather(self) -> None:
@@ -189,9 +193,12 @@ class Settler:
 
     def _end(self, batch: Sequence[Ended]) -> None:
         self.outcomes.update([ended.outcome.name for ended in batch])
+        over = defaultdict(list)
         for lease, _, _, _, done in batch:
-            self._leases.drop(lease)
-            done(lease)
+            over[done].append(lease)
+        for done, leases in over.items():
+            self._leases.drop(*leases)
+            done(leases)
         self._unwritten -= len(batch)
         self._written.set()
 

@@ -45,6 +45,7 @@ class Slots:
         self._route = route
         self._spans = spans
         self._feeder = feeder
+        self._freed = feeder.freed
         self._settler = settler
         self._leases = leases
         self.tasks = [asyncio.create_task(self._work(), name=f"{route.channel} slot") for _ in range(concurrency)]
@@ -68,22 +69,23 @@ class Slots:
         await asyncio.wait(self.tasks, timeout=CUT_OFF)
 
     async def _work(self) -> None:
+        ready, tokens, leave = self._feeder.ready, self._route.tokens, self._leave
         while not self._is_stopping():  # a cancellation may have ended in an acceptance
-            lease = await self._feeder.ready.get()
+            lease = await ready.get()
             if self._stopping:
                 return
+            tokens.promised -= 1
             if not lease.is_held():
                 # The lease ran out while it waited here (a blocked loop, a frozen machine): somebody else may have it.
                 self._leases.drop(lease)
-                self._feeder.freed(lease)
+                self._freed([lease])
                 continue
             lease.begun = True
-            self._route.tokens.promised -= 1
             self._busy += 1
             try:
-                await self._deliver(lease)
+                await (self._attempt(lease) if self._spans is None else self._traced(lease, self._spans))
             finally:
-                self._leave()
+                leave()
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -93,12 +95,9 @@ class Slots:
         if self._stopping and self._busy == 0:
             self._quiet.set()
 
-    async def _deliver(self, lease: Lease) -> None:
-        if self._spans is None:
-            await self._attempt(lease)
-        else:
-            with self._spans.delivery(lease.claimed, self._route.channel) as end:
-                await self._attempt(lease, end)
+    async def _traced(self, lease: Lease, spans: Spans) -> None:
+        with spans.delivery(lease.claimed, self._route.channel) as end:
+            await self._attempt(lease, end)
 
     async def _attempt(self, lease: Lease, end: End | None = None) -> None:
         started = time.monotonic()
@@ -112,7 +111,7 @@ class Slots:
     def _ended(self, lease: Lease, outcome: Outcome, started: float, end: End | None) -> None:
         finished = time.monotonic()
         claimed, route = lease.claimed, self._route
-        self._settler.add(Ended(lease, outcome, started, finished, self._feeder.freed))
+        self._settler.add(Ended(lease, outcome, started, finished, self._freed))
         attempt, seconds = claimed.attempt + outcome.used, finished - started
         trace = end(attempt, outcome) if end is not None else claimed.trace and recorded(claimed.trace)
         whom = mask(claimed.recipient) if route.tells_recipients and claimed.recipient is not None else None

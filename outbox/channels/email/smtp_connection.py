@@ -230,6 +230,8 @@ class Connection:
     async def _drain(self, data: bytes) -> None:
         """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""
         self._wire.say(data, replies=0)
-        with self._limits.command:
-            while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
-                await asyncio.sleep(_DRAIN_POLL)
+        await self._limits.command.within(self._seen_off())
+
+    async def _seen_off(self) -> None:
+        while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
+            await asyncio.sleep(_DRAIN_POLL)

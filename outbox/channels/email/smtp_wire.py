@@ -74,8 +74,7 @@ class Wire(asyncio.Protocol):
             if self._lost is not None:
                 raise self._lost
             self._waiter = self._loop.create_future()
-            with limit:
-                await self._waiter
+            await limit.within(self._waiter)
         return self._replies.popleft()
 
     def data_received(self, data: bytes) -> None:
