@@ -28,6 +28,14 @@ _decode = json.JSONDecoder().raw_decode  # json.loads looks for white space arou
 # pays, and plans each claim anew, 1.4 ms for the check constraints of all the partitions. FULL JOIN is never a nested
 # loop, which with the statistics of an emptied queue compares each row with each: 60 ms for 500 instead of 8. What was
 # locked and not claimed has no id there.
+#
+# Lost claims are recorded in the order of their ids, as settle does, which may write the same of late successes: or the
+# two could deadlock. What they said of a topic, or its default, is asked of functions: a join would cost each row a
+# microsecond, and every claim opens the tables that are named in it. A sub-select that names no row is asked once, and
+# nothing is looked up for a first claim that only a second can have; a replayed one begins anew.
+#
+# psycopg keeps what it made of a statement up to 4,096 characters, and makes it anew of a longer one, each time, in
+# 90 µs: so all this is said here, and not in it.
 CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT q.place, q.id, q.run_at, q.worker
@@ -60,12 +68,10 @@ WITH due AS MATERIALIZED (
     SELECT c.id, c.claim - 1, c.attempt, 'lost', c.worker
     FROM taken c
     WHERE c.worker IS NOT NULL AND c.id IS NOT NULL
-    ORDER BY c.id  -- as settle does, which may write the same of late successes: or the two could deadlock
+    ORDER BY c.id
     ON CONFLICT DO NOTHING
 )
 SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
-       -- What they said of the topic, or its default. By functions: a join would cost each row a microsecond, and every
-       -- claim opens the tables that are named here. The first is asked once, not once a row.
        coalesce(s.reason, CASE
            WHEN (SELECT outbox.anybody_chooses(%(channel)s))
                 AND n.topic IS NOT NULL AND (n.topic = ANY (%(transactional)s::text[])) IS NOT TRUE
@@ -73,7 +79,7 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
        END),
        coalesce(date_part('epoch', now() - greatest(n.run_at, d.resolved_at)), 0),
        date_part('epoch', n.expires_at - now()), date_part('epoch', now() - c.run_at),
-       CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,  -- looked up for no first claim
+       CASE WHEN c.claim > 1 THEN outbox.sent_by(c.id) END,
        CASE WHEN c.claim > 1 THEN outbox.in_doubt(c.id, d.resolved_at) END,
        n.recipient, n.template, n.locale, n.payload::text, c.priority, n.topic, n.group_key, n.headers::text,
        n.created_at, n.time_zone,
@@ -84,13 +90,13 @@ SELECT c.id, c.id::text, c.place::text, c.claim, c.attempt, c.lost, c.worker,
        n.trace, CASE WHEN c.attempt > 0 THEN outbox.unrecognised(c.id, d.resolved_at) END
 FROM taken c
 LEFT JOIN LATERAL (SELECT * FROM outbox.notifications WHERE id = c.id LIMIT 1) n ON true
-LEFT JOIN LATERAL (  -- a replayed one begins anew; none is looked up for a first claim
+LEFT JOIN LATERAL (
     SELECT resolved_at FROM outbox.dead_letters WHERE notification_id = c.id AND c.claim > 1 LIMIT 1
 ) d ON true
 LEFT JOIN LATERAL (
     SELECT concat_ws(', ', s.reason, 'topic ' || nullif(s.topic, ''), 'since ' || s.created_at::date) AS reason
     FROM outbox.suppressions s
-    WHERE (SELECT EXISTS (SELECT FROM outbox.suppressions WHERE channel = %(channel)s))  -- asked once, not once a row
+    WHERE (SELECT EXISTS (SELECT FROM outbox.suppressions WHERE channel = %(channel)s))
       AND s.channel = %(channel)s
       AND s.recipient = CASE WHEN n.channel = 'email' THEN lower(n.recipient) ELSE n.recipient END
       AND s.topic IN ('', coalesce(n.topic, '')) AND (s.sender = '' OR s.sender = ANY (%(senders)s::text[]))

@@ -6,7 +6,7 @@ import time
 
 # What is claimed ahead begins within this time, so that nobody else could have begun it much earlier; and a claim takes
 # less than that.
-_AHEAD = 0.02
+_AHEAD = 0.05
 _LOOK = 0.1
 _MEMORY = 0.5
 

@@ -104,14 +104,19 @@ class Wire(asyncio.Protocol):
         if len(line) > _LONGEST_LINE or len(code) < _DIGITS or not code.isdigit():
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
-        self._lines.append(line[4:].strip().decode(errors="surrogateescape"))
-        self._heard += len(line) + 1
-        if self._heard > _LONGEST_REPLY:
-            self._garbled("a reply without end")
-            return False
-        if line[3:4] != b"-":
-            self._answer(Reply(int(code), "\n".join(self._lines)))
-            self._lines, self._heard = [], 0
+        text = line[4:].strip().decode(errors="surrogateescape")
+        is_last = line[3:4] != b"-"
+        if self._lines or not is_last:
+            self._lines.append(text)
+            self._heard += len(line) + 1
+            if self._heard > _LONGEST_REPLY:
+                self._garbled("a reply without end")
+                return False
+        if is_last:
+            if self._lines:
+                text = "\n".join(self._lines)
+                self._lines, self._heard = [], 0
+            self._answer(Reply(int(code), text))
         return True
 
     def _garbled(self, words: str) -> None:
@@ -124,7 +129,8 @@ class Wire(asyncio.Protocol):
     def _answer(self, reply: Reply) -> None:
         self._owed -= 1
         self._replies.append(reply)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def _lose(self, error: OSError) -> None:
         self._lost = self._lost or error
