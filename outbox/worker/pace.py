@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 # What is claimed ahead begins within this time, so that nobody else could have begun it much earlier; and a claim takes
-# less than that.
+# less than that. With 0.02, claims were of 36 emails at 2,000 a second, and a tenth of the time was theirs.
 _AHEAD = 0.05
 _LOOK = 0.1
 _MEMORY = 0.5
