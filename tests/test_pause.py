@@ -18,8 +18,9 @@ from outbox.outcomes import Dead, Deferred
 from outbox.pause_events import Paused, Resumed
 from outbox.queue.audit import list_audit
 from outbox.queue.pause import pause
-from outbox.queue.paused import known_targets, list_pauses, read_target
+from outbox.queue.paused import Pause, known_targets, list_pauses, read_target
 from outbox.queue.resume import resume
+from outbox.worker.pausing import Pausing
 from tests.hands import enqueue, rows
 from tests.recorder import Recorder, drain, route
 from tests.test_deliver import attempt, claimed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from outbox.events import Event
     from outbox.messages import Notification
 
+SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 UNTOUCHED = "SELECT count(*) FROM outbox.queue WHERE claim = 0 AND attempt = 0 AND worker IS NULL AND run_at <= now()"
 
 
@@ -43,6 +45,19 @@ def pause_now(url: str, scope: str = "channel", name: str = "email", **terms: An
 def resume_now(url: str, scope: str = "channel", name: str = "email") -> None:
     with psycopg.connect(url) as conn:
         assert resume(conn, scope=scope, name=name, actor="bob@desk") is not None
+
+
+class Answers:
+    """Stands for the database: each look gets the next answer, or that error."""
+
+    def __init__(self, *answers: list[Pause] | Exception) -> None:
+        self._left = list(answers)
+
+    async def run(self, _: object) -> list[Pause]:
+        answer = self._left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def beyond(recorder: Recorder, count: int) -> bool:
@@ -238,6 +253,20 @@ class TestAPausedChannel:
             rows(cloned_url, "DELETE FROM outbox.pauses WHERE name = 'sms'")
             resume_now(cloned_url)
             await await_until(lambda: len(recorder.sent) == 2)
+
+    async def test_a_look_that_fails_moves_no_time_in_which_it_stood_still(self) -> None:
+        over = Pause("channel", "email", SINCE, SINCE, "ada", None, since=30.0, left=-10.0)
+        events: list[Event] = []
+        to = route(Recorder(), events=events)
+        looking = Pausing(Answers([over], psycopg.OperationalError("gone")), [to], events.append)  # type: ignore[arg-type]
+        looks = asyncio.create_task(looking.run())
+        await await_until(lambda: to.stood_still)
+        known = to.stood_still
+        looking.hint()
+        await await_until(lambda: told(events, ChoreFailed))
+        looks.cancel()
+        assert to.stood_still is known
+        assert not looking.gates["email"].is_shut
 
     @pytest.mark.parametrize("until", ["infinity", "10000-01-01"])
     def test_a_pause_without_end_is_one_without_an_until(self, conn: Connection, until: str) -> None:

@@ -73,7 +73,7 @@ class Pausing:
         self._listener = listener
         self._hint = asyncio.Event()
         self._holding: dict[tuple[str, str], Pause] = {}
-        self._known: list[Pause] = []
+        self._knows = False
         self.gates: Mapping[str, Gate] = {route.channel: Gate() for route in routes}
 
     def hint(self) -> None:
@@ -84,6 +84,7 @@ class Pausing:
         """Look, heed what is found, sleep for a second or until there is a hint; until cancelled."""
         while True:
             self._hint.clear()
+            pauses: list[Pause] | None
             try:
                 pauses = await self._link.run(aread_pauses)
             except (psycopg.errors.InsufficientPrivilege, NotMigrated) as error:
@@ -91,14 +92,16 @@ class Pausing:
                 self._listener(ChoreFailed("pauses", describe(error)))
                 pauses, sleep = [], _REFUSED
             except psycopg.Error as error:
-                # What is paused stays so: a look that failed is no reason to open every gate.
+                # What is paused stays so: a look that failed is no reason to open every gate. It is not heeded anew
+                # either, for its times are counted from when it was looked up.
                 self._listener(ChoreFailed("pauses", describe(error)))
-                pauses, sleep = self._known, _FAILED
+                pauses, sleep = None if self._knows else [], _FAILED
             else:
                 ends = [pause.left for pause in pauses if pause.left is not None and pause.left > 0]
                 sleep = min([_EVERY * random.uniform(0.9, 1.1), *(end + _SOONEST for end in ends)])
-            self._known = pauses
-            self._heed(pauses)
+            if pauses is not None:
+                self._knows = True
+                self._heed(pauses)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep):
                     await self._hint.wait()
