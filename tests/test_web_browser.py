@@ -221,3 +221,13 @@ def test_pictures_for_the_documentation(
             expect(looker.page.frame_locator("iframe").locator("h1")).to_be_visible()
         looker.page.screenshot(path=Path(folder) / f"dashboard-{name}.png", full_page=name != "phone")
         looker.leave()
+
+
+def test_on_a_phone_the_bar_of_pages_is_scrolled_to_where_we_are(
+    browser: Browser, served: tuple[str, dict[str, UUID]]
+) -> None:
+    looker = Looker(browser, served[0], viewport=PHONE)
+    looker.sign_in()
+    looker.page.goto("/audit")
+    expect(looker.page.locator("nav [aria-current]")).to_be_in_viewport(ratio=1)
+    looker.leave()

@@ -14,13 +14,22 @@ function label() {
   if (words) words.textContent = `Colours: ${NAMES[theme()]}`;
 }
 
+// Not by scrollIntoView(), after which the Tab key begins there, and no more at the top of the page.
+function showWhereWeAre() {
+  const here = document.querySelector("nav [aria-current]");
+  const bar = here?.closest("nav");
+  if (!bar) return;
+  const [link, room] = [here.getBoundingClientRect(), bar.getBoundingClientRect()];
+  bar.scrollLeft += link.left + link.width / 2 - room.left - room.width / 2;
+  if (link.top < room.top || link.bottom > room.bottom) bar.scrollTop += link.top - room.top;
+}
+
 function switchTheme() {
   const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
   if (next) document.documentElement.dataset.theme = next;
   else delete document.documentElement.dataset.theme;
   document.cookie = `outbox-theme=${next}; Path=/; Max-Age=${next ? 31536000 : 0}; SameSite=Lax`;
   label();
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.dispatchEvent(new Event("outbox:theme"));
 }
 
@@ -104,4 +113,4 @@ document.addEventListener("htmx:after:swap", () => {
 document.addEventListener("htmx:sse:after:message", () => live(true));
 document.addEventListener("htmx:sse:error", () => live(false));
 label();
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+showWhereWeAre();
