@@ -93,13 +93,9 @@ async def _measure(url: str) -> None:
 
 def main() -> None:
     """Measure on a server that lives as long as this."""
-    server = LocalPostgres(durable=False)
-    server.start()
-    try:
+    with LocalPostgres(durable=False) as server:
         upgrade(server.url)
         asyncio.run(_measure(server.url))
-    finally:
-        server.stop()
 
 
 if __name__ == "__main__":

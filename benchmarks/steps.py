@@ -93,13 +93,9 @@ def _show(steps: Counter[Place], count: int) -> None:
 
 def main() -> None:
     """Count on a server that lives as long as this."""
-    server = LocalPostgres(durable=False)
-    server.start()
-    try:
+    with LocalPostgres(durable=False) as server:
         upgrade(server.url)
         _show(asyncio.run(drained(server.url, COUNT)), COUNT)
-    finally:
-        server.stop()
 
 
 if __name__ == "__main__":

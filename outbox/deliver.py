@@ -175,7 +175,7 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
     """
     refused: tuple[str, errors.DeliveryError] | None = None
     before: str | None = None
-    only = None if claimed.in_doubt is None else _only(claimed, route)
+    only = _only(claimed, route)
     tokens = route.tokens if route.tokens.any else None
     for name, provider in route.order(claimed.key):
         other = only is not None and name != only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,6 +25,17 @@ CONSOLE = '[channels.email]\nproviders = ["console"]\n'
 
 def url_of(url: str, *, database: str | None = None, username: str | None = None) -> str:
     return make_url(url).set(database=database, username=username).render_as_string(hide_password=False)
+
+
+@contextmanager
+def login(url: str, name: str) -> Iterator[str]:
+    """Yield the URL of a new role that has no rights, for as long as the `with` block lasts."""
+    rows(url, f"DROP ROLE IF EXISTS {name}")
+    rows(url, f"CREATE ROLE {name} LOGIN")
+    try:
+        yield url_of(url, username=name)
+    finally:
+        rows(url, f"DROP ROLE {name}")
 
 
 @pytest.fixture(autouse=True)
@@ -92,23 +104,14 @@ class TestTheDatabase:
         assert "install the version that migrated it, or a later one" in done.stderr
 
     def test_a_right_is_missing(self, cloned_url: str) -> None:
-        where = conninfo_to_dict(cloned_url)
-        rows(cloned_url, "DROP ROLE IF EXISTS outbox_test_stranger")
-        rows(cloned_url, "CREATE ROLE outbox_test_stranger LOGIN")
-        try:
-            done = run(url_of(cloned_url, username="outbox_test_stranger"), "status")
-        finally:
-            rows(cloned_url, "DROP ROLE outbox_test_stranger")
-        assert done.exit_code == 1, where["dbname"]
+        with login(cloned_url, "outbox_test_stranger") as url:
+            done = run(url, "status")
+        assert done.exit_code == 1
         assert "outbox roles --apply" in done.stderr
 
     def test_the_schema_may_not_be_made(self, empty_url: str) -> None:
-        rows(empty_url, "DROP ROLE IF EXISTS outbox_test_newcomer")
-        rows(empty_url, "CREATE ROLE outbox_test_newcomer LOGIN")
-        try:
-            done = run(url_of(empty_url, username="outbox_test_newcomer"), "migrate")
-        finally:
-            rows(empty_url, "DROP ROLE outbox_test_newcomer")
+        with login(empty_url, "outbox_test_newcomer") as url:
+            done = run(url, "migrate")
         assert done.exit_code == 1
         assert f"GRANT CREATE ON DATABASE {conninfo_to_dict(empty_url)['dbname']}" in done.stderr
         assert "outbox roles" not in done.stderr

@@ -73,7 +73,6 @@ class Pausing:
         self._listener = listener
         self._hint = asyncio.Event()
         self._holding: dict[tuple[str, str], Pause] = {}
-        self._knows = False
         self.gates: Mapping[str, Gate] = {route.channel: Gate() for route in routes}
 
     def hint(self) -> None:
@@ -82,6 +81,7 @@ class Pausing:
 
     async def run(self) -> None:
         """Look, heed what is found, sleep for a second or until there is a hint; until cancelled."""
+        knows = False
         while True:
             self._hint.clear()
             pauses: list[Pause] | None
@@ -95,12 +95,12 @@ class Pausing:
                 # What is paused stays so: a look that failed is no reason to open every gate. It is not heeded anew
                 # either, for its times are counted from when it was looked up.
                 self._listener(ChoreFailed("pauses", describe(error)))
-                pauses, sleep = None if self._knows else [], _FAILED
+                pauses, sleep = None if knows else [], _FAILED
             else:
                 ends = [pause.left for pause in pauses if pause.left is not None and pause.left > 0]
                 sleep = min([_EVERY * random.uniform(0.9, 1.1), *(end + _SOONEST for end in ends)])
             if pauses is not None:
-                self._knows = True
+                knows = True
                 self._heed(pauses)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep):

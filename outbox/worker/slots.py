@@ -69,7 +69,7 @@ class Slots:
         await asyncio.wait(self.tasks, timeout=CUT_OFF)
 
     async def _work(self) -> None:
-        ready, tokens, leave = self._feeder.ready, self._route.tokens, self._leave
+        ready, tokens = self._feeder.ready, self._route.tokens
         while not self._is_stopping():  # a cancellation may have ended in an acceptance
             lease = await ready.get()
             if self._stopping:
@@ -85,7 +85,7 @@ class Slots:
             try:
                 await (self._attempt(lease) if self._spans is None else self._traced(lease, self._spans))
             finally:
-                leave()
+                self._leave()
 
     def _is_stopping(self) -> bool:
         return self._stopping
