@@ -132,10 +132,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def text(self, template: Template, names: dict[str, Any]) -> str:
         """Render a template with these names, which several may share, and which hold this environment's globals.
 
-        `template.render` would copy the globals for each text.
+        `template.render` would copy the globals for each text, and `template.new_context` their names.
         """
         try:
-            return self.concat(template.root_render_func(template.new_context(names, shared=True)))
+            context = self.context_class(self, names, template.name, template.blocks)
+            return self.concat(template.root_render_func(context))
         except Exception:  # noqa: BLE001 - it is raised again, with the template's own lines in its traceback
             self.handle_exception()
 
@@ -173,11 +174,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Join the parts of a template, a block or a macro, up to the limit."""
         kept: list[str] = []
         size, rest = 0, iter(parts)
-        while some := list(itertools.islice(rest, _PARTS)):
-            size += sum(map(len, some))
+        while True:
+            some = list(itertools.islice(rest, _PARTS))
+            kept.append(text := "".join(some))
+            size += len(text)
             _refuse_over(LARGEST, size, "text of {} characters")
-            kept += some
-        return "".join(kept)
+            if len(some) < _PARTS:
+                return "".join(kept)
 
     @staticmethod
     def bounded(text: str) -> str:

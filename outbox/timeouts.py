@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -15,12 +15,13 @@ _Result = TypeVar("_Result")
 class Timeouts:
     """`await timeouts.within(work)` raises TimeoutError when that takes longer than `seconds`; once a task at a time.
 
-    All have the same limit, so the one that began first is the first to run out, and a dict keeps them in that order.
+    `await timeouts.until(future)` does so for a future that nobody else waits for, in half the steps. All have the same
+    limit, so the one that began first is the first to run out, and a dict keeps them in that order.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._began: dict[asyncio.Task[object], float] = {}
+        self._began: dict[asyncio.Future[Any], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -43,6 +44,16 @@ class Timeouts:
                 self._late.discard(task)
                 task.uncancel()
 
+    async def until(self, future: asyncio.Future[_Result]) -> _Result:
+        """Return the result of `future`, which fails with the TimeoutError where it has none in time."""
+        self._began[future] = time.monotonic()
+        if self._timer is None:
+            self._set_timer(self._seconds)
+        try:
+            return await future
+        finally:
+            self._began.pop(future, None)
+
     def _task(self) -> asyncio.Task[object]:
         """Return the current task. Before Python 3.12, finding the loop is a system call: it is found once."""
         task = asyncio.current_task(self._loop) if self._loop is not None else None
@@ -59,10 +70,13 @@ class Timeouts:
         self._timer = None
         now = time.monotonic()
         while self._began:
-            task, began = next(iter(self._began.items()))
+            late, began = next(iter(self._began.items()))
             if now < began + self._seconds:
                 self._set_timer(began + self._seconds - now)
                 return
-            del self._began[task]
-            self._late.add(task)
-            task.cancel()
+            del self._began[late]
+            if isinstance(late, asyncio.Task):
+                self._late.add(late)
+                late.cancel()
+            elif not late.done():
+                late.set_exception(TimeoutError())

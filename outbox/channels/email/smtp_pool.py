@@ -43,7 +43,7 @@ class Line:
         turn = self._loop.create_future()
         self._turns.append(turn)
         try:
-            await self._limit.within(turn)
+            await self._limit.until(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self.leave()  # it came as we gave up

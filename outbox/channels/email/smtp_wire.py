@@ -7,6 +7,7 @@ two waits instead of four, and half the system calls.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 8_192  # octets; RFC 5321 allows 512
 _LONGEST_REPLY = 65_536
 NO_CODE = -1
-_DIGITS = 3
+_LINE = re.compile(rb"([0-9]{3})(?:(-)|[^-])?\s*(.*?)\s*", re.DOTALL)
 
 
 class Reply(NamedTuple):
@@ -74,7 +75,7 @@ class Wire(asyncio.Protocol):
             if self._lost is not None:
                 raise self._lost
             self._waiter = self._loop.create_future()
-            await limit.within(self._waiter)
+            await limit.until(self._waiter)
         return self._replies.popleft()
 
     def data_received(self, data: bytes) -> None:
@@ -100,23 +101,23 @@ class Wire(asyncio.Protocol):
         if not self._owed:
             self._slipped = True
             return False
-        code = line[:3]
-        if len(line) > _LONGEST_LINE or len(code) < _DIGITS or not code.isdigit():
+        match = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
+        if match is None:
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
-        text = line[4:].strip().decode(errors="surrogateescape")
-        is_last = line[3:4] != b"-"
-        if self._lines or not is_last:
+        code, more, words = match.groups()
+        text = words.decode(errors="surrogateescape")
+        if self._lines or more:
             self._lines.append(text)
             self._heard += len(line) + 1
             if self._heard > _LONGEST_REPLY:
                 self._garbled("a reply without end")
                 return False
-        if is_last:
-            if self._lines:
-                text = "\n".join(self._lines)
-                self._lines, self._heard = [], 0
-            self._answer(Reply(int(code), text))
+            if more:
+                return True
+            text = "\n".join(self._lines)
+            self._lines, self._heard = [], 0
+        self._answer(Reply(int(code), text))
         return True
 
     def _garbled(self, words: str) -> None:
