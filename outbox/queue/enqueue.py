@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import compress, repeat
+from operator import is_not, itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from outbox import connections, traces
@@ -57,6 +59,7 @@ _TYPES = {
     "unless_read": "uuid",
     "unless_sent": "uuid",
 }
+_values = itemgetter(*FIELDS)
 
 
 def enqueue(
@@ -165,7 +168,7 @@ async def aenqueue(
 
 def _prepared(arguments: Mapping[str, Any]) -> tuple[Draft, tuple[str, Parameters]]:
     """Check the arguments of an enqueue; return the draft, and the statement with its parameters."""
-    draft = Draft.of({name: arguments[name] for name in FIELDS}, trace=traces.current())
+    draft = Draft.of(dict(zip(FIELDS, _values(arguments), strict=True)), trace=traces.current())
     window = Window.of(arguments)
     return draft, _statement(draft, window, supersedes=arguments["supersedes"])
 
@@ -185,7 +188,8 @@ def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tupl
         return _of_a_topic(SUPERSEDE) if topical else SUPERSEDE, draft._asdict()
     if draft.idempotency_key or draft.delay or draft.expires_in:
         return _of_a_topic(ENQUEUE) if topical else ENQUEUE, draft._asdict()
-    used = {name: value for name, value in zip(Draft._fields, draft, strict=True) if value is not None}
+    # By what is written in C: a loop over all fields is a tenth of what an enqueue takes of the client.
+    used = dict(compress(zip(Draft._fields, draft, strict=True), map(is_not, draft, repeat(None))))
     return _insert(tuple(used)), used
 
 
