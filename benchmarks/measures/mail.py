@@ -36,7 +36,7 @@ host = "127.0.0.1"
 port = {port}
 tls = "none"
 sender = "Shop <shop@example.org>"
-connections = 20
+connections = 40
 message_limit = 1000
 
 [worker]
