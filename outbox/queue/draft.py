@@ -45,7 +45,6 @@ _FARTHEST = timedelta(days=36_500)
 _TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
     "locale": 64
 }
-_INTERVALS = {"run_at": "delay", "expires_at": "expires_in"}
 _RECIPIENT_LIMIT = 4_096
 
 _CHANNEL_LIMIT = 63
@@ -96,6 +95,7 @@ class Draft(NamedTuple):
         return f"Draft({self.channel!r}, {self.recipient!r}, template={self.template!r}, payload=…)"
 
 
+_draft = partial(tuple.__new__, Draft)
 _PLACES = {name: place for place, name in enumerate(Draft._fields)}
 # What a draft has where nothing is given, between the recipient and the trace, in the order of its fields.
 _BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for name in Draft._fields[2:-1]]
@@ -107,21 +107,21 @@ def _checked(given: Mapping[str, Any], trace: str | None) -> Draft:
     channel = check_channel(given.get("channel"))
     row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK, trace]
     for name, value in given.items():
-        if value is None:
-            continue
-        if name in _TEXT_LIMITS:
-            row[_PLACES[name]] = _text(name, value)
-        elif name == "payload":
-            row[_PLACES[name]] = _payload(channel, value, given.get("headers"))
-        elif name in _INTERVALS:
-            row[_PLACES[name]], row[_PLACES[_INTERVALS[name]]] = check_moment(name, value)
-        elif name in _OTHERS:
-            row[_PLACES[name]] = _OTHERS[name](value)
+        if (check := _CHECKS.get(name)) is not None and value is not None:
+            row[_PLACES[name]] = check(value)
+    if (payload := given.get("payload")) is not None:
+        row[_PLACES["payload"]] = _payload(channel, payload, given.get("headers"))
     if "priority" in given:
         row[_PLACES["priority"]] = _priority(given["priority"])
-    if given.get("expires_at") is not None:
-        _refuse_expired(given.get("run_at"), given["expires_at"])
-    return Draft._make(row)
+    if "run_at" in given or "expires_at" in given:
+        _put_moments(row, given.get("run_at"), given.get("expires_at"))
+    return _draft(row)
+
+
+def _put_moments(row: list[Any], run_at: datetime | timedelta | None, expires_at: datetime | timedelta | None) -> None:
+    row[_PLACES["run_at"]], row[_PLACES["delay"]] = check_moment("run_at", run_at)
+    row[_PLACES["expires_at"]], row[_PLACES["expires_in"]] = check_moment("expires_at", expires_at)
+    _refuse_expired(run_at, expires_at)
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
@@ -188,9 +188,7 @@ def _is_longer_than(limit: int, value: str) -> bool:
     return len(value[: limit + 1].encode(errors="surrogatepass")) > limit
 
 
-def _text(field: str, value: Any) -> str | None:
-    if value is None:
-        return None
+def _text(field: str, value: Any) -> str:
     limit = _TEXT_LIMITS[field]
     if not isinstance(value, str):
         raise InvalidNotification(field, f"must be a text, not {type(value).__name__}")
@@ -222,7 +220,7 @@ def _headers(value: Any) -> str:
     return as_json("headers", value, HEADERS_LIMIT)
 
 
-_OTHERS: Mapping[str, Callable[[Any], str]] = {
+_CHECKS: Mapping[str, Callable[[Any], str]] = {name: partial(_text, name) for name in _TEXT_LIMITS} | {
     "headers": _headers,
     "time_zone": _time_zone,
     "unless_read": partial(_identity, "unless_read", "an in-app notification"),

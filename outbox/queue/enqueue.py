@@ -60,6 +60,9 @@ _TYPES = {
     "unless_sent": "uuid",
 }
 _values = itemgetter(*FIELDS)
+# Fields are chosen by what is written in C: loops over all of them were a fifth of an enqueue's steps in the client.
+# What stands for nothing, field by field; to give None for a priority is a mistake.
+_NOTHING = [object() if name == "priority" else None for name in FIELDS]
 
 
 def enqueue(
@@ -168,7 +171,9 @@ async def aenqueue(
 
 def _prepared(arguments: Mapping[str, Any]) -> tuple[Draft, tuple[str, Parameters]]:
     """Check the arguments of an enqueue; return the draft, and the statement with its parameters."""
-    draft = Draft.of(dict(zip(FIELDS, _values(arguments), strict=True)), trace=traces.current())
+    values = _values(arguments)
+    given = dict(compress(zip(FIELDS, values, strict=True), map(is_not, values, _NOTHING)))
+    draft = Draft.of(given, trace=traces.current())
     window = Window.of(arguments)
     return draft, _statement(draft, window, supersedes=arguments["supersedes"])
 
@@ -188,7 +193,6 @@ def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tupl
         return _of_a_topic(SUPERSEDE) if topical else SUPERSEDE, draft._asdict()
     if draft.idempotency_key or draft.delay or draft.expires_in:
         return _of_a_topic(ENQUEUE) if topical else ENQUEUE, draft._asdict()
-    # By what is written in C: a loop over all fields is a tenth of what an enqueue takes of the client.
     used = dict(compress(zip(Draft._fields, draft, strict=True), map(is_not, draft, repeat(None))))
     return _insert(tuple(used)), used
 
