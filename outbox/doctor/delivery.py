@@ -130,8 +130,8 @@ _STALLED_AFTER = 300.0
 def look_at_fan_outs(patient: Patient) -> Iterator[Finding]:
     """Name the fan-outs that were begun, and do not go on."""
     for fan_out in patient.ask(_FAN_OUTS, late=_STALLED_AFTER):
-        name, since = clean(fan_out.name, 64), age(fan_out.seconds)
-        problem = f"the fan-out {name} stands at {fan_out.selected:,} of {fan_out.expected:,} rows since {since} ago"
+        name, stalled = clean(fan_out.name, 64), age(fan_out.seconds)
+        problem = f"the fan-out {name} stands at {fan_out.selected:,} of {fan_out.expected:,} rows for {stalled}"
         remedy = f"run the same again, and it goes on: outbox fan-out run {name} … (outbox fan-out list shows all)"
         yield warning(problem, remedy, fan_out=name, selected=fan_out.selected, expected=fan_out.expected)
 

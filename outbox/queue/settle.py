@@ -161,7 +161,7 @@ async def settle(
         The keys of those that were still ours (a late success of another claim is recorded too), and of those that are
         ours but were locked by somebody, to be settled again later.
     """
-    sent, rest = _apart(settlements)
+    sent, rest = _plainly_sent(settlements)
     async with conn.cursor(row_factory=tuple_row) as cursor:
         if sent:
             digests = columns_of_digests(sent)
@@ -180,7 +180,7 @@ async def settle(
     return settled | {row[0] for row in rows if row[1]}, {row[0] for row in rows if not row[1]}
 
 
-def _apart(settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+def _plainly_sent(settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
     """Return what has nothing to be recorded but that it was sent, and may lie where it lay; and the rest."""
     sent = [
         one

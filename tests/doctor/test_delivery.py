@@ -108,7 +108,7 @@ def test_a_fan_out_that_does_not_go_on_is_named_until_it_is_run_again(cloned_url
     assert status(cloned_url, "fan-outs") == "ok"
     rows(cloned_url, "UPDATE outbox.fan_outs SET finished_at = NULL, advanced_at = now() - interval '6 minutes'")
     found = finding(cloned_url, "fan-outs")
-    assert found.finding == "the fan-out sale stands at 10 of 10 rows since 6m ago"
+    assert found.finding == "the fan-out sale stands at 10 of 10 rows for 6m"
     assert "outbox fan-out run sale …" in found.remedy
     assert run(cloned_url, *command).exit_code == 0
     assert status(cloned_url, "fan-outs") == "ok"

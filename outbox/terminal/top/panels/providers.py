@@ -62,7 +62,7 @@ def about(scene: Scene, key: str) -> str:
     since = max((scene.at - held.since).total_seconds() for held in some)
     why = " ".join(part for part in (some[0].error_class, some[0].code) if part)
     workers = f"{len(some)} of {sum(some[0].channel in worker.channels for worker in scene.workers)} workers"
-    return f"{provider} is held by {workers} since {ago(since)} ago: {why}; {_probe(scene, some)}"
+    return f"{provider} is held by {workers} for {ago(since)}: {why}; {_probe(scene, some)}"
 
 
 def _row(scene: Scene, channel: str | None, provider: str) -> list[Span]:
