@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 8_192  # octets; RFC 5321 allows 512
 _LONGEST_REPLY = 65_536
 NO_CODE = -1
-_LINE = re.compile(rb"([0-9]{3})(?:(-)|[^-])?\s*(.*?)\s*", re.DOTALL)
+_CODE = re.compile(rb"([0-9]{3})(-?)")  # with a hyphen, where more lines follow
 
 
 class Reply(NamedTuple):
@@ -101,12 +101,12 @@ class Wire(asyncio.Protocol):
         if not self._owed:
             self._slipped = True
             return False
-        match = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
+        match = _CODE.match(line) if len(line) <= _LONGEST_LINE else None
         if match is None:
             self._garbled(line[:_LONGEST_LINE].decode(errors="replace"))
             return False
-        code, more, words = match.groups()
-        text = words.decode(errors="surrogateescape")
+        code, more = match.groups()
+        text = line[4:].strip().decode(errors="surrogateescape")
         if self._lines or more:
             self._lines.append(text)
             self._heard += len(line) + 1
