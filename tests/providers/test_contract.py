@@ -201,12 +201,14 @@ async def test_silence_before_anything_was_sent_is_temporary(case: Case) -> None
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await ended.wait()
         writer.close()
+        closed.set()
 
-    ended = asyncio.Event()
+    ended, closed = asyncio.Event(), asyncio.Event()
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     error = await case.failure(f"https://127.0.0.1:{port}", connect_timeout=0.2)
     ended.set()
+    await closed.wait()
     server.close()
     assert type(error) is errors.Temporary
 
