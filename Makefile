@@ -23,8 +23,8 @@ else
 VENV := $(UV) venv --quiet --clear .venv
 .PHONY: $(INSTALLED)
 endif
-# The system's own Python, where there is one: compilers were told how it is used, which one that was built without
-# --enable-optimizations (pyenv's, mostly) makes up for with a third more CPU.
+# The system's own Python, where there is one: it was compiled by a profile of its use. One that was not (pyenv's, without
+# --enable-optimizations) takes a third more CPU.
 BENCH_PYTHON := $(lastword $(sort $(wildcard /usr/bin/python3.1[1-9])))
 BENCH_VENV := $(UV) venv --quiet $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON)) .venv-bench
 ifeq ($(shell cat $(BENCH) 2>/dev/null),$(CURDIR))

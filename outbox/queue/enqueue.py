@@ -14,7 +14,7 @@ from outbox.queue.draft import FIELDS, Draft, enqueued
 from outbox.queue.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -60,7 +60,6 @@ _TYPES = {
     "unless_sent": "uuid",
 }
 _values = itemgetter(*FIELDS)
-# Fields are chosen by what is written in C: loops over all of them were a fifth of an enqueue's steps in the client.
 # What stands for nothing, field by field; to give None for a priority is a mistake.
 _NOTHING = [object() if name == "priority" else None for name in FIELDS]
 
@@ -171,9 +170,7 @@ async def aenqueue(
 
 def _prepared(arguments: Mapping[str, Any]) -> tuple[Draft, tuple[str, Parameters]]:
     """Check the arguments of an enqueue; return the draft, and the statement with its parameters."""
-    values = _values(arguments)
-    given = dict(compress(zip(FIELDS, values, strict=True), map(is_not, values, _NOTHING)))
-    draft = Draft.of(given, trace=traces.current())
+    draft = Draft.of(_present(FIELDS, _values(arguments), _NOTHING), trace=traces.current())
     window = Window.of(arguments)
     return draft, _statement(draft, window, supersedes=arguments["supersedes"])
 
@@ -193,8 +190,16 @@ def _statement(draft: Draft, window: Window | None, *, supersedes: bool) -> tupl
         return _of_a_topic(SUPERSEDE) if topical else SUPERSEDE, draft._asdict()
     if draft.idempotency_key or draft.delay or draft.expires_in:
         return _of_a_topic(ENQUEUE) if topical else ENQUEUE, draft._asdict()
-    used = dict(compress(zip(Draft._fields, draft, strict=True), map(is_not, draft, repeat(None))))
+    used = _present(Draft._fields, draft, repeat(None))
     return _insert(tuple(used)), used
+
+
+def _present(names: Iterable[str], values: Sequence[Any], nothing: Iterable[Any]) -> dict[str, Any]:
+    """Return the values that are not `nothing`, by name.
+
+    By what is written in C: loops over all fields were a tenth of an enqueue's steps in the client.
+    """
+    return dict(compress(zip(names, values, strict=True), map(is_not, values, nothing)))
 
 
 @lru_cache
