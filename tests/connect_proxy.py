@@ -7,6 +7,8 @@ import base64
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from tests.conversations import Conversations
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -20,7 +22,7 @@ class ConnectProxy:
     def __init__(self, login: str | None = None) -> None:
         self.tunnels: list[str] = []
         self.refused = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._conversations = Conversations(self._pass_on)
         self._wanted = login and "Basic " + base64.b64encode(login.encode()).decode()
 
     @property
@@ -29,26 +31,14 @@ class ConnectProxy:
         return "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._conversations, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            await self._pass_on(reader, writer)
-        finally:
-            writer.close()
+        await self._conversations.end()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):

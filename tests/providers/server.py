@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
+from tests.conversations import Conversations
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
@@ -112,7 +114,7 @@ class HttpServer:
         self._tls = tls
         self.script: deque[Act] = deque()
         self.requests: list[Request] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._conversations = Conversations(self._converse)
 
     @property
     def url(self) -> str:
@@ -120,26 +122,12 @@ class HttpServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._conversations, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            await self._converse(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
+        await self._conversations.end()
 
     def _act(self, request: Request) -> Act:
         if (reply := self._aside(request)) is not None:
