@@ -13,6 +13,8 @@ import os
 import secrets
 import threading
 import time
+from bisect import bisect
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -45,10 +47,11 @@ class Enqueued(NamedTuple):
 
 
 class Did(NamedTuple):
-    """One statement of retention or of an erasure, and its transaction."""
+    """One statement of retention or of an erasure, and its transaction; `at` is when it began."""
 
     what: str
     rows: int
+    at: float
     seconds: float
 
 
@@ -117,7 +120,7 @@ def sweep(url: str) -> list[Did]:
                 if step is None:
                     return did
                 name = step.did if step.did == "deleted" else f"{step.did} {step.what}"
-                did.append(Did(name, step.rows, time.monotonic() - began))
+                did.append(Did(name, step.rows, began, time.monotonic() - began))
                 await asyncio.sleep(_PAUSE)
 
     return asyncio.run(run())
@@ -133,7 +136,7 @@ def erase(url: str) -> list[Did]:
             began = time.monotonic()
             rows = erased()
             conn.commit()
-            did.append(Did("erased", rows, time.monotonic() - began))
+            did.append(Did("erased", rows, began, time.monotonic() - began))
 
         for each in list_slices(conn):
             timed(lambda each=each: erase_slice(conn, person, each).notifications)  # type: ignore[misc]
@@ -204,21 +207,50 @@ def report(
         table.add_row(name, f"{end - began:.0f}", f"{len(took):,}", *figures, f"{took[-1]:.1f}")
     console.print(table)
     for name, _, did in phases:
-        _print_steps(console, name, did)
+        if did:
+            _print_steps(console, name, did, enqueued)
 
 
-def _print_steps(console: Console, name: str, did: Sequence[Did]) -> None:
-    if not did:
-        return
-    table = Table(name, "steps", "rows", "median ms", "longest ms", "seconds in all")
-    for what in dict.fromkeys(each.what.partition("_")[0] for each in did):
-        those = [each for each in did if each.what.partition("_")[0] == what]
+def _print_steps(console: Console, name: str, did: Sequence[Did], enqueued: Sequence[Enqueued]) -> None:
+    steps = Table(name, "steps", "rows", "median ms", "longest ms", "seconds in all", "enqueues", "p50 ms", "p99 ms")
+    beside = meanwhile(did, enqueued)
+    for what in dict.fromkeys(map(_kind, did)):
+        those = [each for each in did if _kind(each) == what]
         took = sorted(each.seconds * 1_000 for each in those)
         rows = f"{sum(each.rows for each in those):,}"
-        table.add_row(
-            what, f"{len(those):,}", rows, f"{took[len(took) // 2]:.1f}", f"{took[-1]:.1f}", f"{sum(took) / 1_000:.1f}"
-        )
-    console.print(table)
+        figures = (f"{each:.1f}" for each in (took[len(took) // 2], took[-1], sum(took) / 1_000))
+        steps.add_row(what, f"{len(those):,}", rows, *figures, *_felt(beside[what]))
+    steps.add_row("between them", *[""] * 5, *_felt(beside[""]))
+    console.print(steps)
+
+
+def meanwhile(did: Sequence[Did], enqueued: Sequence[Enqueued]) -> dict[str, list[float]]:
+    """Return how many milliseconds enqueues took, by the kind of step that most of each was beside; "" is none."""
+    begins = [each.at for each in did]
+    beside: dict[str, list[float]] = defaultdict(list)
+    for each in enqueued:
+        ends = each.at + each.seconds
+        if not begins[0] <= each.at <= did[-1].at + did[-1].seconds:
+            continue
+        first, beyond = max(bisect(begins, each.at) - 1, 0), bisect(begins, ends)
+        shared = {"": 0.0}
+        for step in did[first:beyond]:
+            both = min(ends, step.at + step.seconds) - max(each.at, step.at)
+            shared[_kind(step)] = shared.get(_kind(step), 0.0) + max(both, 0.0)
+        shared[""] = each.seconds - sum(shared.values())
+        beside[max(shared, key=lambda kind: shared[kind])].append(each.seconds * 1_000)
+    return beside
+
+
+def _kind(step: Did) -> str:
+    return step.what.partition("_")[0]
+
+
+def _felt(took: list[float]) -> tuple[str, str, str]:
+    if not took:
+        return "0", "–", "–"
+    took.sort()
+    return f"{len(took):,}", f"{took[len(took) // 2]:.1f}", f"{took[int(len(took) * 0.99)]:.1f}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -123,7 +123,7 @@ class Sweep:
     def __init__(self, policy: RetentionConfig, *, patience: int = PATIENCE) -> None:
         self._policy = policy
         self._patience = patience
-        self._passed: set[str] = set()
+        self._expired: deque[Partition] | None = None
         self._page: int | None = 0
         self.busy: list[str] = []
         """The partitions whose lock was not to be had."""
@@ -148,23 +148,29 @@ class Sweep:
         return None
 
     async def _partition(self, conn: AsyncConnection[Any]) -> Step | None:
-        expired = await list_expired(conn, self._policy.days)
-        chosen = next((partition for partition in expired if partition.name not in self._passed), None)
-        if chosen is None:
+        if self._expired is None:  # once: to look at the size of every partition takes as long as to drop one
+            self._expired = deque(await list_expired(conn, self._policy.days))
+        if not self._expired:
             return None
-        if not chosen.attached:
-            await _value(conn, DROP, name=chosen.name)
-            return Step(chosen.name, "dropped")
-        did = "held"
-        if not chosen.held:
-            rows = await count(conn, chosen)
-            parameters = {"name": chosen.name, "days": self._policy.days, "patience": self._patience}
-            did = await _value(conn, DETACH, **parameters)
-            if did == "detached":
-                return Step(chosen.name, "detached", rows, chosen.bytes)
-        self._passed.add(chosen.name)
-        self.busy += [chosen.name] if did == "busy" else []
-        return Step(chosen.name, did)  # type: ignore[arg-type]
+        chosen = self._expired[0]
+        step = await (self._detach(conn, chosen) if chosen.attached else self._drop(conn, chosen))
+        self._expired.popleft()
+        if step.did == "detached":
+            self._expired.appendleft(replace(chosen, attached=False))
+        elif step.did == "busy":
+            self.busy.append(chosen.name)
+        return step
+
+    async def _detach(self, conn: AsyncConnection[Any], chosen: Partition) -> Step:
+        if chosen.held:
+            return Step(chosen.name, "held")
+        rows = await count(conn, chosen)
+        parameters = {"name": chosen.name, "days": self._policy.days, "patience": self._patience}
+        did = await _value(conn, DETACH, **parameters)
+        return Step(chosen.name, did, rows, chosen.bytes) if did == "detached" else Step(chosen.name, did)
+
+    async def _drop(self, conn: AsyncConnection[Any], chosen: Partition) -> Step:
+        return Step(chosen.name, "dropped" if await _value(conn, DROP, name=chosen.name) else "gone")
 
     async def _delete(self, kind: str, conn: AsyncConnection[Any]) -> Step | None:
         days = days_of(self._policy, kind)
