@@ -320,3 +320,34 @@ def run_until(url: str, chores: Sequence[Chore], events: list[Event], kind: type
             await asyncio.wait([task])
 
     asyncio.run(run())
+
+
+def test_old_keys_are_looked_up_in_the_queue_one_by_one(cloned_url: str) -> None:
+    """Planned for any page, as from the sixth call on, a join would make a hash of all keys of sixteen megabytes."""
+    rows(
+        cloned_url,
+        "INSERT INTO outbox.idempotency_keys (notification_id, created_at, channel, key, digest) "
+        "SELECT outbox.uuid7(), now() - interval '40 days', 'email', n, substr(sha256(n::text::bytea), 1, 16) "
+        "FROM generate_series(1, 10000) AS n",
+    )
+    with psycopg.connect(cloned_url) as conn:
+        outbox.enqueue_many(conn, [{"channel": "email", "recipient": "ada@example.org"}] * 1_000)
+    with psycopg.connect(cloned_url, autocommit=True) as conn:
+        conn.execute("VACUUM ANALYZE outbox.queue, outbox.idempotency_keys")
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        with conn.transaction():
+            assert conn.execute("SELECT deleted FROM outbox.delete_expired_keys(30, 0, 100)").fetchone() == (100,)
+            looked = "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'queue'"
+            assert conn.execute(looked).fetchone() == (0, 100)
+
+
+def test_a_day_that_somebody_else_drops_meanwhile_is_gone(cloned_url: str) -> None:
+    put_days_ago(cloned_url, 41, 1, SENT)
+    put_days_ago(cloned_url, 40, 1, SENT)
+    ours = Sweep(RetentionConfig())
+    (first,) = asyncio.run(_sweep(cloned_url, ours, limit=1))
+    theirs = sweep(cloned_url)
+    assert [step.did for step in theirs if step.did != "deleted"] == ["dropped", *["detached", "dropped"] * 3]
+    rest = asyncio.run(_sweep(cloned_url, ours))
+    assert {step.what: step.did for step in rest if step.did != "deleted"}[first.what] == "gone"
+    assert [step.did for step in rest if step.did != "deleted"] == ["gone"] * 4
