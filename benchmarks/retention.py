@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
 _CLIENTS = 4
-_PAUSE = 0.05
 _PERSON = "user4711@example.org"
 
 
@@ -121,7 +120,7 @@ def sweep(url: str) -> list[Did]:
                     return did
                 name = step.did if step.did == "deleted" else f"{step.did} {step.what}"
                 did.append(Did(name, step.rows, began, time.monotonic() - began))
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(going.pause)
 
     return asyncio.run(run())
 
@@ -157,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retention", description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000, help="notifications to begin with")
     parser.add_argument("--days", type=int, default=60, help="days they were enqueued on; thirty of them stay")
-    parser.add_argument("--rate", type=float, default=500, help="enqueues a second")
+    parser.add_argument("--rate", type=float, default=200, help="enqueues a second")
     parser.add_argument("--seconds", type=float, default=30, help="of enqueues before, between and after")
     parser.add_argument("--url", help="a server, whose user may create databases")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """Retention looks up in the queue what it is about to delete, one by one, whatever the statistics say.
 
-An anti join that is planned for any page, as from the sixth call on, makes a hash of sixteen megabytes of keys each time.
+An anti join that is planned for any page, as from the sixth call on, makes a hash of all keys of sixteen megabytes.
 """
 
 from __future__ import annotations
@@ -17,22 +17,20 @@ down_revision = "0029"
 _SQL = Path(__file__).parent.parent / "sql"
 
 
-def _lookup(table: str, identity: str) -> tuple[str, str]:
-    """Return what a function said of a row that a table knows no more, and what it says now."""
-    alias = table[0]
-    return (
-        f"NOT EXISTS (SELECT FROM outbox.{table} {alias} WHERE {alias}.id = {identity})",
-        f"(SELECT {alias}.id FROM outbox.{table} {alias} WHERE {alias}.id = {identity}) IS NULL",
-    )
+_NOT_QUEUED = "NOT EXISTS (SELECT FROM outbox.queue q WHERE q.id = %s)"
+_LOOKED_UP_IN_QUEUE = "(SELECT q.id FROM outbox.queue q WHERE q.id = %s) IS NULL"
+_NOT_KNOWN = "NOT EXISTS (SELECT FROM outbox.notifications n WHERE n.id = old.notification_id)"
+_LOOKED_UP = "(SELECT n.id FROM outbox.notifications n WHERE n.id = old.notification_id) IS NULL"
 
 
+def _in_queue(identity: str) -> tuple[str, str]:
+    return _NOT_QUEUED % identity, _LOOKED_UP_IN_QUEUE % identity
+
+
+# Of each function: what it said, and what it says now.
 _CHANGES = {
-    "delete_expired": (
-        _lookup("queue", "n.id"),
-        _lookup("queue", "old.notification_id"),
-        _lookup("notifications", "old.notification_id"),
-    ),
-    "delete_expired_keys": (_lookup("queue", "k.notification_id"),),
+    "delete_expired": (_in_queue("n.id"), _in_queue("old.notification_id"), (_NOT_KNOWN, _LOOKED_UP)),
+    "delete_expired_keys": (_in_queue("k.notification_id"),),
 }
 _BY_INDEX = ("is_needed", "delete_expired_keys")
 

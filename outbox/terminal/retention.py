@@ -30,7 +30,6 @@ _COLUMNS = (
     Column("", "cut"),
 )
 _LONGEST_PATIENCE = 5.0
-_PAUSE = 0.05
 _WHY = {
     "held": "something in the queue is of that day",
     "busy": "in use without a pause",
@@ -136,7 +135,7 @@ async def _retain(url: str, policy: RetentionConfig, patience: int, *, as_json: 
                         break
                     tally.add(step)
                     advance(step.rows)
-                    await asyncio.sleep(_PAUSE)
+                    await asyncio.sleep(sweep.pause)
     finally:  # what was committed is told, whatever stopped the rest
         _tell(tally, as_json=as_json)
     return FAILED if sweep.busy else 0

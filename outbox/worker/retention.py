@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from outbox.config import RetentionConfig
     from outbox.events import Listener
 
-_PAUSE = 0.05
 _STALE = 60.0  # seconds; so long after our last turn, another process has finished the pass
 
 
@@ -45,7 +44,7 @@ class Retention:
         """
         if time.monotonic() - self._stepped > _STALE:
             self._begin()
-        await asyncio.sleep(_PAUSE)  # between two steps: whatever they displaced gets its turn
+        await asyncio.sleep(self._sweep.pause)
         step = await self._sweep.step(conn)
         self._stepped = time.monotonic()
         if step is None:
