@@ -59,7 +59,7 @@ class Step:
         self.count = 0
         self.behave = behave
 
-    async def __call__(self, conn: AsyncConnection[Any]) -> bool | None:
+    async def __call__(self, conn: AsyncConnection[Any]) -> float | None:
         self.count += 1
         return None if self.behave is None else await self.behave(conn)
 
@@ -102,16 +102,52 @@ async def test_a_chore_that_has_more_to_do_comes_again_at_once_each_time_in_a_tr
 ) -> None:
     seen: set[int] = set()
 
-    async def behave(conn: AsyncConnection[Any]) -> bool:
+    async def behave(conn: AsyncConnection[Any]) -> float | None:
         ((transaction,),) = await (await conn.execute("SELECT pg_current_xact_id()::text::bigint")).fetchall()
         seen.add(transaction)
-        return len(seen) < 20
+        return 0.0 if len(seen) < 20 else None
 
     step, other = Step(behave), Step()
     async with at_it(database_url, Chore("long", 60, step), Chore("other", 60, other)):
         await await_until(lambda: len(seen) == 20, timeout=5)
         await await_until(lambda: other.count == 1)
     assert step.count == 20
+
+
+async def test_a_chore_that_pauses_is_gone_on_with_by_the_same_process_and_holds_no_transaction_open_meanwhile(
+    database_url: str,
+) -> None:
+    ours, theirs, other = Step(), Step(), Step()
+
+    async def behave(_: AsyncConnection[Any]) -> float | None:
+        return 0.15 if ours.count < 5 else None
+
+    ours.behave = theirs.behave = behave
+    began = time.monotonic()
+    async with at_it(database_url, Chore("long", 60, ours), Chore("other", 0.1, other)):
+        await await_until(lambda: ours.count)
+        async with at_it(database_url, Chore("long", 60, theirs)):
+            await await_until(lambda: other.count >= 3)
+            idle = "state LIKE 'idle in transaction%' AND datname = current_database()"
+            assert rows(database_url, f"SELECT count(*) FROM pg_stat_activity WHERE {idle}") == [(0,)]
+            await await_until(lambda: ours.count == 5)
+    assert time.monotonic() - began >= 0.6
+    assert theirs.count == 0
+
+
+async def test_a_chore_that_pauses_is_gone_on_with_by_another_when_its_process_is_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "_GRACE", 0.5)
+
+    async def behave(_: AsyncConnection[Any]) -> float | None:
+        return 0.05
+
+    ours, theirs = Step(behave), Step(behave)
+    async with at_it(database_url, Chore("long", 60, ours)):
+        await await_until(lambda: ours.count >= 3)
+    async with at_it(database_url, Chore("long", 60, theirs)):
+        await await_until(lambda: theirs.count >= 3)
 
 
 async def fails(_: AsyncConnection[Any]) -> None:

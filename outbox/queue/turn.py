@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 # Any constant will do, as long as every version of this package uses the same one.
 _ADVISORY_LOCK = 7_306_076_015
 
+_GRACE = 5.0  # seconds
+"""So long after the moment for which a process has kept a chore, another goes on with it."""
+
 # A moment further ahead than a chore is ever put off was written by a clock that has been set back since.
 NEXT = """
 SELECT asked.name,
        CASE WHEN c.due_at IS NULL OR c.due_at > clock_timestamp() + make_interval(secs => 2 * asked.every) THEN 0
-            ELSE greatest(date_part('epoch', c.due_at - clock_timestamp()), 0)
+            ELSE greatest(date_part('epoch', c.due_at - clock_timestamp())
+                          - CASE WHEN c.name = %(ours)s AND c.done_by = %(by)s THEN %(grace)s::float8 ELSE 0 END, 0)
        END AS pause,
        (SELECT count(*) FROM outbox.workers w WHERE w.seen_at > clock_timestamp() - interval '1 minute')
 FROM unnest(%(names)s::text[], %(periods)s::double precision[]) AS asked (name, every)
@@ -55,12 +59,20 @@ SET due_at = clock_timestamp() + make_interval(secs => least(5 * 2 ^ least(c.fai
 """
 
 
-async def find_next(conn: AsyncConnection[Any], periods: Mapping[str, float]) -> tuple[str, float, int]:
+async def find_next(
+    conn: AsyncConnection[Any], periods: Mapping[str, float], *, ours: str | None = None
+) -> tuple[str, float, int]:
     """Return which of the chores (name → seconds from one time to the next) is due next, in how many seconds.
 
-    And how many live workers there are, who all look after them.
+    And how many live workers there are, who all look after them. `ours` is the one that this process has kept.
     """
-    parameters = {"names": list(periods), "periods": [float(period) for period in periods.values()]}
+    parameters = {
+        "names": list(periods),
+        "periods": [float(period) for period in periods.values()],
+        "ours": ours,
+        "by": _us(),
+        "grace": _GRACE,
+    }
     name, pause, workers = (await (await conn.execute(NEXT, parameters)).fetchall())[0]
     return str(name), float(pause), int(workers)
 
@@ -76,9 +88,18 @@ async def take(conn: AsyncConnection[Any], *, frozen: float) -> bool:
 
 async def done(conn: AsyncConnection[Any], name: str, *, pause: float) -> None:
     """Note that a chore was done, in the transaction that did it, and is due again in `pause` seconds."""
-    await conn.execute(DONE, {"name": name, "pause": pause, "by": f"{socket.gethostname()}:{os.getpid()}"})
+    await conn.execute(DONE, {"name": name, "pause": pause, "by": _us()})
+
+
+async def keep(conn: AsyncConnection[Any], name: str, *, pause: float) -> None:
+    """Note that a step of a chore was done, and that this process goes on with it in `pause` seconds."""
+    await done(conn, name, pause=pause + _GRACE)
 
 
 async def failed(conn: AsyncConnection[Any], name: str, *, every: float, problem: str) -> None:
     """Note that a chore failed; it is due again soon, and the later the more often it has failed."""
     await conn.execute(FAILED, {"name": name, "every": every, "problem": problem})
+
+
+def _us() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

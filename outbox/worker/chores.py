@@ -29,6 +29,7 @@ _BUSY = 1.0
 _LONGEST_SLEEP = 60.0  # for those who make a chore due by hand
 _SPREAD = 2.0  # so that not all processes of a fleet look at the same moment
 _NOT_MIGRATED = 600.0
+_AT_ONCE = 0.0
 _BATCH = 5_000
 _FEW = 500
 _PATIENCE = 10.0  # nobody waits for a chore, and it is cut off by the server
@@ -38,12 +39,13 @@ class Chore(NamedTuple):
     """`step` is done every so many seconds, in a transaction of its own, by one process of the whole fleet.
 
     It should take well below a second, waits at most 100 ms for a lock, and is cut off after 20 s. Where there is more
-    to do, it returns True, and comes again when its transaction is committed.
+    to do, it returns in how many seconds after its transaction is committed it is to come again. If that is not at
+    once, the same process comes again, as long as it lives.
     """
 
     name: str
     every: float
-    step: Callable[[AsyncConnection[Any]], Awaitable[bool | None]]
+    step: Callable[[AsyncConnection[Any]], Awaitable[float | None]]
 
 
 async def ensure_partitions(conn: AsyncConnection[Any]) -> None:
@@ -56,19 +58,19 @@ async def sweep_workers(conn: AsyncConnection[Any]) -> None:
     await attend.sweep(conn)
 
 
-async def forget_limits(conn: AsyncConnection[Any]) -> bool:
+async def forget_limits(conn: AsyncConnection[Any]) -> float | None:
     """Delete the buckets of recipients that were not sent anything for long enough."""
-    return await limit.forget(conn, batch=_BATCH)
+    return _AT_ONCE if await limit.forget(conn, batch=_BATCH) else None
 
 
-async def close_digests(conn: AsyncConnection[Any]) -> bool:
+async def close_digests(conn: AsyncConnection[Any]) -> float | None:
     """Make notifications of the digests whose time has come."""
-    return await digest.close_due(conn, batch=_FEW)
+    return _AT_ONCE if await digest.close_due(conn, batch=_FEW) else None
 
 
-async def tend_throttles(conn: AsyncConnection[Any]) -> bool:
+async def tend_throttles(conn: AsyncConnection[Any]) -> float | None:
     """Look at the throttles whose time has come, and delete those that say nothing any more."""
-    return await tend.tend(conn, batch=_FEW)
+    return _AT_ONCE if await tend.tend(conn, batch=_FEW) else None
 
 
 async def measure_depths(conn: AsyncConnection[Any]) -> None:
@@ -120,43 +122,70 @@ async def run_chores(url: str, listener: Listener, chores: Sequence[Chore] = CHO
     The connection is made for the occasion: a worker keeps none for this, and no claim ever waits behind a chore.
     """
     link = Link(url, "chores", listener, patience=_PATIENCE)
+    try:
+        await _go_round(link, listener, _Rounds(chores))
+    finally:
+        await link.aclose()
+
+
+async def _go_round(link: Link, listener: Listener, rounds: _Rounds) -> None:
     while True:
         try:
-            pause = await link.run(lambda conn: _look(conn, chores))
+            pause = await link.run(rounds.look)
         except _Failed as failure:
             pause = await _tell(link, listener, failure)
         except psycopg.Error as error:
             listener(ChoreFailed("chores", describe(error)))  # `outbox migrate` has yet to make their table
             pause = _NOT_MIGRATED
-        if pause:
+        if pause and rounds.ours is None:
             await link.aclose()
-            await asyncio.sleep(pause + random.uniform(0, min(pause, _SPREAD)))
+            pause += random.uniform(0, min(pause, _SPREAD))
+        await asyncio.sleep(pause)
 
 
-async def _look(conn: AsyncConnection[Any], chores: Sequence[Chore]) -> float:
-    """Take one turn, if there is one to take; return in how many seconds to look again.
+class _Rounds:
+    """What one process does of all chores. `ours` is the one that it is in the middle of."""
 
-    A hundred workers look together about as often as one alone would: to look costs a connection.
-    """
-    periods = {chore.name: chore.every for chore in chores}
-    _, pause, workers = await turn.find_next(conn, periods)
-    if pause > 0:
-        return min(max(pause, random.uniform(0, 2 * pause * (workers - 1))), _LONGEST_SLEEP)
-    chore = None
-    try:
-        async with conn.transaction():
-            if not await turn.take(conn, frozen=_FROZEN):
-                return _BUSY
-            name, pause, _ = await turn.find_next(conn, periods)
-            if pause == 0:  # and it was not done since we looked
-                chore = next(chore for chore in chores if chore.name == name)
-                more = await chore.step(conn)
-                await turn.done(conn, name, pause=0 if more else chore.every)
-    except Exception as error:
-        if chore is None:
-            raise
-        raise _Failed(chore, error) from error
-    return 0.0
+    def __init__(self, chores: Sequence[Chore]) -> None:
+        self._chores = {chore.name: chore for chore in chores}
+        self._periods = {chore.name: chore.every for chore in chores}
+        self.ours: str | None = None
+
+    async def look(self, conn: AsyncConnection[Any]) -> float:
+        """Take one turn, if there is one to take; return in how many seconds to look again.
+
+        A hundred workers look together about as often as one alone would: to look costs a connection.
+        """
+        _, pause, workers = await turn.find_next(conn, self._periods, ours=self.ours)
+        if pause > 0 and self.ours is not None:
+            return pause
+        if pause > 0:
+            return min(max(pause, random.uniform(0, 2 * pause * (workers - 1))), _LONGEST_SLEEP)
+        ours, self.ours = self.ours, None  # it is, no more, once it fails
+        chore = None
+        try:
+            async with conn.transaction():
+                if not await turn.take(conn, frozen=_FROZEN):
+                    return _BUSY
+                name, pause, _ = await turn.find_next(conn, self._periods, ours=ours)
+                if pause == 0:  # and it was not done since we looked
+                    chore = self._chores[name]
+                    ours = await self._do(conn, chore, ours)
+        except Exception as error:
+            if chore is None:
+                raise
+            raise _Failed(chore, error) from error
+        self.ours = ours
+        return 0.0
+
+    async def _do(self, conn: AsyncConnection[Any], chore: Chore, ours: str | None) -> str | None:
+        """Do a step of it, and return which chore we are in the middle of now."""
+        more = await chore.step(conn)
+        if more:
+            await turn.keep(conn, chore.name, pause=more)
+            return chore.name
+        await turn.done(conn, chore.name, pause=chore.every if more is None else _AT_ONCE)
+        return None if ours == chore.name else ours
 
 
 async def _tell(link: Link, listener: Listener, failure: _Failed) -> float:

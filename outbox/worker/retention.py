@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ _STALE = 60.0  # seconds; so long after our last turn, another process has finis
 
 
 class Retention:
-    """Makes one pass after another with the chores' `step`, which is True as long as there is more to do."""
+    """Makes one pass after another with the chores' `step`, which returns a pause as long as there is more to do."""
 
     def __init__(self, policy: RetentionConfig, listener: Listener) -> None:
         self._policy = policy
@@ -35,8 +34,8 @@ class Retention:
         self._dropped: list[str] = []
         self._deleted: Counter[str] = Counter()
 
-    async def step(self, conn: AsyncConnection[Any]) -> bool:
-        """Do one step in the transaction that `conn` is in; tell whether to come again at once.
+    async def step(self, conn: AsyncConnection[Any]) -> float | None:
+        """Do one step in the transaction that `conn` is in; return in how many seconds to come again, if there is more.
 
         Raises:
             LockNotAvailable: a partition could not be dropped; the next pass, which the failure brings forward, tries
@@ -44,7 +43,6 @@ class Retention:
         """
         if time.monotonic() - self._stepped > _STALE:
             self._begin()
-        await asyncio.sleep(self._sweep.pause)
         step = await self._sweep.step(conn)
         self._stepped = time.monotonic()
         if step is None:
@@ -53,12 +51,12 @@ class Retention:
             self._begin()
             if busy:
                 raise LockNotAvailable(f"{', '.join(busy)}: in use without a pause, and so not dropped")
-            return False
+            return None
         if step.did == "dropped":
             self._dropped.append(step.what)
         elif step.did == "deleted" and step.rows:
             self._deleted[step.what] += step.rows
-        return True
+        return self._sweep.pause
 
     def _tell(self) -> None:
         if self._dropped or self._deleted:

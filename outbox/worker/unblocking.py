@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from outbox.queue import unblock
@@ -12,18 +11,16 @@ if TYPE_CHECKING:
 
     from outbox.queue.unblock import Line
 
-_PAUSE = 0.05  # seconds before each further step: a million lines are no reason to keep a core busy
+_PAUSE = 0.05  # seconds after each step but the last: a million lines are no reason to keep a core busy
 
 
 class Unblocking:
-    """Goes through all lines with the chores' `step`, which is True as long as there are more of them."""
+    """Goes through all lines with the chores' `step`, which returns a pause as long as there are more of them."""
 
     def __init__(self) -> None:
         self._after: Line | None = None
 
-    async def step(self, conn: AsyncConnection[Any]) -> bool:
-        """Look at the next lines, in the transaction that `conn` is in; tell whether to come again at once."""
-        if self._after is not None:
-            await asyncio.sleep(_PAUSE)
+    async def step(self, conn: AsyncConnection[Any]) -> float | None:
+        """Look at the next lines, in the transaction that `conn` is in; return in how many seconds to come again."""
         _, self._after = await unblock.unblock(conn, self._after or unblock.START)
-        return self._after is not None
+        return None if self._after is None else _PAUSE
