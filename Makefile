@@ -23,8 +23,8 @@ else
 VENV := $(UV) venv --quiet --clear .venv
 .PHONY: $(INSTALLED)
 endif
-# The system's own Python, where there is one: it was compiled by a profile of its use. One that was not (pyenv's, without
-# --enable-optimizations) takes a third more CPU.
+# What is measured is measured by the system's own Python, where there is one: it was compiled by a profile of its use. One
+# that was not (pyenv's, without --enable-optimizations) takes a third more CPU.
 BENCH_PYTHON := $(lastword $(sort $(wildcard /usr/bin/python3.1[1-9])))
 BENCH_VENV := $(UV) venv --quiet $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON)) .venv-bench
 ifeq ($(shell cat $(BENCH) 2>/dev/null),$(CURDIR))
@@ -53,8 +53,8 @@ example: $(INSTALLED) ## Run an application that enqueues: NAME=fastapi, flask, 
 bench: $(BENCH) ## Measure outbox beside its rivals (an hour); ARGS="--systems outbox,pgqueuer --measures drain --rounds 1"
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-chaos: $(INSTALLED) ## Kill, freeze and cut things for three hours, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
-	@.venv/bin/python -m tests.chaos $(ARGS)
+chaos: $(BENCH) ## Kill, freeze and cut things for three hours, and see that nothing is lost; ARGS="--only 1,5 --seed 7"
+	@.venv-bench/bin/python -m tests.chaos $(ARGS)
 
 docs: $(INSTALLED) ## Make the site of the documentation, and say where it is
 	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going $(ARGS) docs site
