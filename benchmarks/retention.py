@@ -199,11 +199,9 @@ def report(
     until = [began for _, began, _ in phases[1:]] + [ended]
     for (name, began, _), end in zip(phases, until, strict=True):
         took = sorted(each.seconds * 1_000 for each in enqueued if began <= each.at < end)
-        if not took:  # they have fallen so far behind that none of this time's was begun
-            table.add_row(name, f"{end - began:.0f}", "0", "–", "–", "–")
-            continue
-        figures = (f"{took[int(len(took) * share)]:.1f}" for share in (0.5, 0.99))
-        table.add_row(name, f"{end - began:.0f}", f"{len(took):,}", *figures, f"{took[-1]:.1f}")
+        # There are none where they have fallen so far behind that none of this time's was begun.
+        longest = f"{took[-1]:.1f}" if took else "–"
+        table.add_row(name, f"{end - began:.0f}", *_felt(took), longest)
     console.print(table)
     for name, _, did in phases:
         if did:
@@ -218,8 +216,8 @@ def _print_steps(console: Console, name: str, did: Sequence[Did], enqueued: Sequ
         took = sorted(each.seconds * 1_000 for each in those)
         rows = f"{sum(each.rows for each in those):,}"
         figures = (f"{each:.1f}" for each in (took[len(took) // 2], took[-1], sum(took) / 1_000))
-        steps.add_row(what, f"{len(those):,}", rows, *figures, *_felt(beside[what]))
-    steps.add_row("between them", *[""] * 5, *_felt(beside[""]))
+        steps.add_row(what, f"{len(those):,}", rows, *figures, *_felt(sorted(beside[what])))
+    steps.add_row("between them", *[""] * 5, *_felt(sorted(beside[""])))
     console.print(steps)
 
 
@@ -245,10 +243,10 @@ def _kind(step: Did) -> str:
     return step.what.partition("_")[0]
 
 
-def _felt(took: list[float]) -> tuple[str, str, str]:
+def _felt(took: Sequence[float]) -> tuple[str, str, str]:
+    """Return how many there are, their p50 and their p99; they are in order."""
     if not took:
         return "0", "–", "–"
-    took.sort()
     return f"{len(took):,}", f"{took[len(took) // 2]:.1f}", f"{took[int(len(took) * 0.99)]:.1f}"
 
 

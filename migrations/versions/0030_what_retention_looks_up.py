@@ -14,9 +14,7 @@ from outbox.amending import amendments
 revision = "0030"
 down_revision = "0029"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
-
+_AMEND = Path(__file__).parent.parent / "sql" / "amend.sql"
 _NOT_QUEUED = "NOT EXISTS (SELECT FROM outbox.queue q WHERE q.id = %s)"
 _LOOKED_UP_IN_QUEUE = "(SELECT q.id FROM outbox.queue q WHERE q.id = %s) IS NULL"
 _NOT_KNOWN = "NOT EXISTS (SELECT FROM outbox.notifications n WHERE n.id = old.notification_id)"
@@ -36,7 +34,7 @@ _BY_INDEX = ("is_needed", "delete_expired_keys")
 
 
 def upgrade() -> None:
-    for statement in amendments(_read("amend"), _CHANGES):
+    for statement in amendments(_AMEND.read_text(encoding="utf-8"), _CHANGES):
         op.execute(statement)
     for function in _BY_INDEX:
         op.execute(f"ALTER FUNCTION outbox.{function} SET enable_seqscan = off")
@@ -45,9 +43,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for function in _BY_INDEX:
         op.execute(f"ALTER FUNCTION outbox.{function} RESET enable_seqscan")
-    for statement in amendments(_read("amend"), _CHANGES, back=True):
+    for statement in amendments(_AMEND.read_text(encoding="utf-8"), _CHANGES, back=True):
         op.execute(statement)
-
-
-def _read(part: str) -> str:
-    return (_SQL / f"{part}.sql").read_text(encoding="utf-8")
