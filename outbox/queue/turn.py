@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from psycopg import AsyncConnection
 
@@ -22,7 +22,8 @@ NEXT = """
 SELECT asked.name,
        CASE WHEN c.due_at IS NULL OR c.due_at > clock_timestamp() + make_interval(secs => 2 * asked.every) THEN 0
             ELSE greatest(date_part('epoch', c.due_at - clock_timestamp())
-                          - CASE WHEN c.name = %(ours)s AND c.done_by = %(by)s THEN %(grace)s::float8 ELSE 0 END, 0)
+                          - CASE WHEN c.name = ANY (%(ours)s::text[]) AND c.done_by = %(by)s
+                                 THEN %(grace)s::float8 ELSE 0 END, 0)
        END AS pause,
        (SELECT count(*) FROM outbox.workers w WHERE w.seen_at > clock_timestamp() - interval '1 minute')
 FROM unnest(%(names)s::text[], %(periods)s::double precision[]) AS asked (name, every)
@@ -60,16 +61,16 @@ SET due_at = clock_timestamp() + make_interval(secs => least(5 * 2 ^ least(c.fai
 
 
 async def find_next(
-    conn: AsyncConnection[Any], periods: Mapping[str, float], *, ours: str | None = None
+    conn: AsyncConnection[Any], periods: Mapping[str, float], *, ours: Collection[str] = ()
 ) -> tuple[str, float, int]:
     """Return which of the chores (name → seconds from one time to the next) is due next, in how many seconds.
 
-    And how many live workers there are, who all look after them. `ours` is the one that this process has kept.
+    And how many live workers there are, who all look after them. `ours` are those that this process has kept.
     """
     parameters = {
         "names": list(periods),
         "periods": [float(period) for period in periods.values()],
-        "ours": ours,
+        "ours": list(ours),
         "by": _us(),
         "grace": _GRACE,
     }

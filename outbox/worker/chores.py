@@ -137,19 +137,19 @@ async def _go_round(link: Link, listener: Listener, rounds: _Rounds) -> None:
         except psycopg.Error as error:
             listener(ChoreFailed("chores", describe(error)))  # `outbox migrate` has yet to make their table
             pause = _NOT_MIGRATED
-        if pause and rounds.ours is None:
+        if pause and not rounds.ours:
             await link.aclose()
             pause += random.uniform(0, min(pause, _SPREAD))
         await asyncio.sleep(pause)
 
 
 class _Rounds:
-    """What one process does of all chores. `ours` is the one that it is in the middle of."""
+    """What one process does of all chores. `ours` are those that it is in the middle of."""
 
     def __init__(self, chores: Sequence[Chore]) -> None:
         self._chores = {chore.name: chore for chore in chores}
         self._periods = {chore.name: chore.every for chore in chores}
-        self.ours: str | None = None
+        self.ours: set[str] = set()
 
     async def look(self, conn: AsyncConnection[Any]) -> float:
         """Take one turn, if there is one to take; return in how many seconds to look again.
@@ -157,35 +157,34 @@ class _Rounds:
         A hundred workers look together about as often as one alone would: to look costs a connection.
         """
         _, pause, workers = await turn.find_next(conn, self._periods, ours=self.ours)
-        if pause > 0 and self.ours is not None:
+        if pause > 0 and self.ours:
             return pause
         if pause > 0:
             return min(max(pause, random.uniform(0, 2 * pause * (workers - 1))), _LONGEST_SLEEP)
-        ours, self.ours = self.ours, None  # it is, no more, once it fails
         chore = None
         try:
             async with conn.transaction():
                 if not await turn.take(conn, frozen=_FROZEN):
                     return _BUSY
-                name, pause, _ = await turn.find_next(conn, self._periods, ours=ours)
+                name, pause, _ = await turn.find_next(conn, self._periods, ours=self.ours)
                 if pause == 0:  # and it was not done since we looked
                     chore = self._chores[name]
-                    ours = await self._do(conn, chore, ours)
+                    await self._do(conn, chore)
         except Exception as error:
+            self.ours.clear()
             if chore is None:
                 raise
             raise _Failed(chore, error) from error
-        self.ours = ours
         return 0.0
 
-    async def _do(self, conn: AsyncConnection[Any], chore: Chore, ours: str | None) -> str | None:
-        """Do a step of it, and return which chore we are in the middle of now."""
+    async def _do(self, conn: AsyncConnection[Any], chore: Chore) -> None:
         more = await chore.step(conn)
         if more:
+            self.ours.add(chore.name)
             await turn.keep(conn, chore.name, pause=more)
-            return chore.name
-        await turn.done(conn, chore.name, pause=chore.every if more is None else _AT_ONCE)
-        return None if ours == chore.name else ours
+        else:
+            self.ours.discard(chore.name)
+            await turn.done(conn, chore.name, pause=chore.every if more is None else _AT_ONCE)
 
 
 async def _tell(link: Link, listener: Listener, failure: _Failed) -> float:
