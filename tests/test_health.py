@@ -108,6 +108,7 @@ def test_a_worker_whose_database_is_away_lives_and_is_not_ready(tmp_path: Path) 
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize("fleet", [3.0], indirect=True)
 def test_a_supervisor_is_ready_when_all_its_processes_are_and_says_which_is_frozen(
     fleet: Fleet, cloned_url: str
 ) -> None:
@@ -124,6 +125,8 @@ def test_a_supervisor_is_ready_when_all_its_processes_are_and_says_which_is_froz
         os.kill(second, signal.SIGCONT)
     wait_for(url, "/live", 200)
     wait_for(url, "/ready", 200)
+    enqueue(cloned_url, 1)
+    wait_until(lambda: fleet.lines("begun"), timeout=30)  # for as long as it is being sent, there is somebody to ask
 
     process.send_signal(signal.SIGTERM)
     assert wait_for(url, "/ready", 503, timeout=2)["stopping"] == "stopping: SIGTERM"

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 PATIENCE = 240.0  # seconds; where a whole suite shares two cores, an environment takes a minute or more
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-_LINES_OF_TABLES = re.compile(r"[\u2500-\u257f]")
+# psql's too: they are as long as what is above them, and a time that ends in zeros is printed without these
+_LINES_OF_TABLES = re.compile(r"[\u2500-\u257f]|-{3,}[-+]*")
 
 
 @dataclass(frozen=True, slots=True)
