@@ -216,28 +216,6 @@ async def test_a_late_success_ends_the_notification_when_nobody_is_sending_it(da
     assert rows(database_url, "SELECT 1 FROM outbox.queue") == []
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Sent(provider="smtp"),
-        Retry(provider="smtp", failure=TROUBLE, delay=60),
-        Dead(provider="smtp", failure=REFUSED, reason="unreachable"),
-    ],
-    ids=lambda outcome: outcome.name,
-)
-async def test_settling_again_after_a_lost_acknowledgement_changes_nothing(database_url: str, outcome: Outcome) -> None:
-    enqueue(database_url)
-    (claimed,) = await claim(database_url)
-    await settle(database_url, claimed, outcome)
-    everything = """
-        SELECT (SELECT array_agg(a) FROM outbox.attempts a), (SELECT array_agg(q) FROM outbox.queue q),
-               (SELECT array_agg(d) FROM outbox.dead_letters d)
-    """
-    before = rows(database_url, everything)
-    assert not await settle(database_url, claimed, outcome)
-    assert rows(database_url, everything) == before
-
-
 async def test_a_notification_that_dies_again_reopens_its_dead_letter(database_url: str) -> None:
     (identity,) = enqueue(database_url)
     for _ in range(2):

@@ -2,7 +2,7 @@
 
 Failures are fenced, successes are not. A `retry` or `dead` of a claim that was taken over changes nothing. A late
 `sent` is evidence that the person has the message: it is recorded, and ends the notification unless a newer claim is
-already sending.
+already sending. If the newer one has lapsed in its turn, that is recorded as lost: it may have sent a copy.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ SELECT e.id::text, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r 
 # LATERAL with LIMIT, ANY, and IN beside an OR leave the planner no choice of a join: with the statistics of an emptied
 # queue it takes all of it for one row, and reads it anew for each settlement, 14 s for 500 beside 50,000 that wait. For
 # the same reason what is moved is looked up in arrays; width_bucket() is a binary search.
+# What was not held is answered for: a failure that is on record was settled before, by a statement whose answer nobody
+# heard; what this worker has claimed again, and perhaps not heard of yet, is still its own, and settled under that claim
+# later. To call it settled by others would mean to send it once more beside the send that has just ended.
 SETTLE, SETTLE_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -73,10 +76,10 @@ WITH ended AS MATERIALIZED (
         AS e (id, claim, attempt, outcome, delay, reason, provider, provider_message_id, error_class, error_code, error,
               started, finished, suppressed, sender/*, content, origin*/)
 ), held AS MATERIALIZED (
-    SELECT e.*
+    SELECT e.*, q.newest, q.tried, q.holder
     FROM (SELECT * FROM ended ORDER BY id) e
     CROSS JOIN LATERAL (
-        SELECT FROM outbox.queue q
+        SELECT q.claim AS newest, q.attempt AS tried, q.worker AS holder FROM outbox.queue q
         WHERE q.id = e.id
           AND ((q.claim = e.claim AND q.worker = %(worker)s)
                OR (e.outcome = 'sent' AND (q.worker IS NULL OR q.leased_until <= now())))
@@ -107,7 +110,12 @@ WITH ended AS MATERIALIZED (
            clock_timestamp() - make_interval(secs => e.finished)/*, e.content, e.origin*/
     FROM ended e
     WHERE e.outcome = 'sent' OR (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
-    ORDER BY e.id
+    UNION ALL
+    SELECT h.id, h.newest, h.tried, 'lost', NULL, NULL, NULL, NULL, NULL, h.holder, NULL,
+           clock_timestamp()/*, NULL, NULL*/
+    FROM held h
+    WHERE h.newest <> h.claim AND h.holder IS NOT NULL
+    ORDER BY 1, 2
     ON CONFLICT (notification_id, claim) DO UPDATE
     SET outcome = excluded.outcome, attempt = excluded.attempt, provider = excluded.provider,
         provider_message_id = excluded.provider_message_id, started_at = excluded.started_at,
@@ -145,10 +153,22 @@ WITH ended AS MATERIALIZED (
     SET (created_at, until, reason, source) = (
         SELECT k.created_at, k.until, k.reason, k.source FROM outbox.kept_suppression(s, excluded, now()) k)
 )
-SELECT e.id::text, (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) AS settled
-FROM ended e
-WHERE (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h)
-   OR (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
+SELECT a.id::text, a.settled
+FROM (
+    SELECT e.id, CASE
+        WHEN (e.id, e.claim) IN (SELECT h.id, h.claim FROM held h) THEN true
+        WHEN (SELECT true FROM outbox.queue q WHERE q.id = e.id AND q.claim = e.claim AND q.worker = %(worker)s LIMIT 1)
+        THEN false
+        WHEN e.outcome <> 'sent'
+             AND (SELECT b.outcome <> 'lost' FROM outbox.attempts b
+                  WHERE b.notification_id = e.id AND b.claim = e.claim LIMIT 1)
+        THEN true
+        WHEN (SELECT q.leased_until > now() FROM outbox.queue q WHERE q.id = e.id AND q.worker = %(worker)s LIMIT 1)
+        THEN false
+    END AS settled
+    FROM ended e
+) a
+WHERE a.settled IS NOT NULL
 """)
 
 
@@ -158,8 +178,9 @@ async def settle(
     """Write the settlements.
 
     Returns:
-        The keys of those that were still ours (a late success of another claim is recorded too), and of those that are
-        ours but were locked by somebody, to be settled again later.
+        The keys of those that were still ours, or had been settled so before (a late success of another claim is
+        recorded too), and of those that are ours but were locked by somebody, or claimed by us again, to be settled
+        again later.
     """
     sent, rest = _plainly_sent(settlements)
     async with conn.cursor(row_factory=tuple_row) as cursor:

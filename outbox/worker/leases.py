@@ -56,16 +56,14 @@ class Leases:
         """Note what a claim that was sent off at `asked_at` brought; return the leases that are new.
 
         A notification that is in hand already had lapsed, and came back to us: whoever is sending it goes on, under the
-        new claim. Sending it a second time beside the first would be a copy of our own making. Unless nothing was lost
-        and its claim is the very next: then it was settled, and is due again, before we heard that it is settled.
+        new claim. Sending it a second time beside the first would be a copy of our own making. Or it was settled, and
+        is due again, before we heard that it is settled: that the settler finds out when it hears.
         """
         new = []
         deadline = asked_at + self.seconds
         for one in claimed:
             lease = self._held.get(one.key)
-            if lease is None or (one.lost_by is None and one.claim == lease.claimed.claim + 1):
-                if lease is not None:
-                    lease.deadline = 0.0
+            if lease is None:
                 lease = self._held[one.key] = Lease(
                     one, asked_at, deadline, one.place, channel=channel, due_at=asked_at - one.age
                 )

@@ -13,11 +13,12 @@ from outbox.database import describe
 from outbox.events import ChoreFailed, Settled
 from outbox.queue.deposit import deposit
 from outbox.queue.gather import gather
+from outbox.queue.release import release
 from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from psycopg import AsyncConnection
 
@@ -129,10 +130,25 @@ class Settler:
             await self._write_apart(batch, error)
             return
         stale = 0
-        if len(settled) < len(batch):
+        if len(settled) < len(batch) or any(map(_is_claimed_again, batch, settlements)):
+            await self._give_back(batch, settlements, settled)
             batch, stale = self._sorted_out(batch, settlements, settled, locked)
         self._end(batch)
         self._listener(Settled(len(settlements), stale, time.monotonic() - started))
+
+    async def _give_back(
+        self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: Collection[str]
+    ) -> None:
+        """Give back what was settled, was due again, and was claimed before we heard: a delivery that nobody begun."""
+        again = [
+            ended.lease
+            for ended, one in zip(batch, settlements, strict=True)
+            if one.key in settled and _is_claimed_again(ended, one)
+        ]
+        if again:
+            held = {lease.claimed.id: lease.claimed.claim for lease in again}
+            self._leases.drop(*again)  # first: when it is given back, it is claimed, and then it is a lease of its own
+            await self._link.run(lambda conn: release(conn, held=held, worker=self._worker))
 
     async def _write_around(self, batch: Sequence[Ended]) -> None:
         """Write what a batch waited for in vain without the one that somebody holds; that one is written later.
@@ -184,7 +200,7 @@ class Settler:
             if settlement.key in locked:
                 ended.lease.place = None  # that it was sent is recorded already, which the quick statement cannot know
                 asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._enqueue, ended)
-            elif settlement.key not in settled and ended.lease.claimed.claim != settlement.claim:
+            elif settlement.key not in settled and _is_claimed_again(ended, settlement):
                 self._enqueue(ended)  # it lapsed, and our own feeder claimed it again while this was written
             else:
                 stale += settlement.key not in settled
@@ -201,6 +217,10 @@ class Settler:
             done(leases)
         self._unwritten -= len(batch)
         self._written.set()
+
+
+def _is_claimed_again(ended: Ended, settlement: Settlement) -> bool:
+    return ended.lease.claimed.claim != settlement.claim
 
 
 async def _settle(

@@ -7,8 +7,7 @@
 - `invariants`: what must hold after every step.
 - `search`: breadth first over all that can be reached, with the shortest run to whatever breaks a promise.
 
-The same `database` tells tests/test_state_machine.py what PostgreSQL must have done, there without the few guards that
-the model needs and the engine has not got yet (`guards.MISSING`); what else is searched here is the engine as it is.
+The same `database` tells tests/test_state_machine.py what PostgreSQL must have done: what is searched here is the engine.
 
 `python -m tests.model` searches the full space and every mutant, and prints their runs.
 """

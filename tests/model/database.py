@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Letter: TypeAlias = Literal["", "open", "replayed", "discarded"]
 Written: TypeAlias = Literal["settled", "locked", "newer", "stale"]
-"""What a settlement hears: `locked` is still ours, `newer` is ours by a later claim, `stale` is ours no more."""
+"""What a settlement hears: `locked` is still ours, `newer` is ours by a later claim, `stale` is ours no more.
+
+Of `locked` and `newer` the worker is told alike: to write it again later.
+"""
 
 
 class Row(NamedTuple):
@@ -135,7 +138,8 @@ def _why_not(
         return "locked"
     if has_verdict and outcome.name != "sent" and Guard.SETTLE_ANSWERS_TWICE_ALIKE not in without:
         return "settled"
-    if is_ours and Guard.SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM not in without:
+    # One that has lapsed in its turn is anybody's: a worker that never heard of it would ask until somebody takes it.
+    if row is not None and is_ours and not row.due and Guard.SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM not in without:
         return "newer"
     return "stale"
 

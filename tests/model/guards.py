@@ -41,7 +41,8 @@ class Guard(Enum):
     SETTLE_RECORDS_LATE_SUCCESSES = "settle", "a success is recorded whoever has the row"
     SETTLE_TURNS_LOST_INTO_SENT = "settle", "ON CONFLICT DO UPDATE … WHERE a.outcome = 'lost'"
     SETTLE_RECORDS_THE_CLAIM_IT_ENDS = "settle", "a late success records as lost the lapsed claim whose row it takes"
-    SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM = "settle", "what this worker has just claimed again is reported, not dropped"
+    SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM = "settle", "what this worker has claimed again is settled later, not dropped"
+    SETTLE_ANSWERS_TWICE_ALIKE = "settle", "sent again, it says settled of what it has settled"
     SETTLE_REOPENS_DEAD_LETTERS = "settle", "ON CONFLICT DO UPDATE SET resolution = NULL"
     SETTLE_FORGETS_THE_LOST = "settle", "lost = 0: what let its worker live did not kill it"
 
@@ -59,12 +60,9 @@ class Guard(Enum):
     BEGIN_WITHIN_THE_LEASE = "leases.is_held", "time.monotonic() < deadline: a send begins within its lease"
     NOTHING_BEGUN_IS_GIVEN_BACK = "leases.not_begun", "the begun flag"
     TAKE_ADOPTS_THE_LAPSED = "leases.take", "what comes back to whoever is sending it is not sent a second time"
-    SETTLE_ANSWERS_TWICE_ALIKE = "settle", "sent again, it says settled of what it has settled"
-    TAKE_KNOWS_THE_SETTLED = "leases.take", "nothing lost, and the very next claim: a lease of its own"
-    DROP_ONLY_ITS_OWN = "leases.drop", "self._held.get(id) is lease: the one that took its place stays"
 
     SETTLER_KEEPS_THE_LOCKED = "settler", "what was skipped as locked is written later"
-    SETTLER_DELIVERS_ANEW = "settler", "what is settled and was claimed again meanwhile is a new delivery"
+    SETTLER_GIVES_BACK_THE_NEXT = "settler", "what is settled and was claimed again meanwhile is given back, to be begun"
     SETTLER_KEEPS_THE_ADOPTED = "settler", "what was claimed again meanwhile is written again, under the new claim"
     DELIVER_COUNTS_ATTEMPTS = "judge", "attempt >= max_attempts ends it"
     DELIVER_REFUSES_THE_EXHAUSTED = "refusal", "attempt >= max_attempts ends it, unsent"
@@ -72,19 +70,5 @@ class Guard(Enum):
     FEEDER_KEEPS_ONE_SUSPECT = "feeder", "of several suspects all but one are given back"
 
 
-INSTEAD = {
-    Guard.TAKE_KNOWS_THE_SETTLED: Guard.SETTLER_DELIVERS_ANEW,
-    Guard.DROP_ONLY_ITS_OWN: Guard.SETTLER_DELIVERS_ANEW,
-    Guard.DELIVER_COUNTS_ATTEMPTS: Guard.DELIVER_REFUSES_THE_EXHAUSTED,
-}
+INSTEAD = {Guard.DELIVER_COUNTS_ATTEMPTS: Guard.DELIVER_REFUSES_THE_EXHAUSTED}
 """Guards that another would make superfluous. Their mutants lack both."""
-
-MISSING = frozenset(
-    {
-        Guard.SETTLE_RECORDS_THE_CLAIM_IT_ENDS,
-        Guard.SETTLE_TELLS_OF_ITS_OWN_NEWER_CLAIM,
-        Guard.SETTLE_ANSWERS_TWICE_ALIKE,
-        Guard.SETTLER_DELIVERS_ANEW,
-    }
-)
-"""Guards that the engine has not got yet: the model found that it needs them."""

@@ -50,7 +50,6 @@ class Answer(NamedTuple):
 
     claim: int
     trusted: bool = True
-    lapsed: bool = False
     suspect: bool = False
     delivered: bool = False
 
@@ -151,24 +150,17 @@ def claims_in_hand(one: Notification) -> set[int]:
     return named
 
 
-def canonical(one: Notification, *, far: int = 1) -> Notification:
+def canonical(one: Notification) -> Notification:
     """Return the one form of all that differ only in settled history, and in how high the claims have counted.
 
-    Nothing asks of a claim but whether it equals another, and which is the later; a rule that asks whether one comes
-    right after another needs `far` = 2.
+    Nothing asks of a claim but whether it equals another, and which is the later.
     """
     tables, witness = one.tables, one.witness
     row = tables.row
     in_hand = claims_in_hand(one)
     live = in_hand if row is None else in_hand | {row.claim}
     highest = _highest(tables)
-    names: dict[int, int] = {}
-    name = before = 0
-    for claim in sorted(live | highest):
-        if names:
-            name += min(claim - before, far)
-        names[claim] = name
-        before = claim
+    names = {claim: name for name, claim in enumerate(sorted(live | highest))}
     accepted = {send.claim for send in witness.sends if send.accepted}
     attempts = tuple(
         (names[claim], _in_general(outcome, is_accepted=claim in accepted, is_live=claim in live))

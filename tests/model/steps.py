@@ -172,7 +172,7 @@ def claim(one: Notification, worker: int, rules: Rules) -> Notification | None:
         return None
     tables, got = claimed
     vanished = before is not None and before.worker not in {None, worker}
-    coming = Answer(got.claim, lapsed=got.lapsed, suspect=got.lost >= rules.suspicious, delivered=got.delivered)
+    coming = Answer(got.claim, suspect=got.lost >= rules.suspicious, delivered=got.delivered)
     taken = one._replace(tables=tables).with_hand(worker, hand._replace(coming=coming))
     return taken.noting(vanished=one.witness.vanished + vanished)
 
@@ -196,13 +196,7 @@ def hear(one: Notification, worker: int, rules: Rules) -> Notification | None:
     new = Lease(answer.claim, trusted, suspect=answer.suspect, delivered=answer.delivered)
     if held is None:
         return one.with_hand(worker, Hand(None, new, hand.former))
-    is_settled = (
-        not answer.lapsed
-        and answer.claim == held.claim + 1
-        and Guard.SETTLER_DELIVERS_ANEW in rules.without
-        and Guard.TAKE_KNOWS_THE_SETTLED not in rules.without
-    )
-    if is_settled or Guard.TAKE_ADOPTS_THE_LAPSED in rules.without:
+    if Guard.TAKE_ADOPTS_THE_LAPSED in rules.without:
         return one.with_hand(worker, Hand(None, new, held._replace(trusted=False)))
     going_on = held._replace(claim=answer.claim, trusted=trusted, delivered=answer.delivered)
     adopted = one.with_hand(worker, Hand(None, going_on, hand.former))
@@ -276,14 +270,12 @@ def acknowledge(one: Notification, worker: int, rules: Rules) -> Notification | 
     hand = one.hands[worker]
     former, held = hand.former, hand.held
     if former is not None and former.heard is not None:
-        kept = _kept(former, rules, is_held=False)
-        if kept is None and Guard.DROP_ONLY_ITS_OWN in rules.without:
-            held = None
-        former = kept
+        former = _kept(former, rules, is_held=False)
     fresh = None
     if held is not None and held.heard is not None:
         anew = held.heard == "settled" and held.claim != held.written
-        if anew and Guard.SETTLER_DELIVERS_ANEW not in rules.without:
+        if anew and Guard.SETTLER_GIVES_BACK_THE_NEXT not in rules.without:
+            # The engine gives it back at once. Here it may also be begun.
             held = fresh = Lease(held.claim, held.trusted, delivered=held.delivered)
         else:
             held = _kept(held, rules, is_held=True)

@@ -57,8 +57,6 @@ class Together:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        # Only the rule that this guard would replace asks whether a claim comes right after another.
-        self._far = 2 if Guard.SETTLER_DELIVERS_ANEW in rules.without else 1
         # History is forgotten because no claim has the number of an earlier one.
         self._forgets = Guard.CLAIM_COUNTS_UP not in rules.without
         self.ones: list[Notification] = []
@@ -83,7 +81,7 @@ class Together:
 
     def known(self, one: Notification) -> Notification:
         """Return it in the form in which it is numbered."""
-        return canonical(one, far=self._far) if self._forgets else one
+        return canonical(one) if self._forgets else one
 
     def whole(self, a: int, b: int) -> Whole:
         """Return the one form of all that differ only in who is called what."""
