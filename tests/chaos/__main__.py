@@ -32,9 +32,9 @@ def main() -> int:
     if not chosen:
         sys.exit(f"no such scenario: there are {', '.join(str(each.number) for each in every_scenario())}")
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
-    journal = None if asked.only or asked.reduced else _journal(seed, resume=asked.resume)
+    journal = None if asked.only or asked.reduced else _journal(seed, resume=asked.resume or asked.again)
     if journal is not None:
-        seed, chosen = journal.seed, journal.remaining()
+        seed, chosen = journal.seed, journal.remaining(again=asked.again)
     console = Console()
     console.print(f"seed {seed}, load average {os.getloadavg()[0]:.1f}, {len(chosen)} scenarios")
     found = []
@@ -46,7 +46,7 @@ def main() -> int:
                 journal.add(found[-1])
     if journal is not None:
         found = journal.everything()
-        write_page(found, seed=seed, server=version, load=journal.load)
+        write_page(found, journal.before, seed=seed, server=version, load=journal.load)
     console.print(terminal_table(found))
     return 0 if all(findings.met for findings in found) else 1
 
@@ -56,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_numbers, default=(), metavar="1,5", help="play these; the page is not written")
     parser.add_argument("--seed", type=int, help="repeat the choices of a run")
     parser.add_argument("--resume", action="store_true", help="go on with the last whole run where it was interrupted")
+    parser.add_argument("--again", action="store_true", help="go on so, and play again what missed; the page says which")
     parser.add_argument("--reduced", action="store_true", help="as every test run does it; the page is not written")
     return parser.parse_args()
 

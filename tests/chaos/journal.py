@@ -26,6 +26,8 @@ class Journal:
         self.seed = seed
         self.load = load
         self.found: dict[int, Findings] = {}
+        self.before: list[Findings] = []
+        """What missed a target, and was played again: the page says so."""
 
     @classmethod
     def begin(cls, seed: int, folder: Path = FOLDER) -> Self:
@@ -51,16 +53,17 @@ class Journal:
         for line in others:
             scenario = known[line.pop("number")]
             checks = [Check(**check) for check in line.pop("checks")]
-            journal.found[scenario.number] = Findings(scenario, checks=checks, **line)
+            journal._keep(Findings(scenario, checks=checks, **line))
         return journal
 
-    def remaining(self) -> list[Scenario]:
-        """Return the scenarios that have not been played."""
-        return [scenario for scenario in every_scenario() if scenario.number not in self.found]
+    def remaining(self, *, again: bool = False) -> list[Scenario]:
+        """Return the scenarios that have not been played; with `again`, those that missed a target too."""
+        over = {number for number, findings in self.found.items() if findings.met or not again}
+        return [scenario for scenario in every_scenario() if scenario.number not in over]
 
     def add(self, findings: Findings) -> None:
         """Write down what came out of a scenario."""
-        self.found[findings.scenario.number] = findings
+        self._keep(findings)
         line = asdict(findings) | {"number": findings.scenario.number}
         del line["scenario"]
         self._write(line)
@@ -68,6 +71,12 @@ class Journal:
     def everything(self) -> list[Findings]:
         """Return all findings, by number."""
         return [self.found[number] for number in sorted(self.found)]
+
+    def _keep(self, findings: Findings) -> None:
+        number = findings.scenario.number
+        if number in self.found:
+            self.before.append(self.found[number])
+        self.found[number] = findings
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._file.open("a", encoding="utf-8") as lines:

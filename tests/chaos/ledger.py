@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BUSINESS_TABLE = "CREATE TABLE IF NOT EXISTS public.orders (label text PRIMARY KEY)"
 
+_IN_THE_QUEUE = {"scheduled", "blocked", "due", "leased", "retrying", "deferred"}
 _NOT_SENT = {"dead", "expired", "suppressed", "cancelled"}
 _ORDERS = "SELECT label FROM public.orders"
 _NOTIFICATIONS = """
@@ -45,7 +46,9 @@ class Audit:
     terminal: Counter[str]
     """The states that the database has them in."""
     lost: list[str]
-    """Acknowledged and gone, a business row without its notification, or one that neither arrived nor ended."""
+    """Acknowledged and gone, a business row without its notification, or one that is over and did not arrive."""
+    waiting: list[str]
+    """In the queue still: the time that there was did not suffice."""
     phantom: list[str]
     """Delivered, or there, although never committed: rolled back, without a business row, or of nobody's making."""
     duplicated: dict[str, int]
@@ -115,10 +118,10 @@ class Ledger:
             labels = {identity: label for identity, label, _, _ in found}
             there = set(labels.values())
             arrived = set(self.deliveries)
-            unaccounted = [
-                identity for identity, state in states.items() if state not in _NOT_SENT and identity not in arrived
-            ]
-            unfinished = [identity for identity, state in states.items() if state not in {"sent", *_NOT_SENT}]
+            waiting = [identity for identity, state in states.items() if state in _IN_THE_QUEUE]
+            over = states.keys() - waiting
+            received = {each for each in over if states[each] == "sent"} & arrived
+            gone = [each for each in over - received if states[each] not in _NOT_SENT]
             unbooked = [name for name, label in labels.items() if orders and label not in booked]
             taken_back = [name for name, label in labels.items() if label in self.rolled_back]
             duplicated = {identity: count - 1 for identity, count in self.deliveries.items() if count > 1}
@@ -127,7 +130,8 @@ class Ledger:
                 committed=len(found),
                 delivered=len(arrived & states.keys()),
                 terminal=Counter(states.values()),
-                lost=sorted({*(self.acknowledged - there), *(booked - there), *unaccounted, *unfinished}),
+                lost=sorted({*(self.acknowledged - there), *(booked - there), *gone}),
+                waiting=waiting,
                 phantom=sorted({*(arrived - states.keys()), *unbooked, *taken_back}),
                 duplicated=duplicated,
                 silent=sorted(duplicated.keys() - evident),

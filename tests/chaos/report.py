@@ -52,8 +52,12 @@ def plain(findings: Findings, *, full: bool) -> str:
     return "\n".join([f"{findings.scenario} ({findings.ran})", *lines, *findings.notes, f"again: {again}"])
 
 
-def write_page(everything: Sequence[Findings], *, seed: int, server: str, load: float) -> None:
+def write_page(
+    everything: Sequence[Findings], before: Sequence[Findings], *, seed: int, server: str, load: float
+) -> None:
     """Write the table into docs/reliability.md, between its marks; the words around it stay.
+
+    `before` is what missed a target, and was played again.
 
     Raises:
         ValueError: the page has no such marks.
@@ -63,7 +67,7 @@ def write_page(everything: Sequence[Findings], *, seed: int, server: str, load: 
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{PAGE} has no marks to write between")
-    body = "\n".join([_circumstances(everything, seed, server, load), "", *_rows(everything)])
+    body = "\n".join([_circumstances(everything, seed, server, load), "", *_rows(everything), *_again(before)])
     PAGE.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
 
 
@@ -93,4 +97,15 @@ def _rows(everything: Sequence[Findings]) -> list[str]:
             verdict(findings),
         ]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return lines
+
+
+def _again(before: Sequence[Findings]) -> list[str]:
+    """What the table does not show: the runs that missed a target before the one in it."""
+    if not before:
+        return []
+    lines = ["", "Played again, because they missed a target the first time:", ""]
+    for findings in before:
+        missed = [f"{check.name} {check.measured} ({check.target})" for check in findings.checks if not check.met]
+        lines.append(f"- {findings.scenario.number}: {'; '.join(missed)}")
     return lines

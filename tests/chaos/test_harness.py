@@ -60,7 +60,7 @@ class TestTheLedger:
         ledger.acknowledge(sent)
         delivered(ledger, [*sent])
         audit = ledger.audit(database_url)
-        assert (audit.lost, audit.phantom, audit.duplicated, audit.uncertain) == ([], [], {}, 0)
+        assert (audit.lost, audit.waiting, audit.phantom, audit.duplicated, audit.uncertain) == ([], [], [], {}, 0)
         assert (audit.committed, audit.delivered, audit.terminal) == (3, 3, {"sent": 3})
 
     def test_finds_what_was_acknowledged_and_is_gone(self, ledger: Ledger, database_url: str) -> None:
@@ -69,7 +69,8 @@ class TestTheLedger:
 
     def test_finds_what_has_not_ended(self, ledger: Ledger, database_url: str) -> None:
         (waiting,) = enqueue(database_url)
-        assert ledger.audit(database_url).lost == [str(waiting)]
+        audit = ledger.audit(database_url)
+        assert (audit.waiting, audit.lost) == ([str(waiting)], [])
 
     def test_finds_what_counts_as_sent_and_never_arrived(self, ledger: Ledger, database_url: str) -> None:
         (sent,) = put(database_url, 1, SENT)
