@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.contenders import CONTENDERS, OUTBOX
 from benchmarks.figures import figure, with_range
 from benchmarks.measures import MEASURES
-from benchmarks.musts import MUSTS
+from benchmarks.musts import MUSTS, offered
 from benchmarks.summary import summarise
 
 if TYPE_CHECKING:
@@ -123,13 +123,15 @@ def _held(run: Run) -> str:
                 windows = _windows(run, measure, contender.name)
                 longest = max(longest, len(windows))
                 if windows:
-                    ratio = f"{windows[-1] / windows[0]:.2f}" if windows[0] else "–"
+                    ratios = [one[-1] / one[0] for one in _rounds_of(run, measure, contender.name) if one[0]]
+                    ratio = with_range(summarise(ratios))
                     rows.append((f"{contender.title}, {kind}, {how}", ratio, *map(figure, windows)))
     heads = [f"{number}" for number in range(1, longest + 1)]
     even = [(*row, *[""] * (longest + 2 - len(row))) for row in rows]
     steady = [
         (
             how,
+            with_range(summarise([offered(windows) for windows in _rounds_of(run, measure, OUTBOX)])),
             *(
                 with_range(summarise(run.values(measure, OUTBOX, name)))
                 for name in ("backlog_seconds", "claim_p99", "p99")
@@ -138,22 +140,25 @@ def _held(run: Run) -> str:
         for measure, how in _STEADY
     ]
     return (
-        "Handlers begun a second, in windows of ten seconds; the last divided by the first.\n\n"
+        "Handlers begun a second, in windows of ten seconds; the last divided by the first in each round.\n\n"
         + _table(("", "last ÷ first", *heads), even)
         + "\n\noutbox at a steady 3,000/s:\n\n"
-        + _table(("", "greatest backlog (s of load)", "claim p99 (ms)", "latency p99 (ms)"), steady)
+        + _table(("", "offered (/s)", "greatest backlog (s of load)", "claim p99 (ms)", "latency p99 (ms)"), steady)
     )
 
 
 def _windows(run: Run, measure: str, system: str) -> list[float]:
     """Return the medians of each window."""
-    rounds = [
+    summaries = [summarise(numbers) for numbers in zip(*_rounds_of(run, measure, system), strict=True)]
+    return [summary.middle for summary in summaries if summary]
+
+
+def _rounds_of(run: Run, measure: str, system: str) -> list[list[float]]:
+    return [
         result.values["windows"]
         for result in run.results
         if (result.measure, result.system) == (measure, system) and result.values
     ]
-    summaries = [summarise(numbers) for numbers in zip(*rounds, strict=True)]
-    return [summary.middle for summary in summaries if summary]
 
 
 def _settings(run: Run, taking_part: Sequence[Contender]) -> str:
