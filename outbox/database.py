@@ -53,8 +53,11 @@ TROUBLE = (
     OSError,
     TimeoutError,
 )
-# Of a value, such as one too long for an index; somebody holds a lock.
-_OF_THE_STATEMENT = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.LockNotAvailable)
+_LOCKED_PAUSE = 0.05
+# Of a value, such as one too long for an index; of a lock that somebody holds; or of a trigger of the application's:
+# psycopg counts what an external routine raises (classes 38 and 39), and an object that is in no state for it, with the
+# operational errors.
+_OF_THE_STATEMENT = re.compile(r"54000|55000|55P03|3[89]...")
 
 # No SQLSTATE (3D000, 28P01, 28000, 42501) comes with a connection that was never made: libpq has the words alone. A
 # server that speaks another language is waited for, as one that is not up yet is. The last line is PgBouncer's.
@@ -63,6 +66,11 @@ _REFUSAL = re.compile(
     r"|authentication failed|no password supplied|pg_hba\.conf|permission denied for database"
     r"|no such (?:database|user)"
 )
+
+
+def is_of_the_statement(error: BaseException) -> bool:
+    """Tell whether a new connection would change nothing, though psycopg counts it with what one may cure."""
+    return bool(_OF_THE_STATEMENT.fullmatch(getattr(error, "sqlstate", None) or ""))
 
 
 def refuses(error: BaseException) -> bool:
@@ -103,8 +111,8 @@ class Link:
 
     `run` tries again until the work succeeds, so what it is given must be safe to repeat after a commit whose
     acknowledgement was lost. With `lookups_only`, the planner is kept from reading whole tables. With `lock_timeout`, a
-    statement waits for anybody's lock for so many seconds, and then LockNotAvailable is raised; through a pooler, where
-    no setting can be made, it waits.
+    statement waits for anybody's lock for so many seconds at a time; through a pooler, where no setting can be made,
+    for as long as it takes.
     """
 
     def __init__(
@@ -127,10 +135,17 @@ class Link:
         self._watch = Watch(url, patience)
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, at_start: bool = False) -> T:
-        """Do the work on the connection, through any number of reconnections.
+    async def run(
+        self,
+        work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]],
+        *,
+        at_start: bool = False,
+        waits: bool = True,
+    ) -> T:
+        """Do the work on the connection, through any number of reconnections; with `waits`, for as long as locks take.
 
         Raises:
+            psycopg.errors.LockNotAvailable: without `waits`, when somebody held a lock for too long.
             ConfigError: `at_start`, when the database does not exist, or refuses us. Later it is tried again: a
                 password may be changed in two places, one after the other.
             psycopg.Error: what a new connection cannot cure, such as a missing table.
@@ -139,10 +154,10 @@ class Link:
             lost_at: float | None = None
             for pause in pauses():
                 try:
-                    result = await self._once(work)
-                except _OF_THE_STATEMENT:
-                    raise
+                    result = await self._once(work, waits=waits)
                 except TROUBLE as error:
+                    if is_of_the_statement(error):
+                        raise
                     if at_start and refuses(error):
                         raise ConfigError([f"the database in OUTBOX_DATABASE_URL, or database.url: {error}"]) from None
                     if isinstance(error, UNPREPARED):
@@ -161,7 +176,7 @@ class Link:
         """Close the connection."""
         await self._drop()
 
-    async def _once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+    async def _once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, waits: bool) -> T:
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = await self._connect()
@@ -173,7 +188,13 @@ class Link:
                         self._conn.prepare_threshold = self._prepare_after = None
                     else:
                         await self._conn.execute(self._settings)
-                return await work(self._conn)
+                while True:
+                    try:
+                        return await work(self._conn)
+                    except psycopg.errors.LockNotAvailable:
+                        if not waits:
+                            raise
+                    await asyncio.sleep(_LOCKED_PAUSE)
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.
             await self._drop()

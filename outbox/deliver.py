@@ -47,8 +47,8 @@ async def deliver(
     """
     in_hand = time.monotonic() - claimed_at
     ended = refusal(claimed, in_hand, route.policy)
-    if ended is None and claimed.in_doubt is not None:
-        ended = _left_in_doubt(claimed.in_doubt, claimed, route, claimed.age + in_hand)
+    if ended is None and claimed.claim > 1:
+        ended = _left_in_doubt(claimed, route, claimed.age + in_hand)
     if (ended := ended or kept_back) is not None:
         return ended
     deadline = None if claimed.expires_in is None else claimed_at + claimed.expires_in
@@ -127,11 +127,15 @@ def _as_of_now(message: Any, deadline: float) -> Any:
     return message._replace(expires_in=deadline - time.monotonic())
 
 
-def _left_in_doubt(name: str, claimed: Claimed, route: Route, age: float) -> Outcome | None:
-    """Return the end of what `name` may have accepted, where another copy is worse than none, and one could be."""
-    if route.policy_of(claimed.topic).on_ambiguous == "retry" or age < route.remembers(name):
+def _left_in_doubt(claimed: Claimed, route: Route, age: float) -> Outcome | None:
+    """Return the end of what may have been accepted, where another copy is worse than none, and one could be."""
+    name = claimed.in_doubt
+    if name is not None and route.policy_of(claimed.topic).on_ambiguous == "stop" and age >= route.remembers(name):
+        words = f"{name} may have accepted it, and would not know it again by now"
+    elif claimed.was_lost() and route.is_at_most_once(claimed.topic) and age >= route.remembers_alone():
+        words = "a worker vanished with it in hand, and may have sent it"
+    else:
         return None
-    words = f"{name} may have accepted it, and would not know it again by now"
     return Ambiguous(failure=Failure("ambiguous", None, words), reason="in_doubt")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ADVISORY_LOCK = 7_306_076_013
 _LOCK_TIMEOUT = "2s"
 _TRIES = 30
-_LOCK_NOT_AVAILABLE = "55P03"
+_IN_THE_WAY = {"55P03", "40P01"}  # somebody holds a lock for longer than that, or wants one that we have
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -101,7 +101,7 @@ def _alone(url: str, run: Callable[[sa.Connection], None]) -> None:
                 connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
                 run(connection)
         except sa.exc.OperationalError as error:
-            if attempt == _TRIES or getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if attempt == _TRIES or getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
                 raise
             time.sleep(random.uniform(0.5, 1.5) * min(attempt, 3))
         else:

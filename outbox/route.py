@@ -102,6 +102,15 @@ class Route:
         """Return for how many seconds a provider knows a message again by its key: its `key_lifetime`, or 0."""
         return float(getattr(self.providers.get(name), "key_lifetime", 0.0))
 
+    def remembers_alone(self) -> float:
+        """Return the same of the one provider there is; of several, another may be asked, which knows nothing."""
+        return self.remembers(next(iter(self.providers))) if len(self.providers) == 1 else 0.0
+
+    def is_at_most_once(self, topic: str | None) -> bool:
+        """Tell whether what is about a topic is not to be sent again while it may have been."""
+        configured = self.topics.get(topic or "")
+        return configured is not None and configured.delivery == "at_most_once"
+
     def with_patience(self, seconds: float) -> Self:
         """Return the same route, whose `max_age` is so much longer. What it knows of its providers is shared."""
         patient = copy.copy(self)

@@ -219,7 +219,8 @@ def test_every_must_is_judged_by_measures_that_exist() -> None:
             dict.fromkeys(
                 ("rate", "p50", "p99", "notifies", "wal", "wal_with_enqueue", "ratio", "backlog_seconds", "claim_p99"),
                 1.0,
-            ),
+            )
+            | {"windows": [3_000.0]},
         )
         for measure in MEASURES
         for system in CONTENDERS
@@ -228,6 +229,20 @@ def test_every_must_is_judged_by_measures_that_exist() -> None:
     assert [what for what, verdict in verdicts.items() if verdict.reached is None] == []
     nothing = {must.what: must.judge(run_of()).reached for must in MUSTS}
     assert set(nothing.values()) == {None}
+
+
+def test_a_steady_load_that_its_producer_did_not_offer_is_not_judged() -> None:
+    def judged(*rounds: tuple[float, float]) -> str:
+        found = [
+            Result("steady", OUTBOX, number, {"windows": [rate, rate], "backlog_seconds": backlog})
+            for number, (rate, backlog) in enumerate(rounds, 1)
+        ]
+        (must,) = [must for must in MUSTS if must.what == "held snapshot at 3,000/s: backlog (s of load)"]
+        return must.judge(run_of(*found)).word
+
+    assert judged((2_500.0, 0.1)) == "not measured"
+    assert judged((2_500.0, 0.1), (2_990.0, 2.0)) == "**missed**"
+    assert judged((2_500.0, 9.0), (2_990.0, 0.5)) == "reached"
 
 
 def test_the_best_rival_is_neither_outbox_nor_the_limit_and_on_postgresql_where_that_is_asked() -> None:
@@ -263,7 +278,9 @@ def test_the_page_tells_what_is_absent_what_failed_and_who_was_given_less() -> N
 def test_the_windows_of_several_rounds_are_medians() -> None:
     windows = [[10.0, 5.0], [30.0, 6.0], [20.0, 1.0]]
     found = [Result("held", "outbox", number, {"windows": each}) for number, each in enumerate(windows, 1)]
-    assert "| outbox, saturated, held snapshot | 0.25 | 20.0 | 5.00 |" in page.render(run_of(*found), "picture.svg")
+    assert "| outbox, saturated, held snapshot | 0.200 (0.0500–0.500) | 20.0 | 5.00 |" in page.render(
+        run_of(*found), "picture.svg"
+    )
 
 
 def test_writing_the_page_again_changes_only_what_lies_between_the_marks(tmp_path: Path) -> None:

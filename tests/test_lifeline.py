@@ -63,6 +63,22 @@ async def test_the_self_test_hears_its_own_word_among_those_of_others(
     assert not any(isinstance(event, events.ListenUnheard) for event in seen)
 
 
+async def test_what_is_taken_back_during_the_self_test_is_heard(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, hinted = Lifeline._connect, list[str]()  # noqa: SLF001 - as above
+
+    def chattering(self: Lifeline, purpose: str) -> psycopg.Connection[Any]:
+        if purpose == "self-test":
+            rows(database_url, "NOTIFY outbox, 'gone 01980000-0000-7000-8000-000000000000'")
+        return connect(self, purpose)
+
+    monkeypatch.setattr(Lifeline, "_connect", chattering)
+    monkeypatch.setattr(Lifeline, "_hint", lambda _, payload: hinted.append(payload))
+    async with running(database_url, route(Recorder()), idle_after=0.01):
+        await await_until(lambda: any(payload.startswith("gone ") for payload in hinted))
+
+
 async def test_a_heartbeat_that_hangs_costs_no_lease(database_url: str) -> None:
     gate = asyncio.Event()
 

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import outbox
 from outbox.config import load
 from outbox.durations import Rate, parse_rate
 from outbox.errors import ConfigError
-from outbox.messages import Sms
+from outbox.messages import Notification, Sms
 from outbox.queue.limit import Granted, forget, take
+from outbox.worker.pace import Pace
 from outbox.worker.process import routes
-from tests.hands import enqueue, rows
+from tests.hands import claim, enqueue, expire_leases, rows
 from tests.recorder import Recorder, drain, route, worker
 from tests.waiting import await_until
 
@@ -132,6 +134,56 @@ async def test_a_recipient_is_sent_so_many_and_the_others_wait_for_their_turn_in
     rows(database_url, f"UPDATE outbox.queue SET run_at = now() WHERE id = '{ids[2]}'")
     await drain(database_url, route(recorder, recipient_rate="2/h"))
     assert [each.id for each in recorder.sent][-1] == ids[2], "it had its token, and is asked for none again"
+
+
+async def test_who_has_no_turn_yet_has_none_either_when_the_worker_that_found_out_stops(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "ahead", lambda _, most: most)
+    enqueue(database_url, 9, recipient="ann@example.org")
+    recorder = Recorder()
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def behave(_: Notification) -> None:
+        leased = "SELECT count(*) FROM outbox.queue WHERE worker IS NOT NULL"
+        await await_until(lambda: rows(database_url, leased) == [(9,)])
+        stop.set_result("SIGTERM")
+
+    limited = {"recipient_rate": "1/h", "max_age": "210m"}
+    assert await worker(database_url, route(Recorder(behave), **limited), concurrency=1, prefetch=50).run(stop) == 0
+    assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE run_at < now() + interval '50 minutes'") == [
+        (0,)
+    ]
+    await drain(database_url, route(recorder, **limited))
+    assert recorder.sent == []
+    found = rows(database_url, "SELECT state, count(*) FROM outbox.status GROUP BY 1 ORDER BY 1")
+    assert found == [("dead", 5), ("deferred", 3), ("sent", 1)]
+
+
+async def test_what_a_vanished_worker_may_have_sent_takes_another_token(database_url: str) -> None:
+    enqueue(database_url, 3, recipient="ann@example.org")
+    await claim(database_url, worker=99)
+    expire_leases(database_url)
+    recorder = Recorder()
+    await drain(database_url, route(recorder, recipient_rate="1/h"))
+    assert len(recorder.sent) == 1
+
+
+async def test_who_erases_somebody_in_a_transaction_that_stays_open_keeps_nobody_from_being_claimed(
+    cloned_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.worker.worker.LONGEST_WAIT", 0.2)
+    enqueue(cloned_url, recipient="ann@example.org")
+    recorder = Recorder()
+    await drain(cloned_url, route(recorder, recipient_rate="1/h"))
+    with psycopg.connect(cloned_url) as application:
+        outbox.erase(application, recipient="ann@example.org")
+        (late,) = enqueue(cloned_url, recipient="ann@example.org")
+        (other,) = enqueue(cloned_url, recipient="bob@example.org")
+        async with asyncio.timeout(10):
+            await drain(cloned_url, route(recorder, recipient_rate="1/h"))
+        application.rollback()
+    assert {each.id for each in recorder.sent[1:]} == {late, other}
 
 
 async def test_who_would_wait_for_longer_than_max_age_is_a_dead_letter_and_takes_nobodys_turn(

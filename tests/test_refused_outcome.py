@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from outbox import events
-from outbox.errors import Temporary
+from outbox.errors import Rejected, Temporary
 from outbox.messages import Receipt
 from outbox.worker import settler
 from tests.hands import enqueue, rows
@@ -14,8 +16,6 @@ from tests.test_worker import running, states
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
-    import pytest
-
     from outbox.events import Event
     from outbox.messages import Notification
 
@@ -69,3 +69,30 @@ async def test_what_is_refused_without_words_too_is_not_sent_again_and_recorded_
         rows(cloned_url, "ALTER TABLE outbox.attempts DROP CONSTRAINT strict")
         await await_until(lambda: states(cloned_url) == {"sent": 1})
     assert len(recorder.keys) == 1
+
+
+_RAISES = """
+CREATE FUNCTION public.guard() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN RAISE EXCEPTION USING MESSAGE = 'not today', ERRCODE = '%s'; END $$;
+CREATE TRIGGER guard BEFORE INSERT ON outbox.dead_letters FOR EACH ROW EXECUTE FUNCTION public.guard();
+"""
+
+
+@pytest.mark.parametrize("code", ["P0001", "42501", "55000", "38000"], ids=lambda code: f"SQLSTATE {code}")
+async def test_what_a_trigger_of_the_applications_refuses_stops_no_worker_and_no_other_settlement(
+    cloned_url: str, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    async def behave(notification: Notification) -> None:
+        if notification.recipient == "user2@example.org":
+            raise Rejected("no such order")
+
+    monkeypatch.setattr(settler, "_REFUSED_PAUSE", 0.1)
+    rows(cloned_url, _RAISES % code)
+    enqueue(cloned_url, 5)
+    recorder, seen = Recorder(behave), list[events.Event]()
+    async with running(cloned_url, route(recorder, events=seen), lease=1.0):
+        await await_until(lambda: len(refusals(seen)) > 20)
+        assert states(cloned_url) == {"sent": 4, "leased": 1}
+        rows(cloned_url, "DROP TRIGGER guard ON outbox.dead_letters")
+        await await_until(lambda: states(cloned_url) == {"sent": 4, "dead": 1})
+    assert len(recorder.keys) == 5, "nothing was sent a second time"

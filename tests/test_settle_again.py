@@ -104,7 +104,7 @@ class Slowly:
         self._url = url
         self._meanwhile = meanwhile
 
-    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Any]]) -> Any:
+    async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Any]], **_: object) -> Any:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as conn:
             answer = await work(conn)
         meanwhile, self._meanwhile = self._meanwhile, None

@@ -18,7 +18,7 @@ from outbox.queue.digest import close_due
 from outbox.queue.replay import replay
 from outbox.queue.topics import count_waiting, declare, remove
 from tests.endings import put_dead
-from tests.hands import enqueue, rows
+from tests.hands import claim, enqueue, expire_leases, rows
 from tests.kinds import KINDS, opened
 from tests.recorder import Recorder, drain, route
 from tests.topical import ADA, say
@@ -287,3 +287,32 @@ async def test_a_topic_says_what_is_done_where_nobody_can_know(
     await drain(database_url, route(Recorder(behave), topics=topics, **policy), topics=topics)
     assert tried == sends
     assert rows(database_url, "SELECT state FROM outbox.status") == [("sent",) if sends == 2 else ("dead",)]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "on_ambiguous", "lifetimes", "state"),
+    [
+        ("at_most_once", "retry", [0.0], "dead"),
+        ("at_most_once", "retry", [3_600.0], "sent"),
+        ("at_most_once", "retry", [3_600.0, 3_600.0], "dead"),
+        ("at_least_once", "retry", [0.0], "sent"),
+        (None, "stop", [0.0], "sent"),
+    ],
+)
+async def test_what_a_vanished_worker_may_have_sent_is_not_sent_again_where_at_most_one_is_wanted(
+    database_url: str, delivery: Any, on_ambiguous: str, lifetimes: list[float], state: str
+) -> None:
+    enqueue(database_url, topic="news")
+    await claim(database_url, worker=99)
+    expire_leases(database_url)
+    topics = {"news": TopicConfig(delivery=delivery)}
+    recorders = [Recorder() for _ in lifetimes]
+    for recorder, lifetime in zip(recorders, lifetimes, strict=True):
+        recorder.key_lifetime = lifetime
+    await drain(database_url, route(*recorders, topics=topics, on_ambiguous=on_ambiguous), topics=topics)
+    assert rows(database_url, "SELECT state FROM outbox.status") == [(state,)]
+    assert sum(len(recorder.keys) for recorder in recorders) == (state == "sent")
+    if state == "dead":
+        assert rows(database_url, "SELECT reason, error FROM outbox.dead_letters") == [
+            ("in_doubt", "a worker vanished with it in hand, and may have sent it")
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 from uuid import UUID
 
@@ -359,6 +360,51 @@ def test_a_lease_that_is_gone_counts_once_however_often_it_is_found_gone() -> No
     one = claimed_once(claim=1, lost_by=None)
     leases.take([one], 0.0)
     assert [leases.expire({one.id: 1}) for _ in range(3)] == [1, 0, 0]
+
+
+def test_what_was_taken_back_is_not_trusted_again_by_a_renewal_that_crossed_it() -> None:
+    leases = Leases(30.0)
+    one = claimed_once(claim=1, lost_by=None)
+    (lease,) = leases.take([one], time.monotonic())
+    leases.revoke(one.key)
+    leases.renewed({one.id: 1}, time.monotonic())
+    assert not lease.is_held()
+
+
+async def test_what_could_not_be_said_while_somebody_held_the_workers_row_is_said_later(database_url: str) -> None:
+    def idle() -> bool:
+        return bool(rows(database_url, "SELECT 1 FROM outbox.workers WHERE 'email' = ANY (idle)"))
+
+    recorder = Recorder()
+    async with running(database_url, route(recorder), idle_after=0.05, poll=0.02, idle_poll=0.2):
+        await await_until(idle)
+        with psycopg.connect(database_url) as curious:
+            curious.execute("SELECT FROM outbox.workers FOR UPDATE")
+            enqueue(database_url)
+            await await_until(lambda: len(recorder.sent) == 1)
+            assert idle(), "it could not say that it works"
+            curious.rollback()
+            enqueue(database_url)
+            await await_until(lambda: len(recorder.sent) == 2)
+        await await_until(lambda: not idle())
+
+
+async def test_a_lock_that_a_role_does_not_wait_for_is_waited_for_by_the_worker(database_url: str) -> None:
+    link = Link(database_url, "claim", lambda _: None, lock_timeout=0.1)
+
+    async def update(conn: psycopg.AsyncConnection[Any]) -> int:
+        return (await conn.execute("UPDATE outbox.queue SET lost = lost")).rowcount
+
+    enqueue(database_url)
+    with psycopg.connect(database_url) as application:
+        application.execute("SELECT FROM outbox.queue FOR UPDATE")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await link.run(update, waits=False)
+        waiting = asyncio.create_task(link.run(update))
+        done, _ = await asyncio.wait([waiting], timeout=0.5)
+        assert not done
+    assert await waiting == 1
+    await link.aclose()
 
 
 def claimed_once(*, claim: int, lost_by: int | None) -> Claimed:

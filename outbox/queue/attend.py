@@ -70,14 +70,17 @@ def heartbeat(
         conn.execute(RETURN, {"id": worker} | _about(channels, providers))
 
 
-async def sleep(conn: AsyncConnection[Any], worker: int, channel: str) -> None:
-    """Say that the worker waits for a notification on `channel`: from now on an enqueue there notifies."""
-    await conn.execute(SLEEP, {"id": worker, "channel": channel})
+async def sleep(conn: AsyncConnection[Any], worker: int, channel: str) -> bool:
+    """Say that the worker waits for a notification on `channel`: from now on an enqueue there notifies.
+
+    Returns whether it is said; or else somebody holds the worker's row, or it was struck off.
+    """
+    return bool((await conn.execute(SLEEP, {"id": worker, "channel": channel})).rowcount)
 
 
-async def wake(conn: AsyncConnection[Any], worker: int, channel: str) -> None:
-    """Say that the worker is busy with `channel`: enqueues need not notify."""
-    await conn.execute(WAKE, {"id": worker, "channel": channel})
+async def wake(conn: AsyncConnection[Any], worker: int, channel: str) -> bool:
+    """Say that the worker is busy with `channel`: enqueues need not notify. Returns whether it is said."""
+    return bool((await conn.execute(WAKE, {"id": worker, "channel": channel})).rowcount)
 
 
 async def leave(conn: AsyncConnection[Any], worker: int) -> None:

@@ -185,8 +185,12 @@ class Claimed(NamedTuple):
         )
 
     def wants_token(self) -> bool:
-        """Tell whether it was never claimed before, and may be sent."""
-        return self.claim == 1 and self.may_be_sent()
+        """Tell whether it may be sent, and was never claimed before, or by a worker that vanished with it."""
+        return (self.claim == 1 or self.lost_by is not None) and self.may_be_sent()
+
+    def was_lost(self) -> bool:
+        """Tell whether a worker vanished with it since it was tried last: nobody knows what that one did."""
+        return self.lost_by is not None or self.lost > 0
 
     def may_be_sent(self) -> bool:
         """Tell whether nothing that the claim found out stands in the way."""

@@ -79,6 +79,8 @@ WHERE l.scope = 'recipient' AND l.name = g.name
 RETURNING l.name, g.tokens, g.count::bigint
 """
 
+RESERVE_AROUND = RESERVE.replace("FOR UPDATE", "FOR UPDATE SKIP LOCKED")
+
 # A bucket that is full again says what none would say. Not a new one, which somebody is about to take from.
 FORGET = """
 DELETE FROM outbox.limits l
@@ -115,12 +117,19 @@ async def take(
 
 
 async def reserve(
-    conn: AsyncConnection[Any], recipients: Sequence[str], *, channel: str, rate: Rate, patience: float
+    conn: AsyncConnection[Any],
+    recipients: Sequence[str],
+    *,
+    channel: str,
+    rate: Rate,
+    patience: float,
+    around: bool = False,
 ) -> list[float]:
     """Take a token for each of the recipients; return after how many seconds its turn comes, 0 where it is now.
 
     `recipients` may name one several times: earlier ones come first. Whose turn comes later than in `patience` seconds
-    gets none, and `math.inf`. What is stored of a recipient is a digest.
+    gets none, and `math.inf`. What is stored of a recipient is a digest. With `around`, a bucket that somebody holds
+    (who erases the person in a transaction that stays open, say) is not waited for, and taken for full.
     """
     names = [_name(channel, recipient) for recipient in recipients]
     asked: dict[str, Any] = {
@@ -130,12 +139,13 @@ async def reserve(
         "patience": patience,
     }
     async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(PREPARE, asked)
-        await cursor.execute(RESERVE, asked)
+        if not around:
+            await cursor.execute(PREPARE, asked)
+        await cursor.execute(RESERVE_AROUND if around else RESERVE, asked)
         left = {name: (tokens, count) for name, tokens, count in await cursor.fetchall()}
     waits = []
     for name in names:
-        tokens, count = left.get(name, (asked["burst"], len(names)))  # gone in between: it was full
+        tokens, count = left.get(name, (asked["burst"], len(names)))  # gone in between, and so it was full; or held
         waits.append(max((1 - tokens) / rate.per_second, 0.0) if count else math.inf)
         left[name] = tokens - 1, max(count - 1, 0)
     return waits

@@ -64,8 +64,8 @@ SELECT e.id::text, e.claim FROM ended e WHERE NOT EXISTS (SELECT FROM removed r 
 # queue it takes all of it for one row, and reads it anew for each settlement, 14 s for 500 beside 50,000 that wait. For
 # the same reason what is moved is looked up in arrays; width_bucket() is a binary search.
 # What was not held is answered for: a failure that is on record was settled before, by a statement whose answer nobody
-# heard; what this worker has claimed again, and perhaps not heard of yet, is still its own, and settled under that claim
-# later. To call it settled by others would mean to send it once more beside the send that has just ended.
+# heard; what this worker has claimed again, and perhaps not heard of yet, is still its own, and is settled later, under
+# that claim. To call it settled by others would mean to send it once more after the send that has just ended.
 SETTLE, SETTLE_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(

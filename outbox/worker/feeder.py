@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
@@ -166,12 +169,14 @@ class Feeder:
         if rate is None:
             return
         first = [lease for lease in leases if lease.claimed.wants_token()]
-        recipients = [str(lease.claimed.recipient) for lease in first]
         if not first:
             return
-        waits = await self._link.run(
-            lambda conn: reserve(conn, recipients, channel=self._route.channel, rate=rate, patience=patience)
-        )
+        recipients = [str(lease.claimed.recipient) for lease in first]
+        take = partial(reserve, recipients=recipients, channel=self._route.channel, rate=rate, patience=patience)
+        try:
+            waits = await self._link.run(take, waits=False)
+        except psycopg.errors.LockNotAvailable:
+            waits = await self._link.run(partial(take, around=True))
         for lease, wait in zip(first, waits, strict=True):
             lease.over_rate = wait
 

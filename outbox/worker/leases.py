@@ -94,9 +94,13 @@ class Leases:
         return {lease.claimed.id: lease.claimed.claim for lease in self._held.copy().values()}
 
     def renewed(self, held: Mapping[UUID, int], asked_at: float) -> None:
-        """Move the deadlines of what was renewed (id → claim) by a statement sent off at `asked_at`."""
+        """Move the deadlines of what was renewed (id → claim) by a statement sent off at `asked_at`.
+
+        What is trusted no more stays so: it may have been taken back since.
+        """
         for lease in self._of(held):
-            lease.deadline = max(lease.deadline, asked_at + self.seconds)
+            if lease.deadline:
+                lease.deadline = max(lease.deadline, asked_at + self.seconds)
             lease.place = None  # an update moves a row
 
     def expire(self, held: Mapping[UUID, int]) -> int:

@@ -141,8 +141,7 @@ class Lifeline:
                 other.execute("SELECT pg_notify('outbox', %s)", [token])
         except psycopg.OperationalError:
             return False
-        limit = min(_SELF_TEST, self._every)
-        heard = any(notice.payload == token for notice in conn.notifies(timeout=limit))
+        heard = self._hears(conn, token)
         if not heard:
             with limited(conn, self._limit):
                 conn.execute("UNLISTEN outbox")  # as a rule on the same server, which somebody else uses next
@@ -152,6 +151,17 @@ class Lifeline:
         if heard:
             self._tell(ListenHeard())
         return True
+
+    def _hears(self, conn: psycopg.Connection[Any], token: str) -> bool:
+        """Tell whether the token comes. What comes beside it is heeded: it may be about what was taken back."""
+        heard, ends = False, time.monotonic() + min(_SELF_TEST, self._every)
+        while not heard and (left := ends - time.monotonic()) > 0:
+            for notice in conn.notifies(timeout=left, stop_after=1):  # all that came with it, too
+                if notice.payload == token:
+                    heard = True
+                else:
+                    self._call(self._hint, notice.payload)
+        return heard
 
     def _live(self, conn: psycopg.Connection[Any]) -> None:
         due = time.monotonic() + self._every

@@ -33,13 +33,9 @@ LONGEST_WAIT = 1.0
 _LOCKED_PAUSE = 0.2
 _HELD_PAUSE = 3.0
 _REFUSED_PAUSE = 30.0
-_REFUSED = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.errors.ProgramLimitExceeded,
-    ValueError,
-    OverflowError,
-)
+# Whatever it is (a constraint, a trigger of the application's that raises, a right that was taken away): what was sent
+# must not be let go of, or it would be sent again.
+_REFUSED = (psycopg.Error, ValueError, OverflowError)
 
 
 class Ended(NamedTuple):
@@ -122,7 +118,7 @@ class Settler:
         started = time.monotonic()
         settlements = [ended.settlement() for ended in batch]
         try:
-            settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker))
+            settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker), waits=False)
         except psycopg.errors.LockNotAvailable:
             await self._write_around(batch)
             return

@@ -169,6 +169,8 @@ class Shift:
             lane.slots.stop_taking()
         await asyncio.wait([lane.feeding for lane in lanes], timeout=max(deadline - time.monotonic(), 0))
         await asyncio.gather(*(lane.slots.finish(deadline) for lane in lanes))
+        for lane in lanes:
+            lane.slots.keep_back(self._leases.not_begun())
         released = 0
         with contextlib.suppress(TimeoutError):  # the database is away, or somebody keeps a row locked
             async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _LAST_WRITES):

@@ -12,10 +12,13 @@ from outbox.errors import NotSent
 from outbox.events import Attempted
 from outbox.masks import mask
 from outbox.outcomes import Ambiguous, Deferred, Failure
+from outbox.retry import wait_for_turn
 from outbox.traces import recorded
 from outbox.worker.settler import Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from outbox.outcomes import Outcome
     from outbox.route import Route
     from outbox.worker.feeder import Feeder
@@ -67,6 +70,14 @@ class Slots:
             task.cancel()
         # A provider may be slow to let go, or refuse to: the process ends all the same.
         await asyncio.wait(self.tasks, timeout=CUT_OFF)
+
+    def keep_back(self, leases: Iterable[Lease]) -> None:
+        """Put off, or end, what has no turn yet of these: who claims it next would not know, and send it."""
+        for lease in leases:
+            if lease.channel == self._route.channel and (lease.over_rate or lease.kept_back is not None):
+                lease.begun = True
+                outcome = lease.kept_back or wait_for_turn(lease.over_rate, self._route.policy)
+                self._ended(lease, outcome, time.monotonic(), None)
 
     async def _work(self) -> None:
         ready, tokens = self._feeder.ready, self._route.tokens

@@ -47,7 +47,7 @@ async def throttle(link: Link, route: Route, leases: Iterable[Lease]) -> None:
         if rule.throttle is not None
     ]
     try:
-        verdicts = await link.run(lambda conn: admit(conn, asked, channel=route.channel))
+        verdicts = await link.run(lambda conn: admit(conn, asked, channel=route.channel), waits=False)
     except psycopg.errors.LockNotAvailable:
         verdicts = [Verdict(one.id, _HELD_PAUSE, None, None) for one in asked]
     for verdict in verdicts:

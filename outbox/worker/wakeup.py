@@ -38,9 +38,8 @@ class Wakeup:
     async def found(self) -> None:
         """Note that a claim brought something: enqueues need not notify any more."""
         self._found_at = time.monotonic()
-        if self._idle:
-            self._idle = False
-            await self._link.run(lambda conn: attend.wake(conn, self._worker, self._channel))
+        if self._idle:  # what could not be said this time is said with the next claim
+            self._idle = not await self._link.run(lambda conn: attend.wake(conn, self._worker, self._channel))
 
     async def wait(self) -> None:
         """Return when it is time to claim again."""
@@ -49,9 +48,10 @@ class Wakeup:
         elif self._idle or not self.can_hear:
             await self._sleep()
         else:
-            self._idle = True
             self._hint.clear()
-            await self._link.run(lambda conn: attend.sleep(conn, self._worker, self._channel))
+            self._idle = await self._link.run(lambda conn: attend.sleep(conn, self._worker, self._channel))
+            if not self._idle:
+                await asyncio.sleep(self._settings.poll)
 
     async def _sleep(self) -> None:
         # A worker that cannot hear (behind a pooler) polls five times as often instead. The jitter keeps a fleet apart.

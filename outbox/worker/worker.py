@@ -59,7 +59,7 @@ class Worker:
         self._retention = retention
         self._topics = topics or {}
         self._escalations = escalations or {}
-        self._claims = Link(url, "claim", listener, lookups_only=True)
+        self._claims = Link(url, "claim", listener, lookups_only=True, lock_timeout=LONGEST_WAIT)
         self._settles = Link(url, "settle", listener, lookups_only=True, lock_timeout=LONGEST_WAIT)
 
     async def run(self, stop: asyncio.Future[str]) -> int:

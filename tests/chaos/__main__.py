@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_numbers, default=(), metavar="1,5", help="play these; the page is not written")
     parser.add_argument("--seed", type=int, help="repeat the choices of a run")
     parser.add_argument("--resume", action="store_true", help="go on with the last whole run where it was interrupted")
-    parser.add_argument("--again", action="store_true", help="go on so, and play again what missed; the page says which")
+    parser.add_argument("--again", action="store_true", help="go on so, and play again what missed: the page says it")
     parser.add_argument("--reduced", action="store_true", help="as every test run does it; the page is not written")
     return parser.parse_args()
 

@@ -63,12 +63,12 @@ def write_page(
         ValueError: the page has no such marks.
     """
     page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(_BEGIN)
+    head, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{PAGE} has no marks to write between")
     body = "\n".join([_circumstances(everything, seed, server, load), "", *_rows(everything), *_again(before)])
-    PAGE.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
+    PAGE.write_text(f"{head}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
 
 
 def _circumstances(everything: Sequence[Findings], seed: int, server: str, load: float) -> str:

@@ -249,7 +249,7 @@ class Stage:
     def account(
         self, *, orders: bool = False, late_after: float | None = None, silent: bool = True, url: str | None = None
     ) -> Audit:
-        """Compare the ledger with the database; check that nothing is lost, waiting, phantom, silently repeated, or late."""
+        """Compare the ledger with the database; check that nothing is lost, waiting, phantom, repeated or late."""
         audit = self.ledger.audit(url or self.url, orders=orders, late_after=late_after)
         self._none("lost", audit.lost)
         self._none("waiting when it was over", audit.waiting)

@@ -7,7 +7,8 @@
 - `invariants`: what must hold after every step.
 - `search`: breadth first over all that can be reached, with the shortest run to whatever breaks a promise.
 
-The same `database` tells tests/test_state_machine.py what PostgreSQL must have done: what is searched here is the engine.
+The same `database` tells tests/test_state_machine.py what PostgreSQL must have done, so what is searched is
+the engine.
 
 `python -m tests.model` searches the full space and every mutant, and prints their runs.
 """

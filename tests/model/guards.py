@@ -62,7 +62,7 @@ class Guard(Enum):
     TAKE_ADOPTS_THE_LAPSED = "leases.take", "what comes back to whoever is sending it is not sent a second time"
 
     SETTLER_KEEPS_THE_LOCKED = "settler", "what was skipped as locked is written later"
-    SETTLER_GIVES_BACK_THE_NEXT = "settler", "what is settled and was claimed again meanwhile is given back, to be begun"
+    SETTLER_GIVES_BACK_THE_NEXT = "settler", "what is settled and was claimed again meanwhile is given back"
     SETTLER_KEEPS_THE_ADOPTED = "settler", "what was claimed again meanwhile is written again, under the new claim"
     DELIVER_COUNTS_ATTEMPTS = "judge", "attempt >= max_attempts ends it"
     DELIVER_REFUSES_THE_EXHAUSTED = "refusal", "attempt >= max_attempts ends it, unsent"
