@@ -378,10 +378,19 @@ def test_erasures_beside_everything_else_end_in_no_deadlock(database_url: str) -
     def cancel(conn: psycopg.Connection[Any]) -> None:
         outbox.cancel(conn, group_key=people()[0])
 
+    def gather(conn: psycopg.Connection[Any]) -> None:
+        who = people()[0]
+        window: dict[str, Any] = {"digest_key": "news", "digest_window": timedelta(hours=1)}
+        outbox.enqueue(conn, channel="email", recipient=who, group_key=who, template="news", **window)
+        outbox.cancel(conn, group_key=who)
+
     def forget(conn: psycopg.Connection[Any]) -> None:
         erased.append(outbox.erase(conn, recipient=people()[0]).notifications)
 
-    assert together(database_url, (enqueue, enqueue, give_up, replay_all, cancel, forget, forget), seconds=2.5) == []
+    assert (
+        together(database_url, (enqueue, enqueue, give_up, replay_all, cancel, gather, forget, forget), seconds=2.5)
+        == []
+    )
     assert sum(erased) > 0
     orphans = "SELECT id FROM outbox.queue EXCEPT SELECT id FROM outbox.notifications"
     assert rows(database_url, orphans) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -149,7 +149,7 @@ async def test_who_has_no_turn_yet_has_none_either_when_the_worker_that_found_ou
         await await_until(lambda: rows(database_url, leased) == [(9,)])
         stop.set_result("SIGTERM")
 
-    limited = {"recipient_rate": "1/h", "max_age": "210m"}
+    limited: dict[str, Any] = {"recipient_rate": "1/h", "max_age": "210m"}
     assert await worker(database_url, route(Recorder(behave), **limited), concurrency=1, prefetch=50).run(stop) == 0
     assert rows(database_url, "SELECT count(*) FROM outbox.queue WHERE run_at < now() + interval '50 minutes'") == [
         (0,)

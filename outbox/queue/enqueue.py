@@ -221,5 +221,7 @@ def _of_a_topic(sql: str) -> str:
 
 
 def _refuse_topic(draft: Draft, rows: Sequence[Row]) -> NoReturn:
-    topic = draft.topic or ""
+    if draft.topic is None:
+        raise InvalidNotification("notification", "is kept out by a trigger on outbox.notifications")
+    topic = draft.topic
     raise InvalidNotification("topic", problem_with(topic, draft.channel, read(rows)) or f"{topic!r} is not declared")
