@@ -24,7 +24,7 @@ from outbox import errors
 from outbox.attachments import SIZE_LIMIT
 from outbox.channels import completion_for
 from outbox.channels.email.fetching import Fetching
-from outbox.channels.guard import TlsOptionalSettings
+from outbox.channels.guarded_settings import TlsOptionalSettings
 from outbox.check import check
 from outbox.config import ChannelConfig, Config, load
 from outbox.deliver import deliver

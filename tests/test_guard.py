@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from outbox import errors
-from outbox.channels.guard import Guard, TlsOptionalSettings
+from outbox.channels.guard import Guard
+from outbox.channels.guarded_settings import TlsOptionalSettings
 from outbox.channels.http import Client
 from outbox.channels.special_addresses import Address, rule_against
 from tests.providers.server import HttpServer, Reply, Request

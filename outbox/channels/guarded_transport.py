@@ -10,8 +10,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import httpcore
-import httpx
+from outbox.channels.lean_httpx import httpcore, httpx
 
 if TYPE_CHECKING:
     import ssl

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-import httpx
-
 from outbox.channels.special_addresses import plain
 
 Network = IPv4Network | IPv6Network
@@ -28,6 +26,8 @@ def canonical(host: str) -> str:
         return str(plain(ip_address(host)))
     except ValueError:
         pass
+    from outbox.channels.lean_httpx import httpx  # noqa: PLC0415 - most configurations name no host here
+
     try:  # as it is done for URLs, so that what is the same there is the same here
         name = httpx.URL(scheme="https", host=host).raw_host.decode("ascii")
     except httpx.InvalidURL:

@@ -18,8 +18,7 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
-
+from outbox.channels.lean_httpx import httpx
 from outbox.channels.settings import HttpSettings
 from outbox.errors import (
     Ambiguous,

@@ -154,7 +154,7 @@ class TemplatesConfig(Section):
 class AttachmentsConfig(Section):
     """`[attachments]`: what may be fetched to go along with an email. Durations in seconds.
 
-    The keys, and what they mean, are those of webhooks: `outbox.channels.guard.TlsOptionalSettings`.
+    The keys, and what they mean, are those of webhooks: `outbox.channels.guarded_settings.TlsOptionalSettings`.
     """
 
     allow: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(

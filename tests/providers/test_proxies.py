@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from outbox import errors
-from outbox.channels.guard import GuardedSettings
+from outbox.channels.guarded_settings import GuardedSettings
 from tests.connect_proxy import ConnectProxy
 from tests.providers.counterpart import KEY
 from tests.providers.test_contract import NAMES, Case, context_of

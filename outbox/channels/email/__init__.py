@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox import email_fields
 from outbox.channels.email.fetching import Fetching
-from outbox.channels.guard import TlsOptionalSettings
+from outbox.channels.guarded_settings import TlsOptionalSettings
 from outbox.channels.payload import text as payload_text
 from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Email

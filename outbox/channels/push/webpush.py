@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from outbox.channels.guard import Guard, GuardedSettings
+from outbox.channels.guard import Guard
+from outbox.channels.guarded_settings import GuardedSettings
 from outbox.channels.http import Answer, Client, error
 from outbox.channels.push import aes128gcm, subscription
 from outbox.channels.push.collapse import topic

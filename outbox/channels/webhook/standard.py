@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
-from outbox.channels.guard import Guard, TlsOptionalSettings
+from outbox.channels.guard import Guard
+from outbox.channels.guarded_settings import TlsOptionalSettings
 from outbox.channels.hosts import canonical
 from outbox.channels.http import Client, error
 from outbox.channels.reachability import look_for
