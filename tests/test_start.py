@@ -1,4 +1,4 @@
-"""What a worker imports before it works: each start pays for it, and so does each that takes the place of a dead one."""
+"""What a worker imports before it works: each start pays for it, and each that takes the place of a dead one."""
 
 from __future__ import annotations
 
