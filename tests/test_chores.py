@@ -150,6 +150,38 @@ async def test_a_chore_that_pauses_is_gone_on_with_by_another_when_its_process_i
         await await_until(lambda: theirs.count >= 3)
 
 
+async def test_a_process_may_be_in_the_middle_of_several_chores(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "_GRACE", 600.0)  # nobody else goes on with them meanwhile
+    steps = [Step(), Step()]
+    for step in steps:
+        step.behave = lambda _, step=step: resting(step)
+    async with at_it(database_url, *(Chore(f"long {number}", 600, step) for number, step in enumerate(steps))):
+        await await_until(lambda: [step.count for step in steps] == [5, 5])
+
+
+async def test_a_process_goes_on_with_its_chore_when_another_has_had_the_turn_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "_GRACE", 600.0)
+    step = Step()
+    step.behave = lambda _: resting(step)
+    async with at_it(database_url, Chore("long", 600, step)):
+        await await_until(lambda: step.count == 1)
+        with psycopg.connect(database_url) as other:
+            turns = "SELECT pg_advisory_xact_lock(%s)"
+            await asyncio.to_thread(other.execute, turns, [turn._ADVISORY_LOCK])  # noqa: SLF001 - as another process
+            before = step.count
+            await asyncio.sleep(0.5)
+            assert step.count == before, "the turn is another's"
+        await await_until(lambda: step.count == 5)
+
+
+async def resting(step: Step) -> float | None:
+    return 0.15 if step.count < 5 else None
+
+
 async def fails(_: AsyncConnection[Any]) -> None:
     raise KeyError("ada@example.org")
 
