@@ -175,3 +175,25 @@ def test_days_that_make_no_sense_are_refused(file: Path, written: str, problem: 
     file.write_text(f"[retention]\n{written}\n")
     (found,) = problems(file)
     assert found.startswith(f"{file}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[topics.news]\nthrottle = "3/day"\nthrottle_policy = "drop"\n', ["topics.news.throttle: "]),
+        (
+            '[topics.news]\nthrottle = "3/d"\nthrottle_policy = "droop"\nthrottle_template = "t"\n',
+            ["topics.news.throttle_policy is "],
+        ),
+        ('[retention]\ndays = "two weeks"\nidempotency_days = 14\n', ["retention.days is "]),
+        (
+            '[retention]\ndays = "two weeks"\nidempotency_days = "x"\n',
+            ["retention.days is ", "retention.idempotency_days is "],
+        ),
+    ],
+)
+def test_what_goes_with_a_key_that_is_refused_is_no_mistake_of_its_own(file: Path, text: str, words: list[str]) -> None:
+    file.write_text(text)
+    found = problems(file)
+    assert len(found) == len(words)
+    assert all(word in problem for word, problem in zip(words, found, strict=True)), found

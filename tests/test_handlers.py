@@ -15,9 +15,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 import outbox
-from outbox.config import Config
+from outbox.config import ChannelConfig, Config, WorkerConfig
 from outbox.errors import ConfigError, InvalidNotification
-from outbox.handlers.serve import sender, with_handlers
+from outbox.handlers.serve import handler_of, sender, with_handlers
 from tests.command_line import run, run_process
 from tests.hands import rows
 
@@ -131,6 +131,8 @@ def test_modules_with_handlers_are_channels_unless_the_configuration_has_them() 
         ("@outbox.handler('a')\ndef one(p): ...\n@outbox.handler('a')\ndef two(p): ...\n", "are both for a"),
         ("@outbox.handler('a')\ndef one(p: 'Missing'): ...\n", "cannot be read or written: NameError"),
         ("@outbox.handler('a', max_attempt=3)\ndef one(p): ...\n", "max_attempts"),
+        ("import os\nos.environ['NO_SUCH_KEY']\n", "cannot be imported: KeyError at "),
+        ("def\n", "cannot be imported: SyntaxError"),
     ],
 )
 def test_mistakes_in_modules_are_found_when_a_worker_starts(
@@ -143,6 +145,18 @@ def test_mistakes_in_modules_are_found_when_a_worker_starts(
 
     with pytest.raises(ConfigError, match=problem):
         with_handlers(Config(), ["nowhere_jobs"])
+
+
+def test_a_module_that_cannot_be_imported_here_has_no_handler_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nowhere_jobs", raising=False)
+    (tmp_path / "nowhere_jobs.py").write_text("import os\nos.environ['NO_SUCH_KEY']\n")
+    channels = {"report": ChannelConfig(providers=("nowhere_jobs.write",))}
+    config = Config(channels=channels, worker=WorkerConfig(handlers=("nowhere_jobs",)))
+    assert handler_of(config, "report") is None
+    assert handler_of(config, "email") is None
 
 
 _JOBS = """

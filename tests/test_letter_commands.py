@@ -410,3 +410,20 @@ class TestStatus:
     def test_says_nothing_where_nothing_died(self, database_url: str) -> None:
         assert "group" not in run(database_url, "status").stdout
         assert json.loads(run(database_url, "status", "--json").stdout)["dead_letter_groups"]["largest"] == []
+
+
+def test_a_letter_that_died_of_what_nobody_can_read_is_shown_and_exported_as_text(database_url: str) -> None:
+    unreadable, other = put_dead(database_url, 2)
+    rows(
+        database_url,
+        "UPDATE outbox.dead_letters SET payload = '{\"n\": 1e5000}' WHERE notification_id = %s",
+        unreadable,
+    )
+    shown = run(database_url, "dead-letters", "show", str(unreadable))
+    assert shown.exit_code == 0
+    assert "0" * 50 in "".join(shown.stdout.split())
+    assert letters(database_url, "show", unreadable)["payload"].startswith('{"n": 1000')
+    exported = run(database_url, "dead-letters", "export", "--with-payload")
+    assert exported.exit_code == 0
+    lines = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert {line["id"] for line in lines} == {str(unreadable), str(other)}

@@ -223,3 +223,16 @@ def test_outside_of_a_transaction_nothing_is_edited(database_url: str) -> None:
     [old] = put_dead(database_url)
     with psycopg.connect(database_url, autocommit=True) as conn, pytest.raises(NotInTransaction):
         edit(conn, old, recipient="ada@example.net")
+
+
+def test_a_payload_that_nobody_can_read_is_replaced_by_one_that_can_be(
+    database_url: str, conn: psycopg.Connection
+) -> None:
+    [old] = put_dead(database_url)
+    rows(database_url, "UPDATE outbox.dead_letters SET payload = '{\"n\": 1e5000}'")
+    with pytest.raises(InvalidNotification, match="payload: cannot be read"):
+        edit(conn, old, recipient="ada@example.net")
+    edited = edit(conn, old, payload={"n": 1})
+    conn.commit()
+    assert edited.changed == ("payload",)
+    assert rows(database_url, "SELECT payload FROM outbox.notifications WHERE id = %s", edited.new_id) == [({"n": 1},)]

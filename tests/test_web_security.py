@@ -10,6 +10,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from outbox.config import WebConfig
 from outbox.web.asgi import PAGES
 from outbox.web.origin import is_from_elsewhere, is_local
 from tests.dashboard import USERS, configured, dashboard, visiting
@@ -146,13 +147,25 @@ def test_who_is_at_this_machine() -> None:
 
 
 def test_whose_page_made_a_browser_ask() -> None:
-    assert not is_from_elsewhere(
-        connection(host="a.example:1", origin="https://a.example:1", sec_fetch_site="same-origin")
-    )
-    assert not is_from_elsewhere(connection(host="a.example"))
-    assert is_from_elsewhere(connection(host="a.example", origin="https://b.example"))
-    assert is_from_elsewhere(connection(host="a.example", origin="null"))
-    assert is_from_elsewhere(connection(host="a.example", sec_fetch_site="same-site"))
+    def elsewhere(url: str | None = None, **headers: str) -> bool:
+        return is_from_elsewhere(connection(**headers), WebConfig(url=url))
+
+    assert not elsewhere(host="a.example:1", origin="https://a.example:1", sec_fetch_site="same-origin")
+    assert not elsewhere(host="a.example")
+    assert elsewhere(host="a.example", origin="https://b.example")
+    assert elsewhere(host="a.example", origin="null")
+    assert elsewhere(host="a.example", sec_fetch_site="same-site")
+
+
+def test_what_a_proxy_makes_of_the_host_does_not_make_our_own_page_anothers() -> None:
+    def elsewhere(origin: str, **headers: str) -> bool:
+        given = connection(host="a.example", origin=origin, **headers)
+        return is_from_elsewhere(given, WebConfig(url="https://a.example:8443"))
+
+    assert not elsewhere("https://a.example:8443", sec_fetch_site="same-origin")
+    assert elsewhere("http://a.example:8443")
+    assert elsewhere("https://b.example:8443")
+    assert elsewhere("https://a.example:8443", sec_fetch_site="cross-site")
 
 
 def test_what_was_written_by_others_is_text_and_no_markup(visitor: Visitor, database_url: str) -> None:

@@ -194,10 +194,17 @@ def _validated(tree: Tree, model: type[Section], *path: str, **stand_ins: Any) -
     except ValidationError as error:
         secret = model in (DatabaseConfig, SentryConfig, UnsubscribeConfig, WebConfig)
         tree.problems += sentences(error, model, ".".join(path), lambda key: tree.origin(*path, key), secret=secret)
-        refused = {detail["loc"][0] for detail in error.errors(include_input=False)}
-    if refused.isdisjoint(stand_ins):
-        return model.model_validate({key: value for key, value in table.items() if key not in refused})
+        refused = _keys_of(error)
+    while refused.isdisjoint(stand_ins):
+        try:
+            return model.model_validate({key: value for key, value in table.items() if key not in refused})
+        except ValidationError as error:  # what goes with a key that is refused has nothing to go with: no news
+            refused |= _keys_of(error)
     return model.model_construct(**stand_ins)
+
+
+def _keys_of(error: ValidationError) -> set[int | str]:
+    return {detail["loc"][0] for detail in error.errors(include_input=False)}
 
 
 def _channel(tree: Tree, name: str) -> Section:

@@ -63,14 +63,7 @@ def with_handlers(config: Config, modules: Iterable[str]) -> Config:
     found: dict[str, Handler[Any]] = {}
     problems: list[str] = []
     for name in modules:
-        try:
-            declared = [each for each in vars(import_module(name)).values() if isinstance(each, Handler)]
-        except ModuleNotFoundError as error:
-            problems.append(f"worker.handlers: {name}: there is no module {error.name}; is it installed?")
-            continue
-        if not declared:
-            problems.append(f"worker.handlers: the module {name} has no function with @outbox.handler(…)")
-        for each in declared:
+        for each in _declared(name, problems):
             other = found.setdefault(each.channel, each)
             if other is not each:
                 problems.append(f"worker.handlers: {other.path} and {each.path} are both for {each.channel}")
@@ -89,13 +82,28 @@ def with_handlers(config: Config, modules: Iterable[str]) -> Config:
     return config.model_copy(update={"channels": channels, "providers": providers})
 
 
+def _declared(name: str, problems: list[str]) -> list[Handler[Any]]:
+    """Return the handlers of a module; if there are none, say why among the problems."""
+    try:
+        declared = [each for each in vars(import_module(name)).values() if isinstance(each, Handler)]
+    except ModuleNotFoundError as error:
+        problems.append(f"worker.handlers: {name}: there is no module {error.name}; is it installed?")
+    except Exception as error:  # noqa: BLE001 - it is anybody's code: a setting is missing here, say
+        problems.append(f"worker.handlers: {name}: cannot be imported: {place(error)}")
+    else:
+        if not declared:
+            problems.append(f"worker.handlers: the module {name} has no function with @outbox.handler(…)")
+        return declared
+    return []
+
+
 def handler_of(config: Config, channel: str) -> Handler[Any] | None:
     """Return the handler that does the work of a channel, where one does and can be imported here."""
     with suppress(ConfigError):
         config = with_handlers(config, config.worker.handlers)
     for path in config.channels[channel].providers if channel in config.channels else ():
         module, _, name = path.rpartition(".")
-        with suppress(ImportError):
+        with suppress(Exception):  # it is anybody's code, and need not be importable here
             if isinstance(found := getattr(import_module(module), name, None) if module else None, Handler):
                 return found
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
 from outbox import connections
+from outbox.errors import InvalidNotification
 from outbox.messages import Notification
 from outbox.queue.audit import record
 from outbox.queue.draft import Draft
@@ -139,7 +140,7 @@ def edit(
     (judged,) = judge(conn, [identity], max_replays=None)
     if judged.verdict not in {"replay", "anew"}:
         return Edited(identity, None, (), judged.verdict)
-    old = _notification(identity, connections.run(conn, READ, asked)[0])
+    old = _notification(identity, connections.run(conn, READ, asked)[0], needs_payload=payload is None)
     new = old._replace(
         recipient=old.recipient if recipient is None else recipient, payload=old.payload if payload is None else payload
     )
@@ -171,7 +172,17 @@ def _put_in_place(conn: Any, asked: Parameters, written: Parameters) -> UUID | N
     return UUID(str(made[0][0])) if made else None
 
 
-def _notification(identity: UUID, row: Row) -> Notification:
+def _read(name: str, text: str, *, needed: bool) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nested thousands deep
+        if needed:
+            problem = "cannot be read; another payload can be given, and no other headers"
+            raise InvalidNotification(name, problem) from None
+        return None
+
+
+def _notification(identity: UUID, row: Row, *, needs_payload: bool) -> Notification:
     channel, recipient, template, locale, payload, priority, topic, group_key, headers, created_at, time_zone = row
     return Notification(
         id=identity,
@@ -179,11 +190,11 @@ def _notification(identity: UUID, row: Row) -> Notification:
         recipient=recipient,
         template=template,
         locale=locale,
-        payload=json.loads(payload),
+        payload=_read("payload", payload, needed=needs_payload),
         priority=priority,
         topic=topic,
         group_key=group_key,
-        headers=headers and json.loads(headers),
+        headers=headers and _read("headers", headers, needed=True),
         created_at=created_at,
         time_zone=time_zone,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,18 @@ from outbox.queue.dead_letters import list_dead_letters, show_dead_letter
 from outbox.queue.story import list_attempts
 from outbox.telling.words import age
 from outbox.terminal.attempts import attempt_document, print_attempts
-from outbox.terminal.output import Column, json_text, note, print_facts, print_json, print_table, say, say_cut, width
+from outbox.terminal.output import (
+    Column,
+    json_or_text,
+    json_text,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+    say_cut,
+    width,
+)
 from outbox.terminal.progress import waiting
 from outbox.terminal.session import reading
 from outbox.terminal.setup import FAILED, complain, is_terminal
@@ -96,8 +106,8 @@ def show(url: str, id: UUID, *, as_json: bool) -> int:  # noqa: A002 - the name 
 def _document(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) -> dict[str, Any]:
     return asdict(letter) | {
         "locale": contents.locale,
-        "payload": json.loads(contents.payload),
-        "headers": json.loads(contents.headers) if contents.headers else None,
+        "payload": json_or_text(contents.payload),
+        "headers": json_or_text(contents.headers) if contents.headers else None,
         "history": [attempt_document(attempt) for attempt in attempts],
     }
 
@@ -113,7 +123,7 @@ def _print(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) 
     for label, text in (("headers", contents.headers), ("payload", contents.payload)):
         if text is not None:
             say(f"{label}:", "dim")
-            say(json_text(json.loads(text)))
+            say(text if isinstance(read := json_or_text(text), str) else json_text(read))
     if letter.resolution is None:
         note(f"deliver it after all: outbox dead-letters replay {letter.id}")
         note(f"to somebody else, or with another payload: outbox dead-letters edit {letter.id}")

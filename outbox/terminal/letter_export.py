@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.queue.dead_letters import find_dead_letters, read_dead_letters
 from outbox.telling.words import counted
-from outbox.terminal.output import note, plain
+from outbox.terminal.output import json_or_text, note, plain
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading
 from outbox.terminal.setup import is_terminal
@@ -44,5 +44,5 @@ def _document(letter: DeadLetter, contents: Contents | None) -> dict[str, Any]:
     document = {name: value for name, value in asdict(letter).items() if name != "died_seconds_ago"}
     if contents is None:
         return document
-    headers = json.loads(contents.headers) if contents.headers else None
-    return document | {"locale": contents.locale, "payload": json.loads(contents.payload), "headers": headers}
+    headers = json_or_text(contents.headers) if contents.headers else None
+    return document | {"locale": contents.locale, "payload": json_or_text(contents.payload), "headers": headers}

@@ -107,6 +107,14 @@ def print_json(value: object) -> None:
     say(json_text(value))
 
 
+def json_or_text(text: str) -> object:
+    """Return what JSON says, or the text where nobody can read that: nested thousands deep, or a number as long."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def json_text(value: object) -> str:
     """Return indented JSON that is safe on a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=plain)

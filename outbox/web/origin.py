@@ -45,12 +45,18 @@ def is_local(connection: HTTPConnection) -> bool:
     return is_loopback(_hostname(connection.headers.get("host", "")))
 
 
-def is_from_elsewhere(connection: HTTPConnection) -> bool:
-    """Tell whether the browser says that another site's page made it ask. Old ones say nothing."""
+def is_from_elsewhere(connection: HTTPConnection, config: WebConfig) -> bool:
+    """Tell whether the browser says that another site's page made it ask. Old ones say nothing.
+
+    A proxy may pass the host on without its port, or another host: ours is also what the configuration says it is.
+    """
     if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return True
     origin = connection.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != connection.headers.get("host", "")
+    if origin is None or urlsplit(origin).netloc == connection.headers.get("host", ""):
+        return False
+    ours = urlsplit(config.url or "")
+    return origin != f"{ours.scheme}://{ours.netloc}"
 
 
 def _hostname(host: str) -> str:
