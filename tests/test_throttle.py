@@ -340,8 +340,9 @@ async def test_what_is_gathered_while_it_is_superseded_waits_for_that_and_nobody
     async with await psycopg.AsyncConnection.connect(cloned_url) as conn:
         await conn.execute("SELECT FROM outbox.digests FOR UPDATE")  # as outbox.supersede() does, before it goes on
         draining = asyncio.create_task(drain(cloned_url, limits))
-        blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        await await_until(lambda: rows(cloned_url, blocked))
+        claimed = "SELECT 1 FROM outbox.queue WHERE id = %s AND worker IS NOT NULL"
+        await await_until(lambda: rows(cloned_url, claimed, late))
+        await asyncio.sleep(0.5)  # more than once by then, it has found that the window is somebody's
         await conn.execute("SELECT FROM outbox.queue WHERE id = %s FOR UPDATE NOWAIT", [late])
         await conn.commit()
         await draining
