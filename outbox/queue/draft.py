@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from outbox import email_fields
-from outbox.addresses import check_email
+from outbox.addresses import bare_number, check_email
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import PRIORITIES, Enqueued
 from outbox.payloads import as_json
@@ -158,7 +158,7 @@ def _is_plain(value: str) -> bool:
 
 
 def check_recipient(channel: str, value: Any) -> str:
-    """Return a recipient of the channel. Raises InvalidNotification: it cannot be one."""
+    """Return a recipient of the channel, in the one form that is kept. Raises InvalidNotification: it cannot be one."""
     if value is None or value == "":
         raise InvalidNotification("recipient", "must be a text such as an address or a number, and there is none")
     if not isinstance(value, str):
@@ -174,7 +174,7 @@ def check_recipient(channel: str, value: Any) -> str:
             check_email(value)
         except ValueError as error:
             raise InvalidNotification("recipient", str(error)) from None
-    return value
+    return bare_number(value) if channel == "sms" else value
 
 
 def _payload(channel: str, value: Any, headers: Any) -> str:

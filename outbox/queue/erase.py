@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox import connections
+from outbox.addresses import bare_number
 from outbox.messages import Erased
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Person:
 
     def parameters(self) -> dict[str, str | list[str | None] | None]:
         """Return the statements' parameters by name."""
-        return {"recipient": self.recipient, "channel": self.channel}
+        recipient = bare_number(self.recipient) if self.channel in {None, "sms"} else self.recipient
+        return {"recipient": recipient, "channel": self.channel}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 from outbox.web.origin import is_from_elsewhere
-from outbox.web.services import services
 from outbox.web.sessions import session_of
 from outbox.web.users import user_of
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from outbox.web.services import Services
 
     Endpoint = Callable[[Request], Awaitable[Response]]
     Action = Callable[[Request, FormData], Awaitable[Response]]
@@ -74,5 +75,6 @@ async def _read(request: Request) -> FormData:
 def _refuse_what_is_not_ours(request: Request, form: FormData) -> None:
     given = form.get(FIELD) or request.headers.get(HEADER, "")
     ours = isinstance(given, str) and hmac.compare_digest(given.encode(), session_of(request).token.encode())
-    if is_from_elsewhere(request, services(request).config.web) or not ours:
+    services: Services = request.app.state.services
+    if is_from_elsewhere(request, services.config.web) or not ours:
         raise HTTPException(403, "This form is too old, or none of ours. Go back, load the page again, and repeat it.")

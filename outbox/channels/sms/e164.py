@@ -10,8 +10,8 @@ import re
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
-# How people write numbers, and what comes along when they copy one: spaces, dashes, dots, brackets, invisible marks.
-_PUNCTUATION = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+from outbox.addresses import bare_number
+
 _INTERNATIONAL = re.compile(r"\+[0-9]+")
 _SHAPE = "a number is + and digits, with the country's code first, such as +14155550100"
 _PROBLEMS = {
@@ -36,7 +36,7 @@ def wire_number(number: str) -> str:
     Raises:
         ValueError: it is no such number; one sentence that says why, and never repeats it.
     """
-    digits = _PUNCTUATION.sub("", number)
+    digits = bare_number(number)
     if _INTERNATIONAL.fullmatch(digits) is None:
         raise ValueError(_SHAPE)
     try:

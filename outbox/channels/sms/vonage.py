@@ -58,6 +58,7 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.sender = settings.sender
         self._client = Client(settings, auth=(settings.api_key, settings.api_secret.get_secret_value()))
 
     async def send(self, message: Sms, key: str) -> Receipt:
