@@ -70,6 +70,8 @@ class Outcome:
     """Why it was not sent, if that was a throttle."""
     before: str | None = None
     """What the providers said that were tried before this one, in the same attempt, if any were."""
+    tried: bool = False
+    """Whether it was tried, and failed, before any provider was asked: a file could not be fetched, for instance."""
 
     @property
     def said(self) -> str | None:
@@ -80,8 +82,8 @@ class Outcome:
 
     @property
     def used(self) -> bool:
-        """Whether it uses up one of the attempts: only where a provider was tried, and only for what that may mean."""
-        return self.is_attempt and self.provider is not None
+        """Whether it uses up one of the attempts: only where something was tried, and only for what that may mean."""
+        return self.is_attempt and (self.provider is not None or self.tried)
 
     def without_words(self) -> Self:
         """Return what happened, and what happens next, without anything that somebody said."""

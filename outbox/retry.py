@@ -30,9 +30,11 @@ def judge(
 ) -> Outcome:
     """Turn a delivery error into the outcome that its class, the attempts had, and the channel's policy ask for.
 
-    `remembered` is for how many seconds the provider knows a message again by its key, and takes it once only.
+    `remembered` is for how many seconds the provider knows a message again by its key, and takes it once only. Without
+    a provider, it went wrong before any was asked; what may be tried again uses an attempt all the same, or would be
+    for ever.
     """
-    failure = Failure.of(error)
+    failure, tried = Failure.of(error), provider is None
     attempt = claimed.attempt + 1
     match error:
         case errors.Unreachable(sender=sender, because=because):
@@ -52,15 +54,15 @@ def judge(
             delay = backoff(attempt, policy, chance)
             risky = policy.on_ambiguous == "stop" and claimed.age + delay >= remembered
             if risky or attempt >= policy.max_attempts:
-                return Ambiguous(provider=provider, failure=failure, reason="in_doubt")
-            return Ambiguous(provider=provider, failure=failure, delay=delay)
+                return Ambiguous(provider=provider, failure=failure, reason="in_doubt", tried=tried)
+            return Ambiguous(provider=provider, failure=failure, delay=delay, tried=tried)
         case errors.Unrecognised() if f"{provider} {failure.code or ''}" in (claimed.unrecognised or ()):
             return Dead(provider=provider, failure=failure, reason="rejected")
         case _ if attempt >= policy.max_attempts:
-            return Dead(provider=provider, failure=failure, reason="exhausted")
+            return Dead(provider=provider, failure=failure, reason="exhausted", tried=tried)
         case _:
             delay = max(told(error) or 0.0, backoff(attempt, policy, chance))
-            return Retry(provider=provider, failure=failure, delay=delay)
+            return Retry(provider=provider, failure=failure, delay=delay, tried=tried)
 
 
 def backoff(attempt: int, policy: ChannelConfig, chance: Random) -> float:

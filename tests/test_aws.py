@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from outbox.messages import Sms
 from tests.providers import aws
 from tests.providers.server import HttpServer, Reply, Request, Silence
 from tests.providers.sms_sns import refused
+from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -197,8 +199,29 @@ async def test_a_container_has_credentials_which_are_fetched_once_for_all_and_ho
     assert len(metadata.requests) == 1
 
 
-async def test_credentials_are_renewed_before_they_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_renewed_before_they_run_out_and_nobody_waits_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outbox.channels.aws.RENEWAL_PAUSE", 0.0)
     replies = [issued(FIRST, 14 * 60), issued(FIRST, 14 * 60), issued(aws.CREDENTIALS, 3600)]
+    async with (
+        container(monkeypatch, lambda _: replies.pop(0)),
+        HttpServer(lambda _: Reply()) as server,
+        client(server.url) as signed,
+    ):
+        await signed.request("GET", "/")
+        await signed.request("GET", "/")
+        assert [aws.is_signed(request, "ses", FIRST) for request in server.requests] == [True, True]
+        deadline = time.monotonic() + 10
+        while not aws.is_signed(server.requests[-1], "ses") and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            await signed.request("GET", "/")
+    assert aws.is_signed(server.requests[-1], "ses", aws.CREDENTIALS)
+    assert replies == []
+
+
+async def test_credentials_that_have_less_than_ten_minutes_are_renewed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    replies = [issued(FIRST, 9 * 60), issued(FIRST, 9 * 60), issued(aws.CREDENTIALS, 3600)]
     async with (
         container(monkeypatch, lambda _: replies.pop(0)),
         HttpServer(lambda _: Reply()) as server,
@@ -208,6 +231,40 @@ async def test_credentials_are_renewed_before_they_run_out(monkeypatch: pytest.M
         await signed.request("GET", "/")
     assert aws.is_signed(server.requests[0], "ses", FIRST)
     assert aws.is_signed(server.requests[1], "ses", aws.CREDENTIALS)
+
+
+@pytest.mark.parametrize(("minutes", "sent"), [(14, True), (9, False)])
+async def test_a_source_that_hangs_holds_nothing_up_while_the_credentials_in_hand_are_good(
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    sent: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr("outbox.channels.aws.RENEWAL_PAUSE", 0.0)
+    replies: list[Act] = [issued(FIRST, minutes * 60), issued(FIRST, minutes * 60)]
+    async with (
+        container(monkeypatch, lambda _: replies.pop(0) if replies else Silence()) as metadata,
+        HttpServer(lambda _: Reply()) as server,
+        client(server.url, timeout=2) as signed,
+    ):
+        await signed.request("GET", "/")
+        found = await asyncio.gather(*(signed.request("GET", "/") for _ in range(5)), return_exceptions=True)
+        await await_until(lambda: len(metadata.requests) == 3)
+    assert [isinstance(each, Answer) for each in found] == [sent] * 5
+    assert [isinstance(each, errors.Temporary) for each in found] == [not sent] * 5
+    assert all(aws.is_signed(request, "ses", FIRST) for request in server.requests)
+
+
+async def test_a_source_that_renews_nothing_is_not_asked_for_every_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        container(monkeypatch, lambda _: issued(FIRST, 14 * 60)) as metadata,
+        HttpServer(lambda _: Reply()) as server,
+        client(server.url) as signed,
+    ):
+        await signed.request("GET", "/")
+        for _ in range(10):
+            await signed.request("GET", "/")
+            await asyncio.sleep(0.02)
+    assert len(metadata.requests) <= 3
 
 
 async def test_whatever_the_metadata_say_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

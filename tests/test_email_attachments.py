@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from outbox.attachments import read
 from outbox.channels import compose_for, load_provider
+from outbox.channels.email.attachments import entity
 from outbox.channels.email.mime import build
 from outbox.errors import InvalidNotification, Rejected
 from outbox.messages import Attachment, Email, Notification
@@ -54,7 +55,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 @given(
-    name=st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda name: name.strip() == name),
+    name=st.text(CHARACTERS, min_size=1, max_size=200).filter(lambda name: name.strip() == name),
     content=st.binary(max_size=300),
     text=st.text(max_size=60),
 )
@@ -64,6 +65,24 @@ def test_whatever_they_are_called_and_hold_they_arrive_as_they_were(name: str, c
     built = build(message, sender="shop@example.org", message_id="1@example.org", date=NOW)
     (found,) = email.message_from_bytes(built, policy=email.policy.default).iter_attachments()
     assert (found.get_filename(), found.get_content()) == (name, content)
+
+
+LONG = ["文" * 200, "文" * 196 + ".pdf", "%" * 200, "é" * 31, "€'\"*=; " * 24 + "end", "a" * 199 + "é", "😀" * 200]
+
+
+@pytest.mark.parametrize("name", [*LONG, "ü.pdf", "a" * 200, "a b" * 60])
+def test_a_long_name_makes_no_long_line_and_is_read_as_it_was(name: str) -> None:
+    ((attachment,), _) = read([{"name": name, "content": in_base64(b"x"), "type": "image/gif"}])
+    built = build(MESSAGE._replace(attachments=(attachment,)), sender="a@example.org", message_id="1@a", date=NOW)
+    longest = 78 if name in LONG else 998
+    assert max(len(line) for line in built.split(b"\r\n")) <= longest
+    for policy in (email.policy.default, email.policy.compat32):
+        parsed = email.message_from_bytes(built, policy=policy)
+        assert [part.get_filename() for part in parsed.walk() if part.get_filename()] == [name]
+
+
+def test_a_short_name_stays_on_one_line() -> None:
+    assert b"\r\n filename*=utf-8''%C3%BC.pdf\r\n" in entity(Attachment("ü.pdf", b"x", "application/pdf"))
 
 
 @pytest.mark.parametrize("template", [None, "welcome"])

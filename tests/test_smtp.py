@@ -10,6 +10,9 @@ from outbox.errors import Ambiguous, DeliveryError, Misconfigured, Rejected, Tem
 from tests.smtp_client import KEY, email, provider
 from tests.smtp_server import Act, Drop, Hang, Raw, SmtpServer
 
+UNVERIFIED = (  # Exim's, about whom it is from
+    "550-Verification failed for <noreply@example.org>\r\n550-Unrouteable address\r\n550 Sender verify failed"
+)
 REPLIES = [
     # The server is not there for us.
     ("connect", "421 4.3.2 shutting down", Temporary),
@@ -31,6 +34,15 @@ REPLIES = [
     ("RCPT", "554 5.7.1 <ada@example.com>: Relay access denied", Misconfigured),
     ("RCPT", "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", Misconfigured),
     ("RCPT", "550 5.7.57 client not authenticated", Misconfigured),
+    ("RCPT", "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied", Misconfigured),
+    ("RCPT", "550 5.7.25 <unknown[192.0.2.1]>: Client host rejected: cannot find your hostname", Misconfigured),
+    ("RCPT", "504 5.5.2 <web1>: Helo command rejected: need fully-qualified hostname", Misconfigured),
+    ("MAIL", "550 5.7.1 <web1>: Helo command rejected: Host not found", Misconfigured),
+    ("RCPT", UNVERIFIED, Misconfigured),
+    ("RCPT", "550 Sender verify failed", Misconfigured),
+    ("RCPT", "550 Sender verification failed", Misconfigured),
+    ("RCPT", "550-Callback setup failed while verifying <noreply@example.org>\r\n550 refused", Misconfigured),
+    ("RCPT", "550-Postmaster verification failed while checking <noreply@example.org>\r\n550 no", Misconfigured),
     ("dot", "550 5.7.60 SMTP; Client does not have permissions to send as this sender", Misconfigured),
     ("dot", "554 Message rejected: Email address is not verified.", Misconfigured),
     ("dot", "454 Throttling failure: Daily message quota exceeded.", Misconfigured),
@@ -48,6 +60,9 @@ REPLIES = [
     ("RCPT", "550 5.4.1 Recipient address rejected: Access denied", Unreachable),
     ("RCPT", "550 #5.1.0 Address rejected.", Unreachable),
     ("RCPT", "550 mailbox unavailable", Unreachable),
+    ("RCPT", "550 Unrouteable address", Unreachable),
+    ("RCPT", "550-Callout verification failed:\r\n550 550 no such user", Unreachable),
+    ("RCPT", "550 5.1.1 <ada@example.com>: undeliverable: verification failed for <ada@example.com>", Unreachable),
     ("RCPT", "551 user not local", Unreachable),
     ("RCPT", "553 mailbox name not allowed", Unreachable),
     ("dot", "550 5.1.1 user unknown, found out late", Unreachable),
@@ -83,6 +98,8 @@ REPLIES = [
     ("RCPT", "451 4.7.1 Greylisting in action, too many tries", Temporary),
     ("RCPT", "452 4.5.3 too many recipients", Temporary),
     ("RCPT", "450 4.1.1 unverified address", Temporary),
+    ("RCPT", "451 Could not complete sender verify", Temporary),
+    ("RCPT", "450 4.7.1 <web1>: Helo command rejected: Host not found", Temporary),
     ("RCPT", "499 4.9.9 nobody has heard of this", Temporary),
     ("dot", "451 4.4.1 no answer from host", Temporary),
     ("dot", "454 Throttling failure: Maximum sending rate exceeded.", Throttled),

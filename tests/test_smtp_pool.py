@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from outbox.channels.email.smtp_pool import Line
 from outbox.errors import Ambiguous, DeliveryError, Rejected, Temporary, Throttled, Unreachable
 from tests.smtp_client import KEY, email, provider
 from tests.smtp_server import Act, Drop, Hang, Late, SmtpServer
@@ -64,6 +65,38 @@ async def test_what_waits_too_long_for_a_connection_is_known_not_to_be_sent() ->
         with pytest.raises(Ambiguous):
             await stuck
     assert server.said("RCPT") == ["RCPT TO:<ada@example.com>"]
+
+
+async def test_whoever_waited_too_long_leaves_no_place_behind_that_was_never_theirs() -> None:
+    script: dict[str, Act | list[Act]] = {"dot": [Hang()], "MAIL": Late(0.005, "250 ok")}
+    async with (
+        SmtpServer(script) as server,
+        provider(server.port, connections=1, pool_timeout=0.2, data_timeout=1) as smtp,
+    ):
+        stuck = asyncio.create_task(smtp.send(email(), KEY))
+        await await_until(lambda: server.said("DATA"))
+        for _ in range(2):
+            waited = await asyncio.gather(*(smtp.send(email(), KEY) for _ in range(4)), return_exceptions=True)
+            assert [type(each) for each in waited] == [Throttled] * 4
+        assert server.connections == 1
+        with pytest.raises(Ambiguous):
+            await stuck
+        await asyncio.gather(*(smtp.send(email(), KEY) for _ in range(6)))
+    assert [message.connection for message in server.accepted] == [2] * 6
+    assert server.connections == 2
+
+
+async def test_a_turn_that_comes_as_its_waiter_gives_up_goes_to_the_next() -> None:
+    line = Line(1, patience=5.0)
+    await line.wait()
+    first = asyncio.create_task(line.wait())
+    second = asyncio.create_task(line.wait())
+    await asyncio.sleep(0)
+    line.leave()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.wait_for(second, 1)
 
 
 async def test_what_expires_while_it_waits_for_a_connection_is_not_sent() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from botocore import exceptions
@@ -57,6 +58,9 @@ CODES: Mapping[str, type[DeliveryError]] = {
 _REGION = r"^[a-z]{2,4}(-[a-z]+)+-\d+$"
 _SUFFIXES = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}  # China, and the European Sovereign Cloud
 _CLOCK = re.compile(r"Signature (?:expired|not yet current)")
+RENEWAL_PAUSE = 10.0
+"""Seconds until the next try to renew credentials that are still good."""
+_NOT_GOOD_FOR_LONG = 600  # seconds before their end from which on nobody signs with credentials that can be renewed
 _UNREACHED = (exceptions.ConnectionError, exceptions.HTTPClientError)
 # The words of other errors may quote what a program or a service said, which could be anything.
 _PLAIN_SPOKEN = (
@@ -121,7 +125,8 @@ class SignedClient:
         self._client = Client(settings, headers={"accept": accept})
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, and wait for no credentials any more."""
+        self._credentials.give_up()
         await self._client.aclose()
 
     async def request(self, method: str, path: str, content: bytes = b"", content_type: str = "") -> Answer:
@@ -149,7 +154,11 @@ def refusal(answer: Answer, code: str, message: str, codes: Mapping[str, type[De
 
 
 class _CredentialSource:
-    """The credentials of one provider: those of its settings, or what botocore finds, renewed before they run out."""
+    """The credentials of one provider: those of its settings, or what botocore finds, renewed before they run out.
+
+    botocore renews them from 15 minutes before their end on. It blocks, so it is asked in a thread, once at a time; and
+    nobody waits for that while those in hand are good for ten minutes more.
+    """
 
     def __init__(self, settings: AwsSettings) -> None:
         self._settings = settings
@@ -157,9 +166,10 @@ class _CredentialSource:
         self._source: Credentials | None = None
         self._found: ReadOnlyCredentials | None = None
         self._search: asyncio.Future[ReadOnlyCredentials] | None = None
+        self._renew_at = 0.0
 
     async def current(self) -> ReadOnlyCredentials:
-        """Return credentials that are good for a while. botocore blocks, so it is asked in a thread: one at a time.
+        """Return credentials that are good for a while.
 
         Raises:
             Misconfigured: there are none, or they are refused.
@@ -167,13 +177,13 @@ class _CredentialSource:
             NotSent: it was cancelled, and no message went out.
         """
         present = self._given or self._found
-        if present is not None and not _runs_out(self._source):
+        if present is not None and not _runs_out(self._source, _NOT_GOOD_FOR_LONG):
+            if _runs_out(self._source) and time.monotonic() >= self._renew_at:
+                self._searching()
             return present
-        if self._search is None or self._search.done():
-            self._search = asyncio.ensure_future(asyncio.to_thread(self._find))
         try:
             async with asyncio.timeout(self._settings.timeout):
-                return await asyncio.shield(self._search)
+                return await asyncio.shield(self._searching())
         except TimeoutError:
             raise Temporary(f"no credentials within {self._settings.timeout:g} s") from None
         except asyncio.CancelledError:
@@ -182,6 +192,23 @@ class _CredentialSource:
     def forget(self) -> None:
         """Look for them anew the next time: they were refused, and a file may have newer ones."""
         self._source = self._found = None
+
+    def give_up(self) -> None:
+        """Wait no longer for a search that is under way."""
+        if self._search is not None:
+            self._search.cancel()
+
+    def _searching(self) -> asyncio.Future[ReadOnlyCredentials]:
+        """Return the search that is under way, or begin one."""
+        if self._search is None or self._search.done():
+            self._search = asyncio.ensure_future(asyncio.to_thread(self._find))
+            self._search.add_done_callback(self._searched)
+        return self._search
+
+    def _searched(self, search: asyncio.Future[ReadOnlyCredentials]) -> None:
+        self._renew_at = time.monotonic() + RENEWAL_PAUSE
+        if not search.cancelled():
+            search.exception()  # it is told to who waits, and nobody may
 
     def _find(self) -> ReadOnlyCredentials:
         try:
@@ -213,8 +240,9 @@ def _given(settings: AwsSettings) -> ReadOnlyCredentials | None:
     return ReadOnlyCredentials(key.get_secret_value(), secret.get_secret_value(), session)
 
 
-def _runs_out(source: Credentials | None) -> bool:
-    return isinstance(source, RefreshableCredentials) and source.refresh_needed()
+def _runs_out(source: Credentials | None, seconds: int | None = None) -> bool:
+    """Tell whether credentials end within so many seconds, or soon enough for botocore to renew them."""
+    return isinstance(source, RefreshableCredentials) and source.refresh_needed(seconds)
 
 
 def _refused(trouble: exceptions.ClientError) -> DeliveryError:

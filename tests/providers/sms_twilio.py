@@ -94,6 +94,8 @@ COUNTERPART = Counterpart(
         _refusal(21659, errors.Misconfigured),
         _refusal(21660, errors.Misconfigured),
         _refusal(21701, errors.Misconfigured),
+        _refusal(21703, errors.Rejected),
+        _refusal(21704, errors.Misconfigured),
         _refusal(21705, errors.Misconfigured),
         _refusal(21730, errors.Temporary, status=503),
         _refusal(63038, errors.Misconfigured, status=429),

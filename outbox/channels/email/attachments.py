@@ -30,4 +30,18 @@ def entity(attachment: Attachment) -> bytes:
 
 
 def _filename(name: str) -> str:
-    return f'filename="{name}"' if _PLAIN.fullmatch(name) else f"filename*=utf-8''{quote(name, safe='')}"
+    if _PLAIN.fullmatch(name):
+        return f'filename="{name}"'
+    whole = f"filename*=utf-8''{quote(name, safe='')}"
+    return whole if len(whole) <= _LINE else _continued(name)
+
+
+def _continued(name: str) -> str:
+    """Return a name that is too long for a line as a parameter in sections, a line each (RFC 2231 section 4.1)."""
+    sections, section = [], "filename*0*=utf-8''"
+    for octets in (quote(character, safe="") for character in name):
+        if len(section) + len(octets) > _LINE:
+            sections.append(section)
+            section = f"filename*{len(sections)}*="
+        section += octets
+    return ";\r\n ".join([*sections, section])

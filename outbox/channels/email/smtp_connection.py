@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from outbox.channels.email.smtp_settings import Limits
     from outbox.channels.email.smtp_wire import Wire
 
-_WHOLE = 65_536  # octets; a longer message is seen off to the kernel before its final dot is written
+_WHOLE = 65_536  # octets; a longer message is seen off before its final dot is written
 _DRAIN_POLL = 0.01  # seconds
 _DATA = (Phase.DATA, b"DATA\r\n")
 _START_INPUT, _CLOSING = 354, 421
@@ -228,7 +228,11 @@ class Connection:
         raise judge(Phase.CONTENT, code, text, own_sender=self._own_sender, several=self._several)
 
     async def _drain(self, data: bytes) -> None:
-        """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot."""
+        """Write and wait until the kernel has it all, so that a loss meanwhile is known to be before the dot.
+
+        That holds without TLS. With it, asyncio counts only what is not encrypted and handed on yet, and what the
+        transport beneath still holds passes for gone: a loss meanwhile is then in doubt, though the dot never left.
+        """
         self._wire.say(data, replies=0)
         await self._limits.command.within(self._seen_off())
 

@@ -45,8 +45,8 @@ class Line:
         try:
             await self._limit.until(turn)
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self.leave()  # it came as we gave up
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.leave()  # it came as we gave up; one that failed ran out of patience, and never came
             if isinstance(error, TimeoutError):
                 raise Throttled(f"no connection to the relay became free in {self._patience:g} s") from None
             raise

@@ -58,14 +58,18 @@ _RATE = r"\brate\b|too (many|much|fast)|throttl|limit|slow down|try again more s
 _OUR_RATE = r"throttling failure: maximum sending rate|(maximum|your) (sending|send) rate"
 _OUR_QUOTA = r"daily.*(quota|limit)|sending (quota|limit)|(quota|limit) for (your|this) account"
 _FULL = r"(mailbox|inbox|storage)\b.*\b(full|exceeded)|over ?quota|quota exceeded|exceed\w* .*(quota|storage)"
+_EXIM_VERIFIES = r"^verification failed for <|^postmaster verification failed|^callback setup failed while verifying"
 _SENDER = (
-    r"sender (address )?(rejected|denied|not)|not owned by|not (allowed|authori[sz]ed|permitted) to send|send ?as"
+    r"sender (address )?(rejected|denied|not|verif\w+ failed)|not owned by|send ?as"
+    r"|not (allowed|authori[sz]ed|permitted) to send"
     r"|(address|domain|identity|identities|sender)\b.* (is|are)? ?not verified"
+    f"|{_EXIM_VERIFIES}"
 )
 _RELAYING = (
     r"relay(ing)? (access )?(is )?(denied|not)|(unable|not (permitted|allowed)) to relay|rcpthosts"
     r"|authentication (is )?required|must authenticate"
 )
+_OUR_HOST = r"client host rejected|helo command rejected"  # as Postfix tells whom it does not want to hear
 _POLICY = r"spam|block|black ?list|deny ?list|policy|reputation|\b(spf|dkim|dmarc|rbl|dnsbl)\b|listed|banned"
 
 _RULES = (
@@ -88,8 +92,8 @@ _RULES = (
     # The content: too big, or not as it should be.
     _Rule(codes="5..", enhanced=r"3\.4|2\.3|6\.\d+", means=Rejected),
     _Rule(codes="523|552|571", means=Rejected),
-    # The sender: Postfix reports it at RCPT, others at the end.
-    _Rule(codes="5..", words=_RELAYING, means=Misconfigured),
+    # Who we are, and the sender: Postfix and Exim report it at RCPT, others at the end.
+    _Rule(codes="5..", words=f"{_RELAYING}|{_OUR_HOST}", means=Misconfigured),
     _Rule(codes="5..", during=(Phase.MAIL,), means=Misconfigured, of_sender=True),
     _Rule(codes="521", means=Misconfigured),
     _Rule(codes="5..", words=_SENDER, means=Misconfigured, of_sender=True),

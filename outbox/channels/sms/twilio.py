@@ -50,6 +50,8 @@ CODES: Mapping[str, type[DeliveryError]] = {
     "21659": Misconfigured,  # the sender is not Twilio's, or a short code of another country
     "21660": Misconfigured,  # the sender belongs to another account
     "21701": Misconfigured,  # the messaging service does not exist
+    "21703": Rejected,  # none of the messaging service's senders can reach this recipient; others they may
+    "21704": Misconfigured,  # the messaging service has no senders
     "21705": Misconfigured,  # that is no messaging service
     "21730": Temporary,  # maintenance
     "63038": Misconfigured,  # the account's limit for a day is reached
