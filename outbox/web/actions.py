@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from outbox.web.services import Services
+    from outbox.config import WebConfig
 
     Endpoint = Callable[[Request], Awaitable[Response]]
     Action = Callable[[Request, FormData], Awaitable[Response]]
@@ -75,6 +75,6 @@ async def _read(request: Request) -> FormData:
 def _refuse_what_is_not_ours(request: Request, form: FormData) -> None:
     given = form.get(FIELD) or request.headers.get(HEADER, "")
     ours = isinstance(given, str) and hmac.compare_digest(given.encode(), session_of(request).token.encode())
-    services: Services = request.app.state.services
-    if is_from_elsewhere(request, services.config.web) or not ours:
+    config: WebConfig = request.app.state.services.config.web
+    if is_from_elsewhere(request, config) or not ours:
         raise HTTPException(403, "This form is too old, or none of ours. Go back, load the page again, and repeat it.")
