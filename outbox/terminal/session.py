@@ -1,4 +1,8 @@
-"""A command's connection to the database: one, for as long as the command runs."""
+"""A command's connection to the database: one, for as long as the command runs.
+
+Nothing is prepared on it: behind a pooler, the next transaction may be on another connection to the server, where a
+statement of that name is unknown, or somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         ConfigError, psycopg.Error: as `reading`.
     """
-    with psycopg.connect(_conninfo(url)) as conn, _let_go_at_ctrl_c(conn):
+    with psycopg.connect(_conninfo(url), prepare_threshold=None) as conn, _let_go_at_ctrl_c(conn):
         yield conn
 
 
@@ -50,7 +54,6 @@ def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         ConfigError, psycopg.Error: as `reading`.
     """
-    # Nothing is prepared: behind a pooler, the next look may be another server's.
     with psycopg.connect(_conninfo(url), autocommit=True, prepare_threshold=None) as conn, _let_go_at_ctrl_c(conn):
         yield conn
 
@@ -58,7 +61,8 @@ def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
 @asynccontextmanager
 async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Connect as `writing` does, asynchronously and in autocommit mode, for what makes many small transactions."""
-    async with await psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True) as conn:
+    connected = psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True, prepare_threshold=None)
+    async with await connected as conn:
         yield conn
 
 
