@@ -1,4 +1,4 @@
-"""What a command leaves on a connection that a pooler may share with others."""
+"""What a command leaves on a connection that a pooler may share with others, and which commands refuse such a one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from outbox.importing.task_list import transfer, translated
 from outbox.importing.transfer import Tally, Transfer
 from outbox.terminal import session
 from tests.command_line import run
+from tests.hands import rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 OFTEN = 8  # psycopg prepares what it has sent five times
 PREPARED = "SELECT count(*) FROM pg_prepared_statements"
+POOLED = (
+    "error: this command needs a session of its own, and the connection goes through a pooler: "
+    "connect to PostgreSQL itself (--database-url)\n"
+)
+SUPPRESSION = "channel,recipient,reason\nemail,ada@example.org,stop\n"
+PREFERENCE = "channel,recipient,topic,wanted\nemail,ada@example.org,news,no\n"
+WRITTEN = "SELECT (SELECT count(*) FROM outbox.suppressions), (SELECT count(*) FROM outbox.preferences)"
 MAPPING = """
 [tasks."shop.tasks.welcome"]
 channel = "email"
@@ -35,7 +43,7 @@ def task_of(number: int) -> dict[str, Any]:
     return {"id": f"task-{number}", "name": "shop.tasks.welcome", "args": [], "kwargs": named}
 
 
-@pytest.mark.parametrize("connect", [session.writing, session.reading, session.watching])
+@pytest.mark.parametrize("connect", [session.writing, session.reading, session.watching, session.staging])
 def test_no_command_prepares_a_statement(database_url: str, connect: Any) -> None:
     with connect(database_url) as conn:
         for _ in range(OFTEN):
@@ -48,6 +56,23 @@ async def test_nor_does_one_that_is_asynchronous(database_url: str) -> None:
         for _ in range(OFTEN):
             await conn.execute("SELECT 1")
         assert await (await conn.execute(PREPARED)).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--json",)])
+@pytest.mark.parametrize(("table", "lines"), [("suppress", SUPPRESSION), ("preference", PREFERENCE)])
+def test_an_import_of_a_file_refuses_a_pooler_and_says_what_to_do(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, table: str, lines: str, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(session, "is_pooled", lambda _: True)
+    done = run(database_url, table, "import", "-", *more, given=lines)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", POOLED)
+    assert rows(database_url, WRITTEN) == [(0, 0)]
+
+
+def test_the_server_itself_is_not_taken_for_a_pooler(database_url: str) -> None:
+    with session.staging(database_url) as conn:
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        assert not session.is_pooled(conn)
 
 
 class OneRow:

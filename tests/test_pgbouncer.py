@@ -24,7 +24,7 @@ from tests.fleet import Fleet
 from tests.hands import enqueue, rows
 from tests.pooler import Pooler
 from tests.recorder import Recorder, route
-from tests.test_command_sessions import MAPPING, task_of
+from tests.test_command_sessions import MAPPING, POOLED, PREFERENCE, SUPPRESSION, WRITTEN, task_of
 from tests.test_worker import running, states
 from tests.waiting import await_until, wait_until
 
@@ -239,3 +239,11 @@ def test_an_import_of_tasks_through_it_leaves_no_setting_behind(
         assert (done.exit_code, json.loads(done.stdout)["imported"]) == (0, imported)
         assert rows(narrow.url, "SHOW lock_timeout") == [("0",)]
     assert states(cloned_url) == {"due": TIMES}
+
+
+@pytest.mark.parametrize(("table", "lines"), [("suppress", SUPPRESSION), ("preference", PREFERENCE)])
+def test_an_import_of_a_file_refuses_it(pooled: Pooler, cloned_url: str, table: str, lines: str) -> None:
+    done = run(pooled.url, table, "import", "-", given=lines)
+    assert (done.exit_code, done.stderr) == (1, POOLED)
+    assert rows(cloned_url, WRITTEN) == [(0, 0)]
+    assert run(cloned_url, table, "import", "-", given=lines).exit_code == 0

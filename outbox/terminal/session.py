@@ -14,12 +14,16 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import make_conninfo
 
 from outbox.database import KEEPALIVE
-from outbox.errors import ConfigError
+from outbox.errors import ConfigError, OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 _CONNECT_TIMEOUT = 10
+_POOLED = (
+    "this command needs a session of its own, and the connection goes through a pooler: connect to PostgreSQL itself "
+    "(--database-url)"
+)
 
 
 @contextmanager
@@ -48,6 +52,21 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @contextmanager
+def staging(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect as `writing` does, for what keeps a temporary table from one transaction to the next.
+
+    Raises:
+        OutboxError: a pooler stands between, so that the next transaction may find no such table, or somebody else's.
+        ConfigError, psycopg.Error: as `reading`.
+    """
+    with writing(url) as conn:
+        if is_pooled(conn):
+            raise OutboxError(_POOLED)
+        conn.rollback()
+        yield conn
+
+
+@contextmanager
 def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
     """Connect to read again and again: each statement sees what is there by then, and keeps nobody's rows alive.
 
@@ -64,6 +83,12 @@ async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     connected = psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True, prepare_threshold=None)
     async with await connected as conn:
         yield conn
+
+
+def is_pooled(conn: psycopg.Connection[Any]) -> bool:
+    """Tell whether a pooler stands between, in whatever mode, as `outbox.database.is_pooled` does."""
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != conn.info.backend_pid
 
 
 @contextmanager
