@@ -146,12 +146,7 @@ def test_what_failed_comes_if_it_is_asked_for_and_what_is_requeued_there_is_not_
         'found = mail.send("ada@example.org", subject="a", message="b")\nEmail.objects.update(status=1)\n',
     )
     assert json.loads(run(cloned_url, "import", "post-office", "--json").stdout)["imported"] == 0
-    assert (
-        json.loads(run(cloned_url, "import", "post-office", "--failed", "--json", "--senders-stopped").stdout)[
-            "imported"
-        ]
-        == 1
-    )
+    assert json.loads(run(cloned_url, "import", "post-office", "--failed", "--json").stdout)["imported"] == 1
     rows(cloned_url, "UPDATE post_office_email SET status = 2")
     again = json.loads(run(cloned_url, "import", "post-office", "--senders-stopped", "--json").stdout)
     assert [each["why"] for each in again["left"]] == ["it was imported before, and waits again: see round"]
@@ -161,6 +156,28 @@ def test_what_failed_comes_if_it_is_asked_for_and_what_is_requeued_there_is_not_
     assert json.loads(done.stdout)["imported"] == 1
     keys = rows(cloned_url, "SELECT idempotency_key FROM outbox.notifications ORDER BY id")
     assert keys == [("post-office:1",), ("post-office:1:round-2",)]
+
+
+def test_what_failed_no_sender_takes_so_it_comes_while_one_runs(cloned_url: str, tmp_path: Path) -> None:
+    project(
+        cloned_url,
+        tmp_path,
+        'for name in ("failed", "late", "due"):\n'
+        '    mail.send(f"{name}@example.org", subject="a", message="b")\n'
+        'Email.objects.exclude(to="due@example.org").update(status=1)\n'
+        'Email.objects.filter(to="late@example.org").update(scheduled_time="2020-01-01T00:00:00Z")\n',
+    )
+    foretold = run(cloned_url, "import", "post-office", "--failed", "--dry-run")
+    assert "would import 2" in foretold.stdout
+    done = run(cloned_url, "import", "post-office", "--failed")
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        1,
+        ["✓ imported 2 from post-office", "  1 may be in a sender's hands, and stay: see --senders-stopped"],
+    )
+    assert rows(cloned_url, WITHOUT_STATUS) == [("failed@example.org",), ("late@example.org",)]
+    rows(cloned_url, "DELETE FROM post_office_email WHERE status = 2")
+    again = run(cloned_url, "import", "post-office", "--failed")
+    assert (again.exit_code, again.stdout) == (0, "✓ imported 0 from post-office\n")
 
 
 async def test_an_imported_email_arrives_as_it_was_meant(cloned_url: str, tmp_path: Path, mapping: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,12 @@ from outbox import events, schedules
 from outbox.database import is_pooled
 from outbox.worker.chores import Chore, run_chores
 from tests import pooler
+from tests.command_line import run
 from tests.fleet import Fleet
 from tests.hands import enqueue, rows
 from tests.pooler import Pooler
 from tests.recorder import Recorder, route
+from tests.test_command_sessions import MAPPING, POOLED, PREFERENCE, SUPPRESSION, WRITTEN, task_of
 from tests.test_worker import running, states
 from tests.waiting import await_until, wait_until
 
@@ -223,3 +226,24 @@ async def test_a_schedule_runs_through_it_and_leaves_nothing_on_the_connection(n
         path, zone = (conn.execute(f"SHOW {name}".encode()).fetchone() for name in ("search_path", "timezone"))
     assert shown == [("0",)] * 3
     assert (path, zone != ("Asia/Kathmandu",)) == (('"$user", public',), True)
+
+
+def test_an_import_of_tasks_through_it_leaves_no_setting_behind(
+    narrow: Pooler, cloned_url: str, tmp_path: Path
+) -> None:
+    file, mapping = tmp_path / "tasks.json", tmp_path / "mapping.toml"
+    file.write_text("".join(json.dumps(task_of(number)) + "\n" for number in range(TIMES)))
+    mapping.write_text(MAPPING)
+    for imported in (TIMES, 0):
+        done = run(narrow.url, "import", "celery", file, "--map", mapping, "--chunk", "1", "--json")
+        assert (done.exit_code, json.loads(done.stdout)["imported"]) == (0, imported)
+        assert rows(narrow.url, "SHOW lock_timeout") == [("0",)]
+    assert states(cloned_url) == {"due": TIMES}
+
+
+@pytest.mark.parametrize(("table", "lines"), [("suppress", SUPPRESSION), ("preference", PREFERENCE)])
+def test_an_import_of_a_file_refuses_it(pooled: Pooler, cloned_url: str, table: str, lines: str) -> None:
+    done = run(pooled.url, table, "import", "-", given=lines)
+    assert (done.exit_code, done.stderr) == (1, POOLED)
+    assert rows(cloned_url, WRITTEN) == [(0, 0)]
+    assert run(cloned_url, table, "import", "-", given=lines).exit_code == 0

@@ -175,6 +175,29 @@ def test_a_file_that_cannot_be_read_says_where(database_url: str, text: str, pro
     assert first == f"standard input, {problem}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("updated_at", {"at": "2024-05-01T12:00:00Z"}, "updated_at: must be a text, not dict"),
+        ("updated_at", [], "updated_at: must be a text, not list"),
+        ("wanted", ["yes"], "wanted: must be yes or no, or true or false"),
+        ("source", {"form": 1}, "source: must be a text of 1 to 100 printable characters"),
+        ("topic", ["news"], "topic: must be a text, not list"),
+        ("channel", {}, "channel: {} is not a channel name"),
+        ("recipient", [ADA], "recipient: must be a text such as an address or a number, not list"),
+    ],
+)
+def test_a_value_of_json_that_is_no_text_is_refused_by_its_line(
+    database_url: str, name: str, value: object, problem: str
+) -> None:
+    line = {"channel": "email", "recipient": ADA, "topic": "news", "wanted": True}
+    lines = "".join(json.dumps(one) + "\n" for one in (line, line | {name: value}))
+    first, last = problems(database_url, "import", "-", given=lines)
+    assert first.startswith(f"standard input, line 2: {problem}")
+    assert last == "nothing was written: mend these lines, or take them out"
+    assert rows(database_url, EVERY) == []
+
+
 TOPICS = st.text(st.characters(exclude_categories=("C", "Z")) | st.sampled_from(' ,"\\'), max_size=12).map(str.strip)
 PREFERENCE = st.fixed_dictionaries(
     {

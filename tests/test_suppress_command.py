@@ -227,6 +227,34 @@ def test_a_file_that_cannot_be_read_says_where(database_url: str, text: str, pro
     assert first.startswith(f"standard input, {problem}")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("created_at", {"at": "2024-05-01T12:00:00Z"}, "created_at: must be a text, not dict"),
+        ("created_at", [], "created_at: must be a text, not list"),
+        ("created_at", 20240501, "created_at: must be a text, not int"),
+        ("until", {"days": 30}, "until: must be a text, not dict"),
+        ("until", False, "until: must be a text, not bool"),
+        ("reason", ["stop"], "reason: must be one of stop, hard_bounce, "),
+        ("reason", {}, "reason: must be one of stop, hard_bounce, "),
+        ("source", ["the shop"], "source: must be a text, not list"),
+        ("topic", {"news": True}, "topic: must be a text, not dict"),
+        ("sender", [1], "sender: must be a text, not list"),
+        ("channel", ["email"], "channel: ['email'] is not a channel name"),
+        ("recipient", {"address": ADA}, "recipient: must be a text such as an address or a number, not dict"),
+    ],
+)
+def test_a_value_of_json_that_is_no_text_is_refused_by_its_line(
+    database_url: str, name: str, value: object, problem: str
+) -> None:
+    line = {"channel": "email", "recipient": ADA, "reason": "stop"}
+    lines = "".join(json.dumps(one) + "\n" for one in (line, line | {name: value}))
+    first, last = problems(database_url, "import", "-", given=lines)
+    assert first.startswith(f"standard input, line 2: {problem}")
+    assert last == "nothing was written: mend these lines, or take them out"
+    assert rows(database_url, EVERY) == []
+
+
 def test_many_mistakes_are_counted(database_url: str) -> None:
     text = "channel,recipient,reason\n" + "email,ada,stop\n" * 1_000
     found = problems(database_url, "import", "-", given=text)

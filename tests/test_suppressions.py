@@ -319,6 +319,7 @@ async def test_a_worker_says_which_topics_are_transactional_and_which_are_not_an
         ({"channel": "webhook", "recipient": "x" * 2_001}, "recipient", "longer than 2,000 bytes"),
         ({"reason": "unsubscribe"}, "reason", "did you mean unsubscribed?"),
         ({"reason": "asked to"}, "reason", "stop, hard_bounce, complaint, manual, unsubscribed, or a word of your own"),
+        ({"reason": ["stop"]}, "reason", "must be one of stop, hard_bounce"),
         ({"topic": "x" * 256}, "topic", "at most 255 characters"),
         ({"sender": "a\nb"}, "sender", "control character"),
         ({"source": 5}, "source", "must be a text, not int"),

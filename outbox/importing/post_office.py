@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from outbox.importing.mapping import Mapping
     from outbox.importing.source import Cursor, Periodic, State
 
-# Its sender neither locks what it has in hand nor says so: what is due may be about to be sent. The rest is safe.
+# Its sender neither locks what it has in hand nor says so: what is due may be about to be sent. The rest is safe, what
+# failed as well: no sender takes that.
 STANDINGS = """
 SELECT coalesce(t.name, '(no template)'), e.backend_alias, e.status,
        coalesce(e.scheduled_time > clock_timestamp(), false), count(*)
@@ -33,7 +34,7 @@ SELECT e.id, e.from_email, e."to" AS recipients, e.cc, e.bcc, e.subject, e.messa
         FROM {links} l JOIN {attachments} a ON a.id = l.attachment_id WHERE l.email_id = e.id) AS attachments
 FROM {emails} e LEFT JOIN {templates} t ON t.id = e.template_id
 WHERE e.status = ANY(%(statuses)s) AND (CAST(%(id)s AS bigint) IS NULL OR e.id > %(id)s)
-  AND (%(stopped)s OR e.scheduled_time > clock_timestamp())
+  AND (%(safe)s OR e.scheduled_time > clock_timestamp())
 ORDER BY e.id LIMIT %(limit)s {locking}
 """
 # A status that its sender never looks for, and that its admin offers to requeue.
@@ -51,6 +52,7 @@ class PostOffice:
         self, mapping: Mapping, *, schema: str | None = None, failed: bool = False, stopped: bool = False
     ) -> None:
         self._mapping = mapping
+        self._failed = failed
         self._statuses = [FAILED] if failed else [QUEUED, REQUEUED]
         self._stopped = stopped
         names = {
@@ -75,7 +77,7 @@ class PostOffice:
         parameters = {
             "statuses": self._statuses,
             "id": after[0] if after else None,
-            "stopped": self._stopped,
+            "safe": self._failed or self._stopped,
             "limit": limit,
         }
         with conn.cursor(row_factory=dict_row) as cursor:

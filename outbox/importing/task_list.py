@@ -9,7 +9,7 @@ from outbox.errors import InvalidNotification
 from outbox.importing import celery
 from outbox.importing.source import CannotCarry
 from outbox.importing.task import Task, notification
-from outbox.importing.transfer import enqueue_new, find_known, key_of
+from outbox.importing.transfer import be_patient, enqueue_new, find_known, key_of
 from outbox.queue.draft import Draft
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def transfer(found: Iterator[tuple[Task, dict[str, Any]]], here: Connection[Any]
     """Enqueue the next tasks, of `limit` at most, and commit; return whether there were any."""
     chunk = list(islice(found, limit))
     every = [given for _, given in chunk]
+    be_patient(here)
     created = enqueue_new(here, every, find_known(here, every))
     here.commit()
     for task, given in chunk:

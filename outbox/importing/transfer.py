@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Key: TypeAlias = "tuple[str, str]"
 AGAIN = "it was imported before, and waits again: see round"
 BEHIND = "another with its lock goes first, and runs or stays"
-# Held up by nobody, and holding up nobody, for long.
-PATIENCE = "SELECT set_config('lock_timeout', '5s', false)"
+# Held up by nobody, and holding up nobody, for long. It ends with the transaction: a session may be shared by a pooler.
+PATIENCE = "SELECT set_config('lock_timeout', '5s', true)"
 KNOWN = """
 SELECT k.channel, k.key, EXISTS (
     SELECT FROM outbox.attempts a WHERE a.notification_id = k.notification_id AND a.outcome = 'cancelled')
@@ -67,8 +67,10 @@ class Transfer:
         are committed first: what dies in between leaves rows that are both, and the same again marks these at the
         source, by their idempotency keys. What cannot be marked there is no notification either.
         """
+        be_patient(self.there, self.here)
         entries = self.source.take(self.there, self.cursor, limit, lock=True)
         if not entries:
+            self.here.rollback()
             self.there.rollback()
             return False
         found = translated(self.source, entries, self.tally)
@@ -99,6 +101,12 @@ class Transfer:
         """
         its = [key_of(each) for each in given if key_of(each)[1].startswith(f"{self.source.name}:")]
         return any(known.get(key, False) or (key in known and self.here is self.there) for key in its)
+
+
+def be_patient(*connections: Connection[Any]) -> None:
+    """Begin a transaction that waits for a lock for some seconds at most."""
+    for conn in {id(conn): conn for conn in connections}.values():
+        conn.execute(PATIENCE)
 
 
 def foresee(source: Source, there: Connection[Any], after: Cursor, limit: int, tally: Tally) -> Cursor:

@@ -85,10 +85,13 @@ def _text(field: str, value: Any) -> str | None:
     return value
 
 
-@lru_cache
+_check_word = lru_cache(check_reason)
+
+
 def _reason(value: Any) -> str:
     try:
-        return check_reason(value)
+        # A cache raises TypeError for what is not hashable, such as a list that a file of JSON has.
+        return _check_word(value) if isinstance(value, str) else check_reason(value)
     except ValueError as error:
         raise InvalidSuppression("reason", str(error)) from None
 

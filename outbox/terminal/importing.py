@@ -9,7 +9,7 @@ import psycopg
 
 from outbox.errors import ConfigError
 from outbox.importing.mapping import Mapping, load, strangers
-from outbox.importing.transfer import PATIENCE, Tally, Transfer, foresee
+from outbox.importing.transfer import Tally, Transfer, be_patient, foresee
 from outbox.terminal import import_report as report
 from outbox.terminal.import_sketch import sketch
 from outbox.terminal.output import note
@@ -85,10 +85,9 @@ def _foretell(conn: Connection[Any], sources: Sequence[Source], rules: Mapping, 
 
 def _move(url: str, sources: Sequence[Source], rules: Mapping, given: dict[str, Any]) -> int:
     with writing(url) as here, _other(given["from_"], here) as there:
-        for conn in {id(here): here, id(there): there}.values():
+        for conn in (here, there):
             conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # a later statement sees what others did since
-            conn.execute(PATIENCE)
-            conn.commit()
+        be_patient(there)
         with _tables_of(sources[0].name):
             found = _found(there, sources[0], rules, given)
         there.rollback()
@@ -99,6 +98,7 @@ def _move(url: str, sources: Sequence[Source], rules: Mapping, given: dict[str, 
                     transfer = Transfer(source, there, here, found.tally)
                     while transfer.step(given["chunk"]):
                         tell(found.tally.looked_at, _expected(found.standings, rules, given))
+            be_patient(there)
             after = _found(there, sources[0], rules, given)
             found.standings, found.unmapped = after.standings, after.unmapped
         except KeyboardInterrupt:

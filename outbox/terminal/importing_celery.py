@@ -9,7 +9,7 @@ from outbox.errors import ConfigError
 from outbox.importing import celery, task_list
 from outbox.importing.mapping import strangers
 from outbox.importing.source import CannotCarry, Standing
-from outbox.importing.transfer import PATIENCE, Tally
+from outbox.importing.transfer import Tally
 from outbox.terminal import import_report as report
 from outbox.terminal.given import read_text
 from outbox.terminal.import_sketch import write
@@ -60,8 +60,6 @@ def _foresee(requests: Sequence[Mapping[str, Any]], rules: Rules, tally: Tally) 
 
 def _enqueue(url: str, requests: Sequence[Mapping[str, Any]], rules: Rules, tally: Tally, chunk: int) -> None:
     with writing(url) as here, toward("importing") as tell:
-        here.execute(PATIENCE)
-        here.commit()
         found = task_list.translated(iter(requests), rules, tally)
         while task_list.transfer(found, here, chunk, tally):
             tell(tally.looked_at, len(requests))

@@ -121,6 +121,8 @@ def import_preferences(
 
     The columns are channel, recipient, topic, wanted, source and updated_at. What somebody said later stays.
 
+    Exit code 1: the connection goes through a pooler, and it needs PostgreSQL itself.
+
     Example: outbox preference import choices.csv --channel email --dry-run
     """
     given = {"channel": channel, "topic": topic, "source": source}

@@ -10,7 +10,7 @@ from outbox.telling.words import counted
 from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.preference_lines import COLUMNS, read, texts
 from outbox.terminal.progress import bar
-from outbox.terminal.session import reading, writing
+from outbox.terminal.session import reading, staging
 from outbox.terminal.table_files import sweep_all, take_in, tell_swept, writer
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
 
     Raises:
         ConfigError: the file cannot be read, or some of its lines are wrong; nothing was written then.
+        OutboxError: a pooler stands between.
     """
-    with writing(url) as conn:
+    with staging(url) as conn:
         declared = loading.declared(conn)
         lines = take_in(file, lambda source: read(source, defaults, declared), lambda some: loading.stage(conn, some))
         with bar("sorting", None):

@@ -36,7 +36,7 @@ def _checked(number: int, values: Values, declared: Mapping[str, Declared]) -> s
         choice = Choice.of({"channel": channel, "recipient": recipient, "topic": topic, "wanted": _wanted(wanted)})
         refuse_undeclared(choice, declared)
         check_source(source)
-        since = updated and _past(updated)
+        since = None if updated is None else _past(_text(updated))
     except InvalidPreference as error:
         return Problem(number, str(error))
     # No control character passes the checks.
@@ -53,10 +53,16 @@ def _wanted(given: Any) -> bool:
     )
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidPreference("updated_at", f"must be a text, not {type(value).__name__}")
+    return value
+
+
 @lru_cache
-def _past(text: Any) -> str:
+def _past(text: str) -> str:
     try:
-        moment = read_moment(str(text))
+        moment = read_moment(text)
     except ValueError as error:
         raise InvalidPreference("updated_at", str(error)) from None
     if moment > datetime.now(UTC):

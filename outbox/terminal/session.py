@@ -1,4 +1,8 @@
-"""A command's connection to the database: one, for as long as the command runs."""
+"""A command's connection to the database: one, for as long as the command runs.
+
+Nothing is prepared on it: behind a pooler, the next transaction may be on another connection to the server, where a
+statement of that name is unknown, or somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,16 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import make_conninfo
 
 from outbox.database import KEEPALIVE
-from outbox.errors import ConfigError
+from outbox.errors import ConfigError, OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 _CONNECT_TIMEOUT = 10
+_POOLED = (
+    "this command needs a session of its own, and the connection goes through a pooler: connect to PostgreSQL itself "
+    "(--database-url)"
+)
 
 
 @contextmanager
@@ -39,7 +47,22 @@ def writing(url: str) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         ConfigError, psycopg.Error: as `reading`.
     """
-    with psycopg.connect(_conninfo(url)) as conn, _let_go_at_ctrl_c(conn):
+    with psycopg.connect(_conninfo(url), prepare_threshold=None) as conn, _let_go_at_ctrl_c(conn):
+        yield conn
+
+
+@contextmanager
+def staging(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect as `writing` does, for what keeps a temporary table from one transaction to the next.
+
+    Raises:
+        OutboxError: a pooler stands between, so that the next transaction may find no such table, or somebody else's.
+        ConfigError, psycopg.Error: as `reading`.
+    """
+    with writing(url) as conn:
+        if is_pooled(conn):
+            raise OutboxError(_POOLED)
+        conn.rollback()
         yield conn
 
 
@@ -50,7 +73,6 @@ def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         ConfigError, psycopg.Error: as `reading`.
     """
-    # Nothing is prepared: behind a pooler, the next look may be another server's.
     with psycopg.connect(_conninfo(url), autocommit=True, prepare_threshold=None) as conn, _let_go_at_ctrl_c(conn):
         yield conn
 
@@ -58,8 +80,15 @@ def watching(url: str) -> Iterator[psycopg.Connection[Any]]:
 @asynccontextmanager
 async def awriting(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Connect as `writing` does, asynchronously and in autocommit mode, for what makes many small transactions."""
-    async with await psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True) as conn:
+    connected = psycopg.AsyncConnection.connect(_conninfo(url), autocommit=True, prepare_threshold=None)
+    async with await connected as conn:
         yield conn
+
+
+def is_pooled(conn: psycopg.Connection[Any]) -> bool:
+    """Tell whether a pooler stands between, in whatever mode, as `outbox.database.is_pooled` does."""
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != conn.info.backend_pid
 
 
 @contextmanager

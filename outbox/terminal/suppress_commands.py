@@ -181,6 +181,8 @@ def import_suppressions(
 
     The columns are channel, recipient, topic, sender, reason, source, created_at and until.
 
+    Exit code 1: the connection goes through a pooler, and it needs PostgreSQL itself.
+
     Example: outbox suppress import bounces.csv --channel email --reason hard_bounce --dry-run
     """
     given = {"channel": channel, "reason": reason, "source": source}

@@ -9,7 +9,7 @@ from outbox.suppressions import page
 from outbox.telling.words import counted
 from outbox.terminal.output import done, print_json, say, warn
 from outbox.terminal.progress import bar
-from outbox.terminal.session import reading, writing
+from outbox.terminal.session import reading, staging
 from outbox.terminal.suppression_lines import COLUMNS, read, texts
 from outbox.terminal.table_files import sweep_all, take_in, tell_swept, writer
 
@@ -29,8 +29,9 @@ def take(url: str, file: str, defaults: Mapping[str, str], *, dry_run: bool, as_
 
     Raises:
         ConfigError: the file cannot be read, or some of its lines are wrong; nothing was written then.
+        OutboxError: a pooler stands between.
     """
-    with writing(url) as conn:
+    with staging(url) as conn:
         lines = take_in(file, lambda source: read(source, defaults), lambda some: load.stage(conn, some))
         with bar("sorting", None):
             found, new = load.merge(conn)

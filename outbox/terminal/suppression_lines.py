@@ -33,24 +33,30 @@ def _checked(number: int, values: Values) -> str | Problem:
     channel, recipient, topic, sender, reason, source, since, until = values
     try:
         key = Key.of(channel, recipient, topic, sender)
-        entry = Entry.of(key, reason, source, until and _moment("until", until))
-        since = since and _past(since)
+        entry = Entry.of(key, reason, source, None if until is None else _moment("until", _text("until", until)))
+        since = None if since is None else _past(_text("created_at", since))
     except InvalidSuppression as error:
         return Problem(number, str(error))
     return copied((*key, entry.reason, entry.source, since, entry.until))  # no control character passes the checks
 
 
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidSuppression(field, f"must be a text, not {type(value).__name__}")
+    return value
+
+
 @lru_cache
-def _past(text: Any) -> str:
+def _past(text: str) -> str:
     moment = _moment("created_at", text)
     if moment > datetime.now(UTC):
         raise InvalidSuppression("created_at", "lies in the future: it is since when they are suppressed")
     return moment.isoformat()
 
 
-def _moment(field: str, text: Any) -> datetime:
+def _moment(field: str, text: str) -> datetime:
     try:
-        return read_moment(str(text))
+        return read_moment(text)
     except ValueError as error:
         raise InvalidSuppression(field, str(error)) from None
 

@@ -123,10 +123,8 @@ class Eyes:
         if self._open is None:
             with ExitStack() as stack:
                 self._conn = stack.enter_context(reading(self._url))
-                self._conn.prepare_threshold = None  # behind a pooler, the next look may be another server's
                 context = awriting(self._url)
                 self._aconn = self._runner.run(context.__aenter__())
-                self._aconn.prepare_threshold = None
                 stack.callback(lambda: self._runner.run(context.__aexit__(None, None, None)))
                 self._open = stack.pop_all()
         return self._conn, self._aconn
