@@ -87,6 +87,37 @@ def test_prune_removes_the_others_unless_something_waits_under_one(database_url:
     assert rows(database_url, "SELECT name FROM outbox.topics ORDER BY 1") == [("news",), ("receipts",)]
 
 
+def test_an_escalation_that_is_different_is_shown_before_it_is_written(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "outbox.toml"
+
+    def sync(escalation: str, *options: str) -> Any:
+        lanes = "".join(f'[channels.{name}]\nproviders = ["console"]\n' for name in ("email", "sms"))
+        path.write_text(f"{lanes}[topics.alerts]\n{escalation}[topics.news]\n")
+        return run(database_url, "topic", "sync", *options, "--config", str(path))
+
+    def written() -> list[tuple[Any, ...]]:
+        return rows(database_url, "SELECT name, escalation FROM outbox.topics ORDER BY 1")
+
+    first, other = (f'escalation = ["email", "wait {time} unless sent", "sms"]\n' for time in ("5m", "10m"))
+    steps = ["email", "wait 300s unless sent", "sms"]
+    assert "✓ 2 topics changed" in sync(first).stdout
+    assert written() == [("alerts", steps), ("news", None)]
+    assert sync(first).stdout.splitlines() == ["keep    alerts", "keep    news", "nothing is different"]
+    foretold = sync(other, "--dry-run")
+    told = "escalation email; wait 300s unless sent; sms → email; wait 600s unless sent; sms"
+    assert foretold.stdout.splitlines() == [f"change  alerts: {told}", "keep    news"]
+    assert "1 topic would change; nothing was written" in foretold.stderr
+    assert written()[0] == ("alerts", steps)
+    changes = json.loads(sync("", "--json").stdout)["changes"]
+    differs = {"escalation": ["email; wait 300s unless sent; sms", "none"]}
+    assert changes[0] == {"action": "change", "topic": "alerts", "differs": differs}
+    assert written() == [("alerts", None), ("news", None)]
+    assert "change  alerts: escalation none → email; " in sync(first).stdout
+    assert [one["escalation"] for one in document(database_url, "topic", "list")["topics"]] == [steps, None]
+    line = " ".join(run(database_url, "topic", "list").stdout.splitlines()[1].split())
+    assert line == "alerts who did not opt out every as its channel never email; wait 300s unless sent; sms 0 0 0"
+
+
 # topic list
 
 
@@ -102,9 +133,9 @@ def test_list_counts_what_waits_and_what_people_chose(database_url: str) -> None
     put(database_url, 4, topic="receipts")
     result = run(database_url, "topic", "list")
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
-        "TOPIC WHO CHANNELS IN DOUBT EXPIRES WAITING OPTED IN OPTED OUT",
-        "news who opted in email as its channel 10m 0 2 1",
-        "receipts everybody every as its channel never 4 0 0",
+        "TOPIC WHO CHANNELS IN DOUBT EXPIRES ESCALATION WAITING OPTED IN OPTED OUT",
+        "news who opted in email as its channel 10m none 0 2 1",
+        "receipts everybody every as its channel never none 4 0 0",
     ]
     assert "1 notification wait under free, which is not declared" in result.stderr
     said = document(database_url, "topic", "list")

@@ -60,8 +60,8 @@ GROUP BY w.topic
 
 
 LIST = """
-SELECT t.name, t.transactional, t.opt_in, t.channels, t.delivery, date_part('epoch', t.expires), t.said_at,
-       coalesce(p.yes, 0), coalesce(p.no, 0)
+SELECT t.name, t.transactional, t.opt_in, t.channels, t.delivery, date_part('epoch', t.expires), t.escalation,
+       t.said_at, coalesce(p.yes, 0), coalesce(p.no, 0)
 FROM outbox.topics t
 LEFT JOIN (SELECT topic, count(*) FILTER (WHERE wanted) AS yes, count(*) FILTER (WHERE NOT wanted) AS no
            FROM outbox.preferences GROUP BY topic) p ON p.topic = t.name
@@ -80,6 +80,8 @@ class Topic:
     delivery: str | None
     expires: float | None
     """In seconds."""
+    escalation: Sequence[str] | None
+    """Its steps; None where there is one way only."""
     said_at: datetime
     opted_in: int
     opted_out: int

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from outbox.errors import ConfigError
+from outbox.errors import ConfigError, InvalidNotification
 from outbox.messages import Erased
+from outbox.queue.draft import check_channel
 from outbox.queue.erase import (
     Person,
     Slice,
@@ -22,6 +23,7 @@ from outbox.queue.erase import (
     list_slices,
 )
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import writing
@@ -41,15 +43,12 @@ def run(url: str, options: Mapping[str, Any]) -> int:
     """Erase what is stored about one person, after asking; 1 if some of it was still being sent after a minute.
 
     Raises:
-        ConfigError: the recipient is empty, or there is nobody to ask, and it is not sure.
+        ConfigError: the recipient is empty, the channel is none, or there is nobody to ask, and it is not sure.
     """
     suppressions: bool = options["suppressions"]
     if not (options["dry_run"] or options["sure"] or sys.stdin.isatty()):
         raise ConfigError(["erase asks before it removes anything, and there is nobody to ask: add --yes"])
-    try:
-        person = Person(options["recipient"], options["channel"])
-    except ValueError as error:
-        raise ConfigError([f"--recipient: {error}"]) from None
+    person = _person(options["recipient"], options["channel"])
     with writing(url) as conn:
         slices = list_slices(conn)
         conn.commit()
@@ -68,6 +67,15 @@ def run(url: str, options: Mapping[str, Any]) -> int:
     return FAILED if erased.leased else 0
 
 
+def _person(recipient: str, channel: str | None) -> Person:
+    try:
+        return Person(recipient, None if channel is None else check_channel(channel))
+    except InvalidNotification as error:
+        raise ConfigError([f"--{error.field}: {error.problem}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"--recipient: {error}"]) from None
+
+
 def _sum(counts: Iterable[Erased]) -> Erased:
     return Erased(*map(sum, zip(astuple(_NOTHING), *map(astuple, counts), strict=True)))
 
@@ -83,6 +91,19 @@ def _count(conn: Connection[Any], person: Person, slices: Sequence[Slice]) -> Er
 
 
 def _erase(conn: Connection[Any], person: Person, slices: Sequence[Slice], *, suppressions: bool) -> Erased:
+    subject = f"person:{person.channel}" if person.channel else "person"  # nothing of whom: the audit is kept for good
+    write_down(conn, action="erase", subject=subject, details={"begun": True})  # with the first day
+    erased = asdict(_erase_slices(conn, person, slices))
+    erased["idempotency_keys"] += _erase_keys(conn, person)
+    if suppressions:
+        erased["suppressions"] += erase_suppressions(conn, person)
+    write_down(conn, action="erase", subject=subject, details=erased)
+    conn.commit()
+    return Erased(**erased)
+
+
+def _erase_slices(conn: Connection[Any], person: Person, slices: Sequence[Slice]) -> Erased:
+    """Erase a day in a transaction, again where something was being sent; what still is, is counted once."""
     counts: list[Erased] = []
     leased: dict[Slice, int] = {}
 
@@ -101,17 +122,17 @@ def _erase(conn: Connection[Any], person: Person, slices: Sequence[Slice], *, su
         time.sleep(_PAUSE)
         for each in [each for each, count in leased.items() if count]:
             once(each)
+    return replace(_sum(counts), leased=sum(leased.values()))
+
+
+def _erase_keys(conn: Connection[Any], person: Person) -> int:
     page: int | None = 0
     keys = 0
     while page is not None:
         found, page = erase_keys(conn, person, page)
         conn.commit()
         keys += found
-    forgotten = erase_suppressions(conn, person) if suppressions else 0
-    conn.commit()
-    total = asdict(_sum(counts))
-    total |= {"leased": sum(leased.values()), "idempotency_keys": total["idempotency_keys"] + keys}
-    return Erased(**total | {"suppressions": forgotten})
+    return keys
 
 
 def _agreed(conn: Connection[Any], person: Person, slices: Sequence[Slice], *, suppressions: bool) -> bool:

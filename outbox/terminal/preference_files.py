@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.queue import load_preferences as loading
 from outbox.queue.said import said
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.output import done, note, print_json, say, warn
 from outbox.terminal.preference_lines import COLUMNS, read, texts
 from outbox.terminal.progress import bar
@@ -53,6 +54,9 @@ def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
     with bar("writing", found) as advance:
         while told["taken"] < found:
             some = loading.load(conn, told["taken"])
+            if not told["taken"]:  # once, with the first of them: what stops the rest leaves a trace, too
+                counts = {"lines": told["lines"], "preferences": found}
+                write_down(conn, action="set_preference", subject="preferences", details=counts)
             conn.commit()
             told["taken"] += some.taken
             told["changed"] += some.new

@@ -9,11 +9,14 @@ from outbox import preferences
 from outbox.errors import ConfigError, InvalidPreference
 from outbox.preferences import PreferenceSet
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from psycopg import Connection
 
     from outbox.preferences import PreferenceCleared
 
@@ -43,6 +46,7 @@ def change(url: str, options: Mapping[str, Any]) -> int:
                 found = preferences.clear(conn, **about)
             else:
                 found = preferences.set(conn, **about, wanted=options["wanted"], source=options["source"])
+            _write_down(conn, found, options)
     except InvalidPreference as error:
         raise ConfigError([f"--{error.field}: {error.problem}"]) from None
     if options["json"]:
@@ -50,6 +54,16 @@ def change(url: str, options: Mapping[str, Any]) -> int:
         return 0
     _tell(found, options)
     return 0
+
+
+def _write_down(conn: Connection[Any], found: PreferenceSet | PreferenceCleared, options: Mapping[str, Any]) -> None:
+    """Write down what was changed, and nothing of whom it is about: it is kept for good."""
+    subject, details = f"preference:{options['channel']}", {"topic": options["topic"], "ended": found.ended}
+    if isinstance(found, PreferenceSet):
+        details |= {"wanted": options["wanted"], "lifted": found.lifted}
+        write_down(conn, action="set_preference", subject=subject, details=details)
+    elif found.cleared:
+        write_down(conn, action="clear_preference", subject=subject, details=details)
 
 
 def _tell(found: PreferenceSet | PreferenceCleared, options: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from outbox.durations import parse
 from outbox.errors import ConfigError, InvalidSchedule
 from outbox.occurrences import Occurrences
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.given import read_json, read_text
 from outbox.terminal.output import done, note, print_json, say
 from outbox.terminal.progress import waiting
@@ -39,6 +40,8 @@ def add(url: str, options: Mapping[str, Any], *, as_json: bool) -> int:
     try:
         with writing(url) as conn:
             added = schedules.add(conn, options["name"], options["cron"], **given)
+            details = {"cron": added.cron, "time_zone": added.time_zone, "replace": options["replace"]}
+            write_down(conn, action="add", subject=_subject(added.name), details=details)
     except InvalidSchedule as error:
         written = _WRITTEN.get(error.field, "--" + error.field.replace("_", "-"))
         raise ConfigError([f"{written}: {error.problem}"]) from None
@@ -60,6 +63,8 @@ def pause(url: str, name: str, *, as_json: bool) -> int:
     """
     with writing(url) as conn:
         changed = schedules.pause(conn, name)
+        if changed:
+            write_down(conn, action="pause", subject=_subject(name))
         found = schedules.find(conn, name)
     if as_json:
         print_json(document(found))
@@ -79,6 +84,8 @@ def resume(url: str, name: str, *, as_json: bool) -> int:
     with writing(url) as conn:
         was_paused = schedules.find(conn, name).paused_at is not None
         found = schedules.resume(conn, name)
+        if was_paused:
+            write_down(conn, action="resume", subject=_subject(name))
     if as_json:
         print_json(with_next(found, _SHOWN))
         return 0
@@ -104,6 +111,7 @@ def run_now(url: str, name: str, *, as_json: bool) -> int:
             conn.rollback()
             complain(f"the query of {name} failed: {describe(error)}")
             return FAILED
+        write_down(conn, action="run_now", subject=_subject(name), details={"enqueued": enqueued})
     if as_json:
         print_json({"name": name, "enqueued": enqueued})
     else:
@@ -126,11 +134,16 @@ def remove(url: str, name: str, *, sure: bool, as_json: bool) -> int:
         if not sure and not typer.confirm(f"Remove {name} and the record of its runs?", err=True):
             return FAILED
         schedules.remove(conn, name)
+        write_down(conn, action="remove", subject=_subject(name))
     if as_json:
         print_json({"removed": name})
     else:
         done(f"removed {name}; what it enqueued stays")
     return 0
+
+
+def _subject(name: str) -> str:
+    return f"schedule:{name}"
 
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from outbox.reasons import STRONG
 from outbox.suppressions import page
 from outbox.telling.moments import read_end
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.output import Column, done, note, print_json, print_table, say, warn
 from outbox.terminal.session import reading, writing
 from outbox.terminal.setup import FAILED
@@ -46,6 +47,8 @@ def add(url: str, options: Mapping[str, Any]) -> int:
     try:
         with writing(url) as conn:
             added = put(conn, **given, until=_end(options["until"]))
+            details = {"reason": options["reason"], "topic": options["topic"] or None, "ended": added.ended}
+            write_down(conn, action="suppress", subject=_subject(options["channel"]), details=details)
     except InvalidSuppression as error:
         raise ConfigError([f"--{error.field}: {error.problem}"]) from None
     if options["json"]:
@@ -85,6 +88,9 @@ def remove(url: str, options: Mapping[str, Any]) -> int:
         raise ConfigError([f"--{error.field}: {error.problem}"]) from None
     with writing(url) as conn:
         removed = lift(conn, key, spared=() if strong else STRONG)
+        if removed.reason is not None:
+            details = {"reason": removed.reason, "topic": key.topic}
+            write_down(conn, action="unsuppress", subject=_subject(key.channel), details=details)
         conn.commit()
         left = page(conn, channel=key.channel, recipient=key.recipient).items
     if options["json"]:
@@ -92,6 +98,11 @@ def remove(url: str, options: Mapping[str, Any]) -> int:
     else:
         _tell(key, removed, left)
     return FAILED if removed.reason is None else 0
+
+
+def _subject(channel: str) -> str:
+    """Return what the audit calls it, which is kept for good: nothing of whom it is about."""
+    return f"suppression:{channel}"
 
 
 def _tell(key: Key, removed: Removed, left: Any) -> None:

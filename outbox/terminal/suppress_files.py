@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.queue import load
 from outbox.suppressions import page
 from outbox.telling.words import counted
+from outbox.terminal.actor import write_down
 from outbox.terminal.output import done, print_json, say, warn
 from outbox.terminal.progress import bar
 from outbox.terminal.session import reading, staging
@@ -54,6 +55,9 @@ def _load(conn: Connection[Any], found: int, told: dict[str, int]) -> None:
     with bar("adding", found) as advance:
         while told["added"] < found:
             added, new = load.load(conn, told["added"])
+            if not told["added"]:  # once, with the first of them: what stops the rest leaves a trace, too
+                counts = {"lines": told["lines"], "suppressions": found}
+                write_down(conn, action="suppress", subject="suppressions", details=counts)
             conn.commit()
             told["added"] += added
             told["new"] += new

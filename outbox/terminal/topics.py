@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from outbox.config import Config, TopicConfig
     from outbox.queue.topics import Topic
 
-_KEYS = ("transactional", "default", "channels", "delivery", "expires")
+_KEYS = ("transactional", "default", "channels", "delivery", "expires", "escalation")
 _COLUMNS = (
     Column("topic", "whole"),
     Column("who", "whole"),
     Column("channels"),
     Column("in doubt", "whole"),
     Column("expires", "whole"),
+    Column("escalation"),
     Column("waiting", "number"),
     Column("opted in", "number"),
     Column("opted out", "number"),
@@ -83,23 +84,22 @@ def _changes(
 
 
 def _given(topic: TopicConfig) -> dict[str, str]:
-    return _words(topic.default, topic.channels, topic.delivery, topic.expires, transactional=topic.transactional)
+    return _words(topic, topic.default)
 
 
 def _written(topic: Topic) -> dict[str, str]:
-    default = "opt_in" if topic.opt_in else "opt_out"
-    return _words(default, topic.channels, topic.delivery, topic.expires, transactional=topic.transactional)
+    return _words(topic, "opt_in" if topic.opt_in else "opt_out")
 
 
-def _words(
-    default: str, channels: Any, delivery: str | None, expires: float | None, *, transactional: bool
-) -> dict[str, str]:
+def _words(topic: TopicConfig | Topic, default: str) -> dict[str, str]:
+    """Return each of `_KEYS` in words that are the same for what is the same."""
     return {
-        "transactional": str(transactional).lower(),
+        "transactional": str(topic.transactional).lower(),
         "default": default,
-        "channels": "every" if channels is None else " ".join(channels),
-        "delivery": delivery or "as its channel",
-        "expires": "never" if expires is None else describe(expires),
+        "channels": "every" if topic.channels is None else " ".join(topic.channels),
+        "delivery": topic.delivery or "as its channel",
+        "expires": "never" if topic.expires is None else describe(topic.expires),
+        "escalation": "; ".join(topic.escalation) if topic.escalation else "none",
     }
 
 
@@ -125,4 +125,4 @@ def _row(topic: Topic, waiting: int) -> list[str]:
     who = "everybody" if topic.transactional else "who opted in" if topic.opt_in else "who did not opt out"
     words = _written(topic)
     counts = [f"{count:,}" for count in (waiting, topic.opted_in, topic.opted_out)]
-    return [topic.name, who, words["channels"], words["delivery"], words["expires"], *counts]
+    return [topic.name, who, words["channels"], words["delivery"], words["expires"], words["escalation"], *counts]

@@ -136,7 +136,7 @@ def audit(
     config: ConfigFile = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Who did what by hand, when, and why: pauses, replays, discards, suppressions.
+    """Who did what by hand, when, and why: pauses, replays, suppressions, erasures.
 
     Example: outbox audit --subject channel:email --since 7d
     """

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 50
 ACTIONS = (
-    "replay", "edit", "discard", "reopen", "pause", "resume", "cancel", "suppress", "unsuppress", "run_now", "erase"
+    "replay", "edit", "discard", "reopen", "pause", "resume", "cancel", "suppress", "unsuppress", "set_preference",
+    "clear_preference", "run_now", "add", "remove", "erase"
 )  # fmt: skip
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GROUP = re.compile(r"group:([0-9a-f]{10})")
