@@ -88,7 +88,9 @@ def test_the_verdict_of_a_claim_before_the_replay_changes_nothing(database_url: 
     replay(conn, [stale[0].id])
     conn.commit()
 
-    assert settle_as(database_url, stale, REFUSED) == []
+    before = rows(database_url, "SELECT q, (SELECT array_agg(a) FROM outbox.attempts a) FROM outbox.queue q")
+    settle_as(database_url, stale, REFUSED)
+    assert rows(database_url, "SELECT q, (SELECT array_agg(a) FROM outbox.attempts a) FROM outbox.queue q") == before
     assert state_of(database_url, stale[0].id) == "due"
 
 
