@@ -34,7 +34,7 @@ _NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s
 # How people write numbers, and what comes along when they copy one: spaces, dashes, dots, brackets, invisible marks.
 _PUNCTUATION = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _AT_HOME = re.compile(r"\(\s*0\s*\)")  # the 0 that is dialled in its country alone
-_NUMBER = re.compile(r"\+[0-9]+")
+NUMBER = re.compile(r"\+[0-9]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 BEYOND_ASCII = "this address has non-ASCII characters before the @, and only the recipient's may"
 _ENCODED_WORD = "=?"  # in an address header, mail programs may decode it (RFC 2047) and show another address
@@ -46,7 +46,12 @@ def bare_number(text: str) -> str:
     Whoever is known by two texts is two people to all that is kept about them.
     """
     bare = _PUNCTUATION.sub("", _AT_HOME.sub("", text))
-    return bare if _NUMBER.fullmatch(bare) else text
+    return bare if NUMBER.fullmatch(bare) else text
+
+
+def one_form(channel: str, recipient: str) -> str:
+    """Return a recipient of a channel as it is kept: a telephone number without punctuation."""
+    return bare_number(recipient) if channel == "sms" else recipient
 
 
 def check_email(address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import time
@@ -68,7 +69,16 @@ _REFUSAL = re.compile(
 )
 
 
-def is_of_the_statement(error: BaseException) -> bool:
+async def _past_locks(
+    work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], conn: psycopg.AsyncConnection[Any]
+) -> T:
+    while True:
+        with contextlib.suppress(psycopg.errors.LockNotAvailable):
+            return await work(conn)
+        await asyncio.sleep(_LOCKED_PAUSE)
+
+
+def _is_of_the_statement(error: BaseException) -> bool:
     """Tell whether a new connection would change nothing, though psycopg counts it with what one may cure."""
     return bool(_OF_THE_STATEMENT.fullmatch(getattr(error, "sqlstate", None) or ""))
 
@@ -156,7 +166,7 @@ class Link:
                 try:
                     result = await self._once(work, waits=waits)
                 except TROUBLE as error:
-                    if is_of_the_statement(error):
+                    if _is_of_the_statement(error):
                         raise
                     if at_start and refuses(error):
                         raise ConfigError([f"the database in OUTBOX_DATABASE_URL, or database.url: {error}"]) from None
@@ -188,13 +198,7 @@ class Link:
                         self._conn.prepare_threshold = self._prepare_after = None
                     else:
                         await self._conn.execute(self._settings)
-                while True:
-                    try:
-                        return await work(self._conn)
-                    except psycopg.errors.LockNotAvailable:
-                        if not waits:
-                            raise
-                    await asyncio.sleep(_LOCKED_PAUSE)
+                return await (_past_locks(work, self._conn) if waits else work(self._conn))
         except asyncio.CancelledError:
             # A statement cut off in the middle leaves the connection in no known state.
             await self._drop()

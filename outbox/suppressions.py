@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox import connections
-from outbox.addresses import bare_number
+from outbox.addresses import one_form
 from outbox.messages import Removed, Suppressed
 from outbox.queue.suppress import aadd, add
 from outbox.queue.unsuppress import aremove, remove
@@ -96,13 +96,13 @@ def find(conn: Any, *, channel: str, recipient: str) -> list[Suppression]:
     Raises:
         NotMigrated: the database has no outbox.
     """
-    asked = {"channel": channel, "recipient": bare_number(recipient) if channel == "sms" else recipient}
+    asked = {"channel": channel, "recipient": one_form(channel, recipient)}
     return [Suppression(*row) for row in connections.run(conn, _FIND, asked, allow_autocommit=True)]
 
 
 async def afind(conn: Any, *, channel: str, recipient: str) -> list[Suppression]:
     """Do as `find` does, on an asynchronous connection."""
-    asked = {"channel": channel, "recipient": bare_number(recipient) if channel == "sms" else recipient}
+    asked = {"channel": channel, "recipient": one_form(channel, recipient)}
     return [Suppression(*row) for row in await connections.arun(conn, _FIND, asked, allow_autocommit=True)]
 
 

@@ -199,16 +199,25 @@ async def test_a_container_has_credentials_which_are_fetched_once_for_all_and_ho
     assert len(metadata.requests) == 1
 
 
-async def test_credentials_are_renewed_before_they_run_out_and_nobody_waits_for_that(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("outbox.channels.aws.RENEWAL_PAUSE", 0.0)
-    replies = [issued(FIRST, 14 * 60), issued(FIRST, 14 * 60), issued(aws.CREDENTIALS, 3600)]
+@asynccontextmanager
+async def renewing(
+    monkeypatch: pytest.MonkeyPatch, replies: list[Reply]
+) -> AsyncIterator[tuple[HttpServer, SignedClient]]:
+    """A client whose credentials are these, one after the other, and the server that it asks."""
     async with (
         container(monkeypatch, lambda _: replies.pop(0)),
         HttpServer(lambda _: Reply()) as server,
         client(server.url) as signed,
     ):
+        yield server, signed
+
+
+async def test_credentials_are_renewed_before_they_run_out_and_nobody_waits_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outbox.channels.aws.RENEWAL_PAUSE", 0.0)
+    replies = [issued(FIRST, 14 * 60), issued(FIRST, 14 * 60), issued(aws.CREDENTIALS, 3600)]
+    async with renewing(monkeypatch, replies) as (server, signed):
         await signed.request("GET", "/")
         await signed.request("GET", "/")
         assert [aws.is_signed(request, "ses", FIRST) for request in server.requests] == [True, True]
@@ -222,11 +231,7 @@ async def test_credentials_are_renewed_before_they_run_out_and_nobody_waits_for_
 
 async def test_credentials_that_have_less_than_ten_minutes_are_renewed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     replies = [issued(FIRST, 9 * 60), issued(FIRST, 9 * 60), issued(aws.CREDENTIALS, 3600)]
-    async with (
-        container(monkeypatch, lambda _: replies.pop(0)),
-        HttpServer(lambda _: Reply()) as server,
-        client(server.url) as signed,
-    ):
+    async with renewing(monkeypatch, replies) as (server, signed):
         await signed.request("GET", "/")
         await signed.request("GET", "/")
     assert aws.is_signed(server.requests[0], "ses", FIRST)

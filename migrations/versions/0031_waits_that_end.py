@@ -14,7 +14,7 @@ from outbox.amending import amendments
 revision = "0031"
 down_revision = "0030"
 
-_SQL = Path(__file__).parent.parent / "sql"
+_AMEND = Path(__file__).parent.parent / "sql" / "amend.sql"
 _INSERTED = "        EXIT WHEN created;\n"
 _KEPT_OUT = """        IF enqueue.idempotency_key IS NULL THEN  -- then no other stands in its place
             RAISE triggered_action_exception USING
@@ -110,14 +110,10 @@ _CHANGES = {
 
 
 def upgrade() -> None:
-    for statement in amendments(_amend(), _CHANGES):
+    for statement in amendments(_AMEND.read_text(encoding="utf-8"), _CHANGES):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in amendments(_amend(), _CHANGES, back=True):
+    for statement in amendments(_AMEND.read_text(encoding="utf-8"), _CHANGES, back=True):
         op.execute(statement)
-
-
-def _amend() -> str:
-    return (_SQL / "amend.sql").read_text(encoding="utf-8")

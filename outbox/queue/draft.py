@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from outbox import email_fields
-from outbox.addresses import bare_number, check_email
+from outbox.addresses import check_email, one_form
 from outbox.errors import IdempotencyConflict, InvalidNotification
 from outbox.messages import PRIORITIES, Enqueued
 from outbox.payloads import as_json
@@ -174,7 +174,7 @@ def check_recipient(channel: str, value: Any) -> str:
             check_email(value)
         except ValueError as error:
             raise InvalidNotification("recipient", str(error)) from None
-    return bare_number(value) if channel == "sms" else value
+    return one_form(channel, value)
 
 
 def _payload(channel: str, value: Any, headers: Any) -> str:

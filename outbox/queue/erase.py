@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox import connections
-from outbox.addresses import bare_number
+from outbox.addresses import one_form
 from outbox.messages import Erased
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ class Person:
 
     def parameters(self) -> dict[str, str | list[str | None] | None]:
         """Return the statements' parameters by name."""
-        recipient = bare_number(self.recipient) if self.channel in {None, "sms"} else self.recipient
-        return {"recipient": recipient, "channel": self.channel}
+        return {"recipient": one_form(self.channel or "sms", self.recipient), "channel": self.channel}
 
 
 @dataclass(frozen=True, slots=True)

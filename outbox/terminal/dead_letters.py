@@ -14,8 +14,8 @@ from outbox.telling.words import age
 from outbox.terminal.attempts import attempt_document, print_attempts
 from outbox.terminal.output import (
     Column,
+    json_laid_out,
     json_or_text,
-    json_text,
     note,
     print_facts,
     print_json,
@@ -123,7 +123,7 @@ def _print(letter: DeadLetter, contents: Contents, attempts: Sequence[Attempt]) 
     for label, text in (("headers", contents.headers), ("payload", contents.payload)):
         if text is not None:
             say(f"{label}:", "dim")
-            say(text if isinstance(read := json_or_text(text), str) else json_text(read))
+            say(json_laid_out(text))
     if letter.resolution is None:
         note(f"deliver it after all: outbox dead-letters replay {letter.id}")
         note(f"to somebody else, or with another payload: outbox dead-letters edit {letter.id}")

@@ -18,7 +18,7 @@ from outbox.telling.sayable import against_who_delivers_it
 from outbox.terminal.actor import whoami
 from outbox.terminal.editing import edit_text
 from outbox.terminal.given import read_json
-from outbox.terminal.output import done, json_or_text, json_text, note, print_json, warn_aside
+from outbox.terminal.output import done, json_laid_out, note, print_json, warn_aside
 from outbox.terminal.resolve import How, somebody_is_there
 from outbox.terminal.session import writing
 from outbox.terminal.setup import FAILED, complain
@@ -109,8 +109,7 @@ def _edited(conn: Connection[Any], id: UUID) -> Mapping[str, Any] | None:  # noq
     conn.commit()  # no transaction stays open while a person thinks
     if found is None:
         return None
-    payload = found[1].payload
-    text = edit_text((payload if isinstance(read := json_or_text(payload), str) else json_text(read)) + "\n", ".json")
+    text = edit_text(json_laid_out(found[1].payload) + "\n", ".json")
     if text is None:
         return None
     try:

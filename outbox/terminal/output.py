@@ -115,6 +115,12 @@ def json_or_text(text: str) -> object:
         return text
 
 
+def json_laid_out(text: str) -> str:
+    """Return JSON as `json_text` writes it; as it is where nobody can read it."""
+    read = json_or_text(text)
+    return text if isinstance(read, str) else json_text(read)
+
+
 def json_text(value: object) -> str:
     """Return indented JSON that is safe on a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=plain)

@@ -18,7 +18,7 @@ from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from psycopg import AsyncConnection
 
@@ -125,26 +125,24 @@ class Settler:
         except _REFUSED as error:
             await self._write_apart(batch, error)
             return
+        again = [
+            ended.lease
+            for ended, one in zip(batch, settlements, strict=True)
+            if _is_claimed_again(ended, one) and one.key in settled
+        ]
+        if again:
+            await self._give_back(again)
         stale = 0
-        if len(settled) < len(batch) or any(map(_is_claimed_again, batch, settlements)):
-            await self._give_back(batch, settlements, settled)
+        if len(settled) < len(batch):
             batch, stale = self._sorted_out(batch, settlements, settled, locked)
         self._end(batch)
         self._listener(Settled(len(settlements), stale, time.monotonic() - started))
 
-    async def _give_back(
-        self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: Collection[str]
-    ) -> None:
-        """Give back what was settled, was due again, and was claimed before we heard: a delivery that nobody begun."""
-        again = [
-            ended.lease
-            for ended, one in zip(batch, settlements, strict=True)
-            if one.key in settled and _is_claimed_again(ended, one)
-        ]
-        if again:
-            held = {lease.claimed.id: lease.claimed.claim for lease in again}
-            self._leases.drop(*again)  # first: when it is given back, it is claimed, and then it is a lease of its own
-            await self._link.run(lambda conn: release(conn, held=held, worker=self._worker))
+    async def _give_back(self, leases: Sequence[Lease]) -> None:
+        """Give back what was settled, was due again, and was claimed before we heard: a delivery that nobody began."""
+        held = {lease.claimed.id: lease.claimed.claim for lease in leases}
+        self._leases.drop(*leases)  # first: when it is given back, it is claimed, and then it is a lease of its own
+        await self._link.run(lambda conn: release(conn, held=held, worker=self._worker))
 
     async def _write_around(self, batch: Sequence[Ended]) -> None:
         """Write what a batch waited for in vain without the one that somebody holds; that one is written later.

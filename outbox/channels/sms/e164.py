@@ -5,14 +5,11 @@ https://www.itu.int/rec/T-REC-E.164
 
 from __future__ import annotations
 
-import re
-
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
-from outbox.addresses import bare_number
+from outbox.addresses import NUMBER, bare_number
 
-_INTERNATIONAL = re.compile(r"\+[0-9]+")
 _SHAPE = "a number is + and digits, with the country's code first, such as +14155550100"
 _PROBLEMS = {
     ValidationResult.INVALID_COUNTRY_CODE: "no country has the code that this number begins with",
@@ -37,7 +34,7 @@ def wire_number(number: str) -> str:
         ValueError: it is no such number; one sentence that says why, and never repeats it.
     """
     digits = bare_number(number)
-    if _INTERNATIONAL.fullmatch(digits) is None:
+    if NUMBER.fullmatch(digits) is None:
         raise ValueError(_SHAPE)
     try:
         parsed = phonenumbers.parse(digits)
