@@ -27,7 +27,8 @@ _decode = json.JSONDecoder().raw_decode  # json.loads looks for white space arou
 # say. Sub-selects around parameters hide their values from the planner: or it thinks that a plan for these very values
 # pays, and plans each claim anew, 1.4 ms for the check constraints of all the partitions. FULL JOIN is never a nested
 # loop, which with the statistics of an emptied queue compares each row with each: 60 ms for 500 instead of 8. What was
-# locked and not claimed has no id there.
+# locked and not claimed has no id there. It is put in order before the rest is looked up, which keeps the order, and
+# not after, when ten times as much would be moved.
 #
 # Lost claims are recorded in the order of their ids, as settle does, which may write the same of late successes: or the
 # two could deadlock. What they said of a topic, or its default, is asked of functions: a join would cost each row a
@@ -62,7 +63,7 @@ WITH due AS MATERIALIZED (
     WHERE q.ctid = ANY (ARRAY(SELECT due.place FROM due))
     RETURNING q.ctid AS place, q.id, q.claim, q.attempt, q.lost, q.priority
 ), taken AS MATERIALIZED (
-    SELECT c.*, due.worker, due.run_at FROM claimed c FULL JOIN due ON due.id = c.id
+    SELECT c.*, due.worker, due.run_at FROM claimed c FULL JOIN due ON due.id = c.id ORDER BY c.priority, due.run_at
 ), lost AS (
     INSERT INTO outbox.attempts (notification_id, claim, attempt, outcome, worker)
     SELECT c.id, c.claim - 1, c.attempt, 'lost', c.worker
@@ -105,7 +106,6 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) s ON true
 WHERE c.id IS NOT NULL
-ORDER BY c.priority, c.run_at
 """
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
 # primary key, and without ON CONFLICT, which would cost 50 B of WAL a row. A row that moved (its lease was renewed, the
 # table was rewritten) is not found, and is settled by the other statement. Only what was really removed is recorded.
+# It skips what somebody holds, and takes no lock to find out: the claim locked the row and wrote it anew, so that both
+# are in it under one transaction, until anybody else locks it, changes it or deletes it. IN under IS TRUE is a hash.
 # The CASE is for what unblock_next() does: in a column of its own, it would cost each row without an ordering key 4 %.
 SETTLE_SENT, SETTLE_SENT_WITH_DIGESTS = without_and_with_digests("""
 WITH ended AS MATERIALIZED (
@@ -33,14 +35,10 @@ WITH ended AS MATERIALIZED (
         %(provider_message_id)s::text[], %(started)s::bigint[], %(finished)s::bigint[]
         /*, %(content)s::bytea[], %(origin)s::bytea[]*/)
         AS e (id, claim, attempt, provider, provider_message_id, started, finished/*, content, origin*/)
-), held AS MATERIALIZED (
-    SELECT q.ctid AS place, q.id, q.claim
-    FROM outbox.queue q
-    WHERE q.ctid = ANY ((SELECT %(place)s::text)::tid[]) AND q.worker = %(worker)s
-    FOR UPDATE SKIP LOCKED
 ), removed AS (
     DELETE FROM outbox.queue q
-    WHERE q.ctid = ANY (ARRAY(SELECT h.place FROM held h JOIN ended e ON e.id = h.id AND e.claim = h.claim))
+    WHERE q.ctid = ANY ((SELECT %(place)s::text)::tid[]) AND q.xmax = q.xmin AND q.worker = %(worker)s
+      AND ((q.id, q.claim) IN (SELECT e.id, e.claim FROM ended e)) IS TRUE
     RETURNING q.id,
               CASE WHEN q.ordering_key IS NOT NULL AND outbox.unblock_next(q.channel, q.ordering_key, q.position)
                    THEN q.claim ELSE q.claim END AS claim
