@@ -106,9 +106,10 @@ def _checked(given: Mapping[str, Any], trace: str | None) -> Draft:
         _refuse_unknown(given)
     channel = check_channel(given.get("channel"))
     row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK, trace]
-    for name, value in given.items():
-        if (check := _CHECKS.get(name)) is not None and value is not None:
-            row[_PLACES[name]] = check(value)
+    if not _CHECKS.keys().isdisjoint(given):
+        for name, value in given.items():
+            if (check := _CHECKS.get(name)) is not None and value is not None:
+                row[_PLACES[name]] = check(value)
     if (payload := given.get("payload")) is not None:
         row[_PLACES["payload"]] = _payload(channel, payload, given.get("headers"))
     if "priority" in given:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from outbox.timeouts import Timeouts
@@ -19,12 +19,8 @@ _LONGEST_REPLY = 65_536
 NO_CODE = -1
 _CODE = re.compile(rb"([0-9]{3})(-?)")  # with a hyphen, where more lines follow
 
-
-class Reply(NamedTuple):
-    """A server's reply; `code` is `NO_CODE` for words that are no reply of SMTP."""
-
-    code: int
-    text: str
+Reply: TypeAlias = tuple[int, str]
+"""A server's reply: its code, which is `NO_CODE` for words that are no reply of SMTP, and its text."""
 
 
 class Wire(asyncio.Protocol):
@@ -63,6 +59,10 @@ class Wire(asyncio.Protocol):
             raise self._lost or ConnectionResetError("the connection is closed")
         self._owed += replies
         self.transport.write(data)
+
+    def heard(self) -> Reply | None:
+        """Return the next reply, if it is here."""
+        return self._replies.popleft() if self._replies else None
 
     async def reply(self, limit: Timeouts) -> Reply:
         """Return the next reply.
@@ -107,24 +107,24 @@ class Wire(asyncio.Protocol):
             return False
         code, more = match.groups()
         text = line[4:].strip().decode(errors="surrogateescape")
-        if self._lines or more:
-            self._lines.append(text)
-            self._heard += len(line) + 1
-            if self._heard > _LONGEST_REPLY:
-                self._garbled("a reply without end")
-                return False
-            if more:
-                return True
-            text = "\n".join(self._lines)
+        if not (more or self._lines):
+            self._answer((int(code), text))
+            return True
+        self._lines.append(text)
+        self._heard += len(line) + 1
+        if self._heard > _LONGEST_REPLY:
+            self._garbled("a reply without end")
+            return False
+        if not more:
+            self._answer((int(code), "\n".join(self._lines)))
             self._lines, self._heard = [], 0
-        self._answer(Reply(int(code), text))
         return True
 
     def _garbled(self, words: str) -> None:
         """Give up on the session: whatever comes next would be taken for an answer to something else."""
         self._slipped = True
         if self._owed:
-            self._answer(Reply(NO_CODE, f"Malformed SMTP response line: {words}"))
+            self._answer((NO_CODE, f"Malformed SMTP response line: {words}"))
         self.transport.abort()
 
     def _answer(self, reply: Reply) -> None:
