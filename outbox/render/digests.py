@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from outbox.templates import layout, manifest
@@ -17,8 +18,8 @@ SIZE = 16  # bytes of a SHA-256: nobody finds another text with the same ones
 
 def of_texts(texts: Mapping[str, str]) -> bytes:
     """Return the digest of rendered texts with the names of their parts, in the order of these."""
-    named = [part for name in sorted(texts) for part in (name, texts[name])]
-    return hashlib.sha256("\0".join(named).encode(errors="surrogatepass")).digest()[:SIZE]
+    named = "\0".join(chain.from_iterable(sorted(texts.items())))
+    return hashlib.sha256(named.encode(errors="surrogatepass")).digest()[:SIZE]
 
 
 def of_source(template: str, files: Files, included: Callable[[str], Iterable[str] | None]) -> bytes:

@@ -36,10 +36,11 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
     Raises:
         Rejected: the recipient, subject, a header or a body cannot be sent; says which, and never repeats it.
     """
-    parts = [(kind, text) for kind, text in (("plain", message.text), ("html", message.html)) if text is not None]
-    if not parts:
-        raise Rejected("the email has neither a text nor an html body")
     mark = blake2s(message_id.encode(), digest_size=12).hexdigest()
+    texts = ("plain", message.text), ("html", message.html)
+    bodies = [_part(kind, text, mark) for kind, text in texts if text is not None]
+    if not bodies:
+        raise Rejected("the email has neither a text nor an html body")
     recipients = recipients_of(message)
     copies = headers.addresses("Cc", recipients.cc) + "\r\n" if recipients.cc else ""
     head = (
@@ -51,7 +52,6 @@ def build(message: Email, *, sender: str, message_id: str, date: datetime) -> by
         f"MIME-Version: 1.0\r\n"
         f"{headers.extra_fields(message.headers) if message.headers else ''}"
     )
-    bodies = [_part(kind, text, mark) for kind, text in parts]
     content = bodies[0] if len(bodies) == 1 else _multipart("alternative", bodies, f"=_{mark}")
     if message.attachments:
         content = _multipart("mixed", [content, *map(entity, message.attachments)], f"=_m{mark}")
@@ -65,9 +65,8 @@ def moment(key: str) -> datetime:
 
 
 def _multipart(kind: str, entities: Sequence[bytes], boundary: str) -> bytes:
-    delimiter = f"\r\n--{boundary}".encode()
-    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n'.encode()
-    return b"".join([head, *(piece for one in entities for piece in (delimiter, b"\r\n", one)), delimiter, b"--\r\n"])
+    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n\r\n--{boundary}\r\n'.encode()
+    return head + f"\r\n--{boundary}\r\n".encode().join(entities) + f"\r\n--{boundary}--\r\n".encode()
 
 
 def _part(kind: str, text: str, mark: str) -> bytes:

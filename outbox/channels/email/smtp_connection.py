@@ -145,7 +145,7 @@ class Connection:
 
     async def _together(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
         """Say all commands at once (RFC 2920); raise what the first refusal means."""
-        self._say(b"".join(command for _, command in commands), Phase.MAIL, replies=len(commands))
+        self._say(b"".join([command for _, command in commands]), Phase.MAIL, replies=len(commands))
         refused, error = None, None
         for phase, _ in commands:
             try:
