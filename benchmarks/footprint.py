@@ -110,7 +110,7 @@ async def _deliver(url: str, count: int) -> None:
             found = await claim(conn, channel="email", levels=_LEVELS, limit=_BATCH, lease=60.0, worker=_WORKER)
             now = time.monotonic()
             outcome = Sent(provider="smtp", provider_message_id="250 2.0.0 Ok: queued as 4cXyz12345")
-            settlements = [Settlement(row.key, row.claim, row.attempt, outcome, now, now) for row in found]
+            settlements = [Settlement(row.key, row.claim, row.attempt, outcome, now, now, row.place) for row in found]
             await settle(conn, settlements, worker=_WORKER)
             done += len(found)
 
