@@ -52,11 +52,11 @@ async def test_what_lies_where_its_claim_left_it_is_settled_by_the_quick_stateme
 @pytest.mark.parametrize(
     "hold",
     [
-        "SELECT FROM outbox.queue FOR UPDATE",
-        "SELECT FROM outbox.queue FOR KEY SHARE",
-        "UPDATE outbox.queue SET priority = 2",
-        "DELETE FROM outbox.queue",
-        "DELETE FROM outbox.notifications",
+        "SELECT FROM outbox.queue {} FOR UPDATE",
+        "SELECT FROM outbox.queue {} FOR KEY SHARE",
+        "UPDATE outbox.queue SET priority = 2 {}",
+        "DELETE FROM outbox.queue {}",
+        "DELETE FROM outbox.notifications {}",
     ],
 )
 async def test_what_somebody_holds_is_passed_by_and_settled_once_they_let_go(cloned_url: str, hold: str) -> None:
@@ -64,8 +64,7 @@ async def test_what_somebody_holds_is_passed_by_and_settled_once_they_let_go(clo
     claimed = await claim(cloned_url, worker=WORKER)
     alone = "WHERE id = (SELECT id FROM outbox.notifications WHERE group_key = 'held')"
     with psycopg.connect(cloned_url) as other:
-        statement, lock, strength = hold.partition(" FOR ")
-        other.execute(f"{statement} {alone}{lock}{strength}".encode())
+        other.execute(hold.format(alone).encode())
         assert await settled(cloned_url, claimed) == ({str(free)}, {str(held)})
         other.rollback()
     still = [one for one in claimed if one.id == held]

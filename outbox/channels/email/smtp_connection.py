@@ -170,7 +170,7 @@ class Connection:
     async def _refusal(self, phase: Phase) -> DeliveryError | None:
         """Return what a refusal of this command means; None if it was accepted, or is of a copy: it is left out."""
         try:
-            code, text = self._wire.heard() or await self._wire.reply(self._limits.command)
+            code, text = await self._wire.reply(self._limits.command)
         except OSError as error:
             raise self._lost(error, phase) from None
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:

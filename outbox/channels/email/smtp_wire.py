@@ -60,10 +60,6 @@ class Wire(asyncio.Protocol):
         self._owed += replies
         self.transport.write(data)
 
-    def heard(self) -> Reply | None:
-        """Return the next reply, if it is here."""
-        return self._replies.popleft() if self._replies else None
-
     async def reply(self, limit: Timeouts) -> Reply:
         """Return the next reply.
 
