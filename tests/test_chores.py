@@ -129,7 +129,9 @@ async def test_a_chore_that_pauses_is_gone_on_with_by_the_same_process_and_holds
         async with at_it(database_url, Chore("long", 60, theirs)):
             await await_until(lambda: other.count >= 3)
             idle = "state LIKE 'idle in transaction%' AND datname = current_database()"
-            looks = [rows(database_url, f"SELECT count(*) FROM pg_stat_activity WHERE {idle}") for _ in range(10)]
+            look = f"SELECT count(*) FROM pg_stat_activity WHERE {idle}"
+            # From a thread: looked at from here, the loop would stand still between two statements, if there it is.
+            looks = [await asyncio.to_thread(rows, database_url, look) for _ in range(10)]
             assert looks.count([(0,)]) > 5, "a step is idle between two of its statements, for a moment"
             await await_until(lambda: ours.count == 5)
     assert time.monotonic() - began >= 0.6

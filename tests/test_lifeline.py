@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from outbox import events
-from outbox.worker import lifeline
+from outbox.queue.claim import claim as claim_statement
+from outbox.worker import feeder, lifeline
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
 from outbox.worker.reporting import Reporting
@@ -19,6 +20,7 @@ from tests.waiting import await_until
 
 if TYPE_CHECKING:
     from outbox.messages import Notification
+    from outbox.queue.claim import Claimed
 
 
 async def test_a_server_with_no_room_for_the_self_test_costs_no_lease_and_is_asked_again(
@@ -103,16 +105,7 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
     (claimed,) = await claim(database_url)
     leases = Leases(3.0)
     leases.take([claimed], time.monotonic())
-    lifeline = Lifeline(
-        url=database_url,
-        worker=1,
-        leases=leases,
-        wakeups={},
-        reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False),
-        loop=asyncio.get_running_loop(),
-        listener=lambda _: None,
-        longest_attempt=60.0,
-    )
+    lifeline = _lifeline(database_url, leases)
 
     def renewal() -> float:
         began = time.monotonic()
@@ -129,17 +122,64 @@ async def test_a_renewal_that_hangs_is_cut_off_soon_and_the_next_has_longer(data
     assert leases.tokens() == {identity: 1}
 
 
+async def test_what_was_claimed_while_the_loop_stood_still_and_nobody_has_heard_of_is_kept_and_sent(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = iter([3.0])
+
+    async def unheard(*args: Any, **more: Any) -> list[Claimed]:
+        found = await claim_statement(*args, **more)
+        if found:
+            time.sleep(next(blocks, 0.0))  # noqa: ASYNC251 - a provider's code does this while the answer is on its way
+        return found
+
+    monkeypatch.setattr(feeder, "claim", unheard)
+    enqueue(database_url, 3)
+    recorder = Recorder()
+    async with running(database_url, route(recorder), lease=1.0):
+        await await_until(lambda: rows(database_url, "SELECT count(*) FROM outbox.queue") == [(0,)])
+    assert rows(database_url, "SELECT claim, outcome FROM outbox.attempts") == [(1, "sent")] * 3
+    assert len(recorder.keys) == 3
+
+
+async def test_what_a_claim_brought_that_nobody_has_heard_of_is_found_beside_others_and_extended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, _ = enqueue(database_url, 2), enqueue(database_url, 2)
+    leases = Leases(60.0)
+    asked_at = leases.ask("email", [5])
+    claimed = await claim(database_url, limit=2)
+    await claim(database_url, worker=2)
+    extended = "SELECT id FROM outbox.queue WHERE leased_until > now() + interval '45 s' ORDER BY id"
+    line = _lifeline(database_url, leases)
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        line._renew(conn)  # noqa: SLF001 - at a moment of our choice
+        assert rows(database_url, extended) == [], "its answer may be read any moment"
+        monkeypatch.setattr("outbox.worker.leases.time.monotonic", lambda: asked_at + 59.0)
+        line._renew(conn)  # noqa: SLF001 - as above
+        monkeypatch.undo()
+    assert rows(database_url, extended) == [(identity,) for identity in sorted(ours)]
+    first, second = leases.take(claimed, asked_at, "email")
+    assert first.deadline > asked_at + 110
+    assert second.place is None
+    assert leases.unanswered(0.0) == []
+
+
+def _lifeline(url: str, leases: Leases) -> Lifeline:
+    return Lifeline(
+        url=url, worker=1, leases=leases, wakeups={},
+        reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False), loop=asyncio.get_running_loop(),
+        listener=lambda _: None, longest_attempt=5.0,
+    )  # fmt: skip
+
+
 async def test_a_process_that_was_frozen_is_not_taken_for_stuck(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[int] = []
     monkeypatch.setattr("os._exit", ended.append)
     leases = Leases(3.0)
-    lifeline = Lifeline(
-        url=database_url, worker=1, leases=leases, wakeups={},
-        reporting=Reporting(leases=leases, concurrency=1, levels=(5,), drain=False), loop=asyncio.get_running_loop(),
-        listener=lambda _: None, longest_attempt=5.0,
-    )  # fmt: skip
+    lifeline = _lifeline(database_url, leases)
     moments = iter([100.0, 101.0, 4_000.0, 4_001.0, 4_002.5])
     monkeypatch.setattr("outbox.worker.lifeline.time.monotonic", lambda: next(moments))
     for _ in range(4):

@@ -193,7 +193,7 @@ class Feeder:
 
         async def ask(conn: AsyncConnection[Any]) -> list[Claimed]:
             nonlocal asked_at
-            asked_at = time.monotonic()
+            asked_at = self._leases.ask(self._route.channel, levels)
             return await claim(
                 conn,
                 channel=self._route.channel,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from outbox.outcomes import Outcome
@@ -38,6 +38,14 @@ class Lease:
         return time.monotonic() < self.deadline
 
 
+class Asked(NamedTuple):
+    """A claim under way."""
+
+    channel: str
+    levels: Sequence[int]
+    at: float
+
+
 class Leases:
     """The leases of one worker, by notification. Written by the event loop, renewed by the lifeline's thread.
 
@@ -48,9 +56,21 @@ class Leases:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._held: dict[str, Lease] = {}  # by key: the hash of a text is made once, that of a UUID each time
+        self._asked: dict[str, Asked] = {}
+        self._unheard: tuple[Mapping[UUID, int], float] = {}, 0.0  # what was renewed and is in no hand yet, and when
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def ask(self, channel: str, levels: Sequence[int]) -> float:
+        """Note that a claim is sent off now; return when that is."""
+        self._asked[channel] = asked = Asked(channel, levels, time.monotonic())
+        return asked.at
+
+    def unanswered(self, seconds: float) -> list[Asked]:
+        """Return the claims that were sent off so long ago, and not taken since; safe to call from another thread."""
+        before = time.monotonic() - seconds
+        return [asked for asked in self._asked.copy().values() if asked.at <= before]
 
     def take(self, claimed: Iterable[Claimed], asked_at: float, channel: str = "") -> list[Lease]:
         """Note what a claim that was sent off at `asked_at` brought; return the leases that are new.
@@ -70,6 +90,9 @@ class Leases:
                 new.append(lease)
             else:
                 lease.claimed, lease.claimed_at, lease.deadline, lease.place = one, asked_at, deadline, one.place
+        self._asked.pop(channel, None)
+        if self._unheard[0]:
+            self._extend(*self._unheard)
         return new
 
     def all(self) -> list[Lease]:
@@ -96,8 +119,14 @@ class Leases:
     def renewed(self, held: Mapping[UUID, int], asked_at: float) -> None:
         """Move the deadlines of what was renewed (id → claim) by a statement sent off at `asked_at`.
 
-        What is trusted no more stays so: it may have been taken back since.
+        What is trusted no more stays so: it may have been taken back since. What is in no hand yet, because nobody has
+        read the answer of its claim, is moved once it is taken.
         """
+        # First: what is taken meanwhile, on the other thread, is found in one of the two.
+        self._unheard = {each: claim for each, claim in held.items() if str(each) not in self._held}, asked_at
+        self._extend(held, asked_at)
+
+    def _extend(self, held: Mapping[UUID, int], asked_at: float) -> None:
         for lease in self._of(held):
             if lease.deadline:
                 lease.deadline = max(lease.deadline, asked_at + self.seconds)

@@ -19,6 +19,7 @@ import psycopg
 from outbox.database import KEEPALIVE, describe, pauses
 from outbox.events import ChoreFailed, DatabaseBack, DatabaseLost, LeaseLost, ListenUnheard, LoopBlocked, LoopStuck
 from outbox.queue.renew import renew
+from outbox.queue.unheard import unheard
 from outbox.routine_events import Heartbeat, LeasesRenewed, ListenHeard
 from outbox.silence import limited
 from outbox.worker.telling import Telling
@@ -207,6 +208,18 @@ class Lifeline:
 
     def _renew(self, conn: psycopg.Connection[Any]) -> None:
         held = self._leases.tokens()
+        self._extend(conn, held)
+        self._extend(conn, self._unheard(conn, held))
+
+    def _unheard(self, conn: psycopg.Connection[Any], held: Mapping[UUID, int]) -> dict[UUID, int]:
+        """Return what is ours beside `held`: a claim that was sent off brought it, and a blocked loop has not heard."""
+        found: dict[UUID, int] = {}
+        for asked in self._leases.unanswered(self._every / 2):
+            with limited(conn, self._limit):
+                found |= unheard(conn, channel=asked.channel, levels=asked.levels, worker=self._worker)
+        return {identity: claim for identity, claim in found.items() if identity not in held}
+
+    def _extend(self, conn: psycopg.Connection[Any], held: Mapping[UUID, int]) -> None:
         if held:
             asked_at = time.monotonic()
             with limited(conn, self._patience):
