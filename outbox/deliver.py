@@ -19,12 +19,14 @@ from outbox.consent import expired, refusal
 from outbox.defects import Defect, place
 from outbox.events import CodeUnknown, FailedOver, ProviderHeld, ProviderResumed
 from outbox.holds import HOLD, told
-from outbox.outcomes import Ambiguous, Dead, Failure, Outcome
+from outbox.outcomes import Ambiguous, Dead, Deferred, Failure, Outcome
 from outbox.quiet import move, put_off
 from outbox.retry import defer, judge, wait_for_turn
 from outbox.template_events import ComposeFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from outbox.channels import Completion
     from outbox.queue.claim import Claimed
     from outbox.route import Route
@@ -36,14 +38,24 @@ _OF_THE_MESSAGE = (errors.Rejected, errors.Unreachable, errors.Unrecognised)
 """What only a provider that is not down can say, and of one message alone."""
 
 
+def _for_good() -> bool:
+    return True
+
+
 async def deliver(
-    claimed: Claimed, claimed_at: float, route: Route, over_rate: float = 0.0, kept_back: Outcome | None = None
+    claimed: Claimed,
+    claimed_at: float,
+    route: Route,
+    over_rate: float = 0.0,
+    kept_back: Outcome | None = None,
+    *,
+    is_held: Callable[[], bool] = _for_good,
 ) -> Outcome:
     """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
 
     Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds, nor in quiet hours, nor once it
-    has expired: that is looked at again right before each provider is asked. `kept_back` is what becomes of it where
-    the throttle of its topic does not let it through.
+    has expired, nor when it `is_held` no more: these two are looked at again right before each provider is asked.
+    `kept_back` is what becomes of it where the throttle of its topic does not let it through.
     """
     in_hand = time.monotonic() - claimed_at
     ended = refusal(claimed, in_hand, route.policy)
@@ -67,9 +79,9 @@ async def deliver(
         outcome = _not_rendered(error, claimed, route)
     else:
         if route.completion is not None and route.completion.needed(message):
-            outcome = await _complete_and_send(message, claimed, deadline, route, route.completion)
+            outcome = await _complete_and_send(message, claimed, deadline, route, is_held, completion=route.completion)
         else:
-            outcome = await _send(message, claimed, deadline, route)
+            outcome = await _send(message, claimed, deadline, route, is_held)
     if rules is None or outcome.delay is None:
         return outcome
     now = route.clock()
@@ -152,14 +164,20 @@ def _may_try_any(claimed: Claimed, route: Route) -> bool:
 
 
 async def _complete_and_send(
-    message: Any, claimed: Claimed, deadline: float | None, route: Route, completion: Completion
+    message: Any,
+    claimed: Claimed,
+    deadline: float | None,
+    route: Route,
+    is_held: Callable[[], bool],
+    *,
+    completion: Completion,
 ) -> Outcome:
     """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing.
 
     Nothing is fetched while no provider may be given it: to fail at that would use up attempts in an outage.
     """
     if _is_past(deadline) or not _may_try_any(claimed, route):
-        return _unsent(claimed, None, deadline, route)
+        return _unsent(claimed, None, deadline, route, is_held)
     async with AsyncExitStack() as sending:
         try:
             whole = await sending.enter_async_context(completion.completed(message))
@@ -169,10 +187,12 @@ async def _complete_and_send(
             _tell_of_defect(error, claimed, route)
             failed = errors.Temporary(f"it could not be completed: {place(error)}")
             return judge(failed, claimed, route.policy, None, route.chance)
-        return await _send(whole, claimed, deadline, route)
+        return await _send(whole, claimed, deadline, route, is_held)
 
 
-async def _send(message: Any, claimed: Claimed, deadline: float | None, route: Route) -> Outcome:
+async def _send(
+    message: Any, claimed: Claimed, deadline: float | None, route: Route, is_held: Callable[[], bool]
+) -> Outcome:
     """Try the providers in order; the next one only after an error which proves that the message was not accepted.
 
     A send that has begun is not cut off when it expires: that would turn an acceptance into one nobody knows of.
@@ -185,8 +205,8 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
         other = only is not None and name != only
         if other or (tokens is not None and not tokens.may_send(name)) or not route.holds.may_try(name, claimed.key):
             continue
-        if deadline is not None and time.monotonic() >= deadline:
-            route.holds.unasked(name, claimed.key)
+        if not is_held() or (deadline is not None and time.monotonic() >= deadline):
+            route.holds.unasked(name, claimed.key)  # who was frozen since the last look has lost it to somebody else
             break
         if tokens is not None:
             tokens.spend(name, getattr(message, "parts", 1), again=refused is not None)
@@ -206,7 +226,7 @@ async def _send(message: Any, claimed: Claimed, deadline: float | None, route: R
                 route.listener(ProviderResumed(route.channel, name))
             return sent if before is None else replace(sent, before=before)
     digests = None if refused is None else getattr(message, "digests", None)
-    return replace(_unsent(claimed, refused, deadline, route), before=before, digests=digests)
+    return replace(_unsent(claimed, refused, deadline, route, is_held), before=before, digests=digests)
 
 
 def _told(before: str | None, name: str, error: errors.DeliveryError) -> str:
@@ -235,7 +255,11 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
 
 
 def _unsent(
-    claimed: Claimed, refused: tuple[str, errors.DeliveryError] | None, deadline: float | None, route: Route
+    claimed: Claimed,
+    refused: tuple[str, errors.DeliveryError] | None,
+    deadline: float | None,
+    route: Route,
+    is_held: Callable[[], bool],
 ) -> Outcome:
     """Judge the last refusal, if it is one of the message: while every provider is held, nothing else is known."""
     if deadline is not None and _is_past(deadline) and (refused is None or isinstance(refused[1], _NOT_ACCEPTED)):
@@ -243,6 +267,9 @@ def _unsent(
         return expired(time.monotonic() - deadline, before)
     holds, policy, chance = route.holds, route.policy_of(claimed.topic), route.chance
     seconds = holds.closed_for()
+    if refused is None and not is_held():
+        failure = Failure("temporary", None, "its lease ran out before any provider was asked")
+        return Deferred(failure=failure, delay=0.0)
     if refused is None:
         if (only := _only(claimed, route)) is not None:
             seconds = holds.held_for(only)

@@ -72,6 +72,27 @@ async def test_what_must_not_be_sent_reaches_no_provider(situation: dict[str, ob
     assert recorder.keys == []
 
 
+async def test_what_was_lost_to_another_worker_since_its_turn_came_reaches_no_provider() -> None:
+    recorder = Recorder()
+    outcome = await deliver(claimed(), time.monotonic(), route(recorder), is_held=lambda: False)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.used, outcome.delay) == (False, 0.0)
+    assert recorder.keys == []
+
+
+async def test_the_next_provider_is_not_asked_when_the_lease_ran_out_while_the_first_was() -> None:
+    held = [True]
+
+    async def behave(_: Notification) -> None:
+        held.clear()  # as when the process is frozen meanwhile, and its connection gone when it wakes
+        raise errors.Temporary("the connection is gone")
+
+    second = Recorder()
+    outcome = await deliver(claimed(), time.monotonic(), route(Recorder(behave), second), is_held=lambda: bool(held))
+    assert isinstance(outcome, Retry)
+    assert second.keys == []
+
+
 async def test_the_time_in_hand_counts_against_the_expiry() -> None:
     recorder = Recorder()
     outcome = await deliver(claimed(expires_in=5.0), time.monotonic() - 6.0, route(recorder))

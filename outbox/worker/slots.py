@@ -113,7 +113,14 @@ class Slots:
     async def _attempt(self, lease: Lease, end: End | None = None) -> None:
         started = time.monotonic()
         try:
-            outcome = await deliver(lease.claimed, lease.claimed_at, self._route, lease.over_rate, lease.kept_back)
+            outcome = await deliver(
+                lease.claimed,
+                lease.claimed_at,
+                self._route,
+                lease.over_rate,
+                lease.kept_back,
+                is_held=lease.is_held,
+            )
         except asyncio.CancelledError as error:
             self._ended(lease, self._cut_off(error, lease.claimed.topic), started, end)
             raise

@@ -38,6 +38,8 @@ class Activity:
         """What that one waited for when it was last seen, and the beginning of its statement."""
         self.idle = 0
         """How often a session was seen that kept a transaction open and did nothing."""
+        self.idle_did = ""
+        """The beginning of what the last such session had done."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -64,7 +66,8 @@ class Activity:
                 self.samples += 1
                 self.most_sessions = max(self.most_sessions, len(found))
                 for pid, transaction, age, idle, does in found:
-                    self.idle += bool(idle)
+                    if idle:
+                        self.idle, self.idle_did = self.idle + 1, does
                     if transaction is not None:
                         self.longest, self.longest_did = max((self.longest, self.longest_did), (age, does))
                         opened, _ = self._transactions.get((pid, transaction), (asked_at - age, 0.0))

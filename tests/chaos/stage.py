@@ -231,6 +231,8 @@ class Stage:
             yield
         self.at_most(1, "the longest transaction", activity.longest, " s")
         self.exactly(0, "idle in a transaction", activity.idle)
+        if activity.idle:
+            self.note(f"idle in a transaction was last: {' '.join(activity.idle_did.split())}")
         if activity.longest > 1:
             self.note(f"the longest transaction was seen last: {' '.join(activity.longest_did.split())}")
 

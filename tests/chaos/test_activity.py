@@ -17,6 +17,7 @@ def test_it_sees_long_transactions_and_idle_ones(database_url: str) -> None:
         wait_until(lambda: activity.idle > 0)
         ended = time.monotonic()
         conn.rollback()
+        assert activity.idle_did == "Client ClientRead, SELECT 1"
         assert activity.longest >= 0.1
         assert activity.most_sessions == 1
         wait_until(lambda: activity.spans(began + 0.05, ended - 0.05) == 1)

@@ -57,7 +57,7 @@ async def served(case: Case, *acts: Act, patience: float = 30, **policy: Any) ->
         server.script.extend(acts)
         yield Route(
             channel=case.channel,
-            policy=ChannelConfig(providers=(case.provider,), **policy),
+            policy=ChannelConfig(providers=(case.provider,), backoff=(60.0,), **policy),  # not due before it is looked at
             compose=lambda _: case.message(server.url),
             providers={case.provider: provider},
             listener=lambda _: None,
