@@ -43,6 +43,7 @@ AMBIGUOUS = {
     "retry": End("retrying", 1, "ambiguous", None, suppressed=False),
     "stop": End("dead", 1, "ambiguous", "in_doubt", suppressed=False),
 }
+_LATER = (60.0,)  # what is tried again is not due before it is looked at
 _END = """
 SELECT s.state, s.attempts, s.last_error_class, d.reason,
        EXISTS (SELECT FROM outbox.suppressions p WHERE p.recipient = lower(s.recipient) OR p.recipient = s.recipient)
@@ -57,7 +58,7 @@ async def served(case: Case, *acts: Act, patience: float = 30, **policy: Any) ->
         server.script.extend(acts)
         yield Route(
             channel=case.channel,
-            policy=ChannelConfig(providers=(case.provider,), backoff=(60.0,), **policy),  # not due before it is looked at
+            policy=ChannelConfig(providers=(case.provider,), backoff=_LATER, **policy),
             compose=lambda _: case.message(server.url),
             providers={case.provider: provider},
             listener=lambda _: None,
