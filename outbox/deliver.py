@@ -267,10 +267,10 @@ def _unsent(
         return expired(time.monotonic() - deadline, before)
     holds, policy, chance = route.holds, route.policy_of(claimed.topic), route.chance
     seconds = holds.closed_for()
-    if refused is None and not is_held():
-        failure = Failure("temporary", None, "its lease ran out before any provider was asked")
-        return Deferred(failure=failure, delay=0.0)
     if refused is None:
+        if not is_held():
+            failure = Failure("temporary", None, "its lease ran out before any provider was asked")
+            return Deferred(failure=failure, delay=0.0)
         if (only := _only(claimed, route)) is not None:
             seconds = holds.held_for(only)
         if holds.paused(only):
