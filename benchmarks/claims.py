@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from outbox.queue.claim import Claimed
 
-_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 _LEVELS = tuple(range(10))
 _SIZES = (1, 100, 500)
 _WARM_UP = 15  # claims after which each plan is kept
@@ -116,12 +116,18 @@ class Queue:
 
     async def claim(self, size: int) -> float:
         """Claim so many, settle them, and enqueue as many; return the milliseconds of the claim."""
-        seconds, claimed = await self._link.run(lambda conn: _claim(conn, size, self._marks))
-        if len(claimed) != size:
-            raise Failed(f"a claim of {size} brought {len(claimed)}")
-        await self._link.run(lambda conn: _settle(conn, claimed))
+        milliseconds, found = await self.take(size)
+        if found != size:
+            raise Failed(f"a claim of {size} brought {found}")
         self.enqueue(size)
-        return seconds * 1_000
+        return milliseconds
+
+    async def take(self, most: int) -> tuple[float, int]:
+        """Claim as many as there are, and settle them; return the milliseconds of the claim, and what it brought."""
+        seconds, claimed = await self._link.run(lambda conn: _claim(conn, most, self._marks))
+        if claimed:
+            await self._link.run(lambda conn: _settle(conn, claimed))
+        return seconds * 1_000, len(claimed)
 
     def _execute(self, sql: str, *parameters: Any) -> None:
         with psycopg.connect(self._url) as conn:
@@ -201,7 +207,7 @@ def main() -> None:
     given = parser.parse_args()
     console = Console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with LocalPostgres(settings=_SETTINGS) as server, Progress(*columns, console=console) as progress:
+    with LocalPostgres(settings=SETTINGS) as server, Progress(*columns, console=console) as progress:
         with psycopg.connect(server.url, autocommit=True) as conn:
             conn.execute("CREATE DATABASE beside")
         alone, beside = Queue(server.url), Queue(server.url_of("beside"))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
 
 from outbox.queue.claim import Claimed
-from outbox.worker.marks import LONGEST_UNSWEPT, SLACK, Marks
+from outbox.worker.marks import LONGEST_UNSEEN, LONGEST_UNSWEPT, RECENT, SLACK, Marks
 
 LEVELS = (0, 5, 8)
 
@@ -56,32 +57,82 @@ def test_a_claim_from_the_bottom_up_says_nothing_of_the_levels_above() -> None:
     assert marks.ages(LEVELS, 101.5) == [None, pytest.approx(3.5 + SLACK), pytest.approx(1.5 + SLACK)]
 
 
-def claims(marks: Marks, *, usual: float, sweep: float, seconds: float) -> list[float]:
-    """Claim again and again, at once, each time for what it costs; return when the sweeps began."""
-    now, ends, sweeps = 1_000.0, 1_000.0 + seconds, []
+def claims(marks: Marks, *, usual: float, sweep: float, look: float | None = None, seconds: float) -> _Began:
+    """Claim again and again, at once, each time for what it costs; return when the sweeps and the looks back began."""
+    now, ends, began = 1_000.0, 1_000.0 + seconds, _Began([], [])
     while now < ends:
-        marks.ages(LEVELS, now)
+        back = marks.ages(LEVELS, now)[0]
         if marks.was_sweep:
-            sweeps.append(now)
-        took = sweep if marks.was_sweep else usual
+            began.sweeps.append(now)
+            took = sweep
+        elif back == RECENT:
+            began.looks.append(now)
+            took = usual if look is None else look
+        else:
+            took = usual
         marks.found([], LEVELS, 10, now, now + took)
         now += took
-    return sweeps
+    return began
+
+
+class _Began(NamedTuple):
+    sweeps: list[float]
+    looks: list[float]
+
+    def pauses(self, took: float) -> list[float]:
+        """Return the seconds between the ends and the beginnings of sweeps that took so long, but for the first."""
+        return [later - earlier - took for earlier, later in pairwise(self.sweeps)][1:]
 
 
 def test_sweeps_take_a_hundredth_of_the_time_beyond_what_any_claim_takes() -> None:
-    sweeps = claims(Marks(), usual=0.002, sweep=0.012, seconds=60)
+    sweeps, _ = claims(Marks(), usual=0.002, sweep=0.012, seconds=60)
     assert 0.008 < len(sweeps) * (0.012 - 0.002) / 60 <= 0.0105
 
 
-def test_a_sweep_comes_every_five_seconds_whatever_it_costs() -> None:
-    sweeps = claims(Marks(), usual=0.002, sweep=3.0, seconds=120)
-    gaps = [later - earlier - 3.0 for earlier, later in pairwise(sweeps)]
-    assert all(gap == pytest.approx(LONGEST_UNSWEPT, abs=0.01) for gap in gaps[1:])
+def test_a_sweep_comes_every_minute_whatever_it_costs() -> None:
+    began = claims(Marks(), usual=0.002, sweep=3.0, seconds=600)
+    assert began.pauses(3.0) == pytest.approx([LONGEST_UNSWEPT] * (len(began.sweeps) - 2), abs=0.01)
+    assert len(began.sweeps) > 8
+
+
+def test_what_is_recent_is_looked_at_every_five_seconds_whatever_that_costs() -> None:
+    began = claims(Marks(), usual=0.002, sweep=3.0, look=0.5, seconds=600)
+    seen = sorted([*began.looks, *(began + 3.0 for began in began.sweeps)])
+    gaps = [later - earlier for earlier, later in pairwise(seen)][2:]
+    assert max(gaps) < LONGEST_UNSEEN + 0.5 + 3.0 + 0.01, "a sweep may lie between"
+    assert len(began.looks) > 80
+
+
+def test_looks_back_take_a_hundredth_of_the_time_as_well() -> None:
+    began = claims(Marks(), usual=0.002, sweep=3.0, look=0.012, seconds=600)
+    assert 0.006 < len(began.looks) * (0.012 - 0.002) / 600 <= 0.0105
+
+
+def test_a_look_back_that_is_full_is_finished_by_the_claims_that_get_behind_the_level_it_reached() -> None:
+    marks = Marks()
+    claims(marks, usual=0.002, sweep=3.0, look=0.5, seconds=10)
+    now = 1_010.0 + LONGEST_UNSEEN
+    assert marks.ages(LEVELS, now) == [RECENT] * 3
+    marks.found([row(0, 2.0)], LEVELS, 1, now, now + 0.5)
+    urgent, normal, _ = marks.ages(LEVELS, now + 1)
+    assert urgent == pytest.approx(3.0 + SLACK)
+    assert normal == pytest.approx(RECENT + 1 + SLACK)
+
+
+def test_a_look_back_goes_no_less_far_than_any_claim() -> None:
+    marks = Marks()
+    claims(marks, usual=0.002, sweep=3.0, look=0.5, seconds=10)
+    now = 1_010.0 + LONGEST_UNSEEN
+    marks.ages(LEVELS, now)
+    marks.found([row(5, 90.0)], LEVELS, 1, now, now + 0.5)
+    urgent, normal, _ = marks.ages(LEVELS, now + 0.5 + LONGEST_UNSEEN)
+    assert urgent == RECENT
+    assert normal == pytest.approx(95.5 + SLACK)
 
 
 def test_where_sweeps_cost_no_more_than_other_claims_every_other_claim_is_one() -> None:
-    sweeps = claims(Marks(), usual=0.002, sweep=0.002, seconds=10)
+    sweeps, looks = claims(Marks(), usual=0.002, sweep=0.002, seconds=10)
+    assert looks == []
     assert len(sweeps) == pytest.approx(10 / 0.004, rel=0.02)
 
 
