@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SLACK = 0.1
 """Seconds between the run_at of a row and its commit that cost it nothing."""
-RECENT = 35.0
+RECENT = 40.0
 """Seconds between the two that cost it no more than `LONGEST_UNSEEN`."""
 LONGEST_UNSEEN = 5.0
 """Seconds that anything which fell due in the last `RECENT` may go unseen, whatever it costs to look."""
