@@ -95,6 +95,15 @@ def test_a_sweep_comes_every_minute_whatever_it_costs() -> None:
     assert len(began.sweeps) > 8
 
 
+@pytest.mark.parametrize(("cost", "pause"), [(0.06, 5.0), (0.12, 5.0), (0.25, 10.0), (1.0, 40.0)])
+def test_a_sweep_comes_every_five_seconds_for_as_long_as_that_takes_a_fortieth_of_the_time(
+    cost: float, pause: float
+) -> None:
+    began = claims(Marks(), usual=0.002, sweep=cost + 0.002, look=0.002, seconds=300)
+    assert began.pauses(cost + 0.002) == pytest.approx([pause] * (len(began.sweeps) - 2), abs=0.01)
+    assert len(began.sweeps) > 5
+
+
 def test_what_is_recent_is_looked_at_every_five_seconds_whatever_that_costs() -> None:
     began = claims(Marks(), usual=0.002, sweep=3.0, look=0.5, seconds=600)
     seen = sorted([*began.looks, *(began + 3.0 for began in began.sweeps)])

@@ -30,11 +30,13 @@ LONGEST_UNSWEPT = 60.0
 # What looks back cost beyond what any claim costs may take this share of the time, and what sweeps cost as much again.
 # Where nothing holds a snapshot a sweep costs next to nothing, so that every other claim is one, and what a vanished
 # worker held is found as soon as it is due. Where one costs ten times as much as other claims, it is rarer than one
-# claim in a hundred; after an hour at 3,000 a second under one snapshot it takes a second.
+# claim in a hundred; but it comes every 5 s for as long as that takes no more than the larger share. After an hour at
+# 3,000 a second under one snapshot, a sweep takes seconds.
 _SHARE = 1 / 100
+_LARGEST_SHARE = 1 / 40
 _MEMORY = 4  # of each kind; the least of them counts, because a busy machine makes any one of them slow
 _LEVEL_AND_WAIT = attrgetter("priority", "waited")
-_UNKNOWN = 0.1  # seconds until the second sweep, as long as nothing is known of other claims
+_UNKNOWN = 0.001  # seconds that one is taken to cost, as long as nothing is known of other claims
 
 
 class _Kind:
@@ -100,6 +102,7 @@ class Marks:
         if self._last is self._others:
             return
         others = self._others.took
-        pause = max((min(self._last.took) - min(others)) / _SHARE if others else _UNKNOWN, took)
+        cost = min(self._last.took) - min(others) if others else _UNKNOWN
+        pause = max(cost / _SHARE, took)
         for kind in {self._last, self._looks}:  # a sweep sees what a look would
-            kind.next = now + min(pause, kind.longest)
+            kind.next = now + min(pause, max(cost / _LARGEST_SHARE, LONGEST_UNSEEN), kind.longest)
