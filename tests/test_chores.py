@@ -17,11 +17,14 @@ import pytest
 
 from outbox import events
 from outbox.queue import turn
+from outbox.queue.gauge import gauge
+from outbox.queue.horizon import find_oldest
 from outbox.worker import chores, horizon
 from outbox.worker.chores import Chore, run_chores
 from outbox.worker.horizon import Horizon
 from tests.fleet import ROOT
 from tests.hands import enqueue, rows
+from tests.listening import handed_notifications
 from tests.recorder import Recorder, route
 from tests.test_worker import running
 from tests.waiting import await_until, wait_until
@@ -360,6 +363,17 @@ async def test_a_worker_does_the_chores_that_are_due_and_no_others(database_url:
     async with running(database_url, route(Recorder())):
         await await_until(lambda: rows(database_url, done, "sweep_workers") == [(True,)])
     assert rows(database_url, "SELECT host FROM outbox.workers") == []
+
+
+async def test_who_is_handed_what_it_listens_for_keeps_none_open(cloned_url: str) -> None:
+    with handed_notifications(cloned_url, application_name="an application") as pid:
+        since = "SELECT date_part('epoch', clock_timestamp() - xact_start) > 0.2 FROM pg_stat_activity WHERE pid = %s"
+        await await_until(lambda: rows(cloned_url, since, pid) == [(True,)])
+        async with await psycopg.AsyncConnection.connect(cloned_url) as conn:
+            assert await find_oldest(conn, longer_than=0.1) is None
+            await gauge(conn)
+            await conn.commit()
+    assert rows(cloned_url, "SELECT value FROM outbox.gauges WHERE name = 'oldest_snapshot_seconds'") == [(0.0,)]
 
 
 async def test_who_keeps_a_transaction_open_is_named_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

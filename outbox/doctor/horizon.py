@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 _LONG, _VERY_LONG = 30.0, 600.0  # seconds
 _MANY = 1_000_000  # transactions
 
-# Of this database: a snapshot of another one holds up nothing here. A vacuum is no holder, and neither are we.
+# Of this database: a snapshot of another one holds up nothing here. A vacuum is no holder, and neither are we,
+# nor is a session that is idle: while it is handed what it listens for, it says to be in a transaction as old as its
+# last statement.
 _SESSIONS = """
 SELECT a.pid, coalesce(a.usename, '') AS role, coalesce(a.application_name, '') AS application,
        coalesce(host(a.client_addr), 'a socket') AS address, coalesce(a.state, '') AS state,
        date_part('epoch', clock_timestamp() - a.xact_start) AS seconds, coalesce(a.query, '') AS query
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-  AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+  AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.state IS DISTINCT FROM 'idle'
   AND a.xact_start < clock_timestamp() - make_interval(secs => %(long)s)
   AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid)
 ORDER BY a.xact_start LIMIT 5

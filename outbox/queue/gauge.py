@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-# Whose snapshot is old is asked as `horizon` does: of this database alone, and VACUUM holds up nobody. What lies in the
-# DEFAULT partitions is not counted beyond a number that nobody would move by hand.
+# Whose snapshot is old is asked as `horizon` does: of this database alone, and neither VACUUM nor an idle session holds
+# up anybody. What lies in the DEFAULT partitions is not counted beyond a number that nobody would move by hand.
 GAUGE = """
 INSERT INTO outbox.gauges (name, value)
 SELECT 'queue_dead_tuples', t.n_dead_tup FROM pg_stat_all_tables t WHERE t.relid = 'outbox.queue'::regclass
@@ -17,7 +17,7 @@ SELECT 'oldest_snapshot_seconds', coalesce(max(date_part('epoch', clock_timestam
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
   AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid)
-  AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+  AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.state IS DISTINCT FROM 'idle'
 UNION ALL
 SELECT 'default_partition_rows',
        (SELECT count(*) FROM (SELECT n.id FROM outbox.notifications_default n LIMIT %(at_least)s) strays)

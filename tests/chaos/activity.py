@@ -12,8 +12,10 @@ import psycopg
 _EVERY = 0.01
 _IDLE_LIMIT = 0.1  # seconds: between two statements of one transaction every session is idle for a moment
 
+# Whoever listens, and is idle, is in a transaction while PostgreSQL hands it what it has heard: one that says to have
+# begun with the session's last statement.
 _SESSIONS = """
-SELECT pid, xact_start::text, date_part('epoch', now() - xact_start),
+SELECT pid, CASE WHEN state <> 'idle' THEN xact_start::text END, date_part('epoch', now() - xact_start),
        state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s),
        concat(coalesce(wait_event_type || ' ' || wait_event, 'on the CPU'), ', ', left(query, 80))
 FROM pg_stat_activity

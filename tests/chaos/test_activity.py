@@ -7,6 +7,7 @@ import time
 import psycopg
 
 from tests.chaos.activity import Activity
+from tests.listening import handed_notifications
 from tests.waiting import wait_until
 
 
@@ -37,6 +38,17 @@ def test_it_does_not_mind_statements_of_their_own(database_url: str) -> None:
         assert activity.idle == 0
         assert activity.longest < 0.5
         assert activity.spans(began, time.monotonic()) == 0
+
+
+def test_one_that_is_handed_what_it_listens_for_is_in_no_transaction_of_its_own(cloned_url: str) -> None:
+    with (
+        Activity(cloned_url) as activity,
+        handed_notifications(cloned_url, application_name="outbox lifeline"),
+    ):
+        seen = activity.samples
+        wait_until(lambda: activity.samples > seen + 2)
+        assert activity.most_sessions == 1
+    assert activity.longest < 0.1
 
 
 def test_sessions_of_others_are_none_of_its_business(database_url: str) -> None:

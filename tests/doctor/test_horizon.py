@@ -16,6 +16,7 @@ from outbox.doctor import horizon
 from outbox.doctor.horizon import without_values
 from tests.doctor.examined import becomes, finding, findings, session, status, type_
 from tests.hands import rows
+from tests.listening import handed_notifications
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def test_a_session_that_keeps_a_transaction_open_is_named_and_ended(cloned_url: 
         becomes(cloned_url, "open-transactions", "ok")
         with pytest.raises(psycopg.OperationalError):
             held.execute("SELECT 1")
+
+
+def test_a_session_that_is_handed_what_it_listens_for_keeps_none_open(cloned_url: str) -> None:
+    with handed_notifications(cloned_url, application_name="an application"):
+        assert status(cloned_url, "open-transactions") == "ok"
 
 
 def test_one_that_lasts_for_minutes_is_a_failure(cloned_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
