@@ -99,7 +99,7 @@ async def test_what_is_given_back_keeps_its_place(database_url: str) -> None:
     first, _ = enqueue(database_url, 2, ordering_key="order:42")
     (head,) = await claim(database_url)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
-        assert await release(conn, held={head.id: head.claim}, worker=1) == 1
+        assert await release(conn, held={head.id: head.claim}, worker=1) == ({head.id}, set())
     assert await claimed(database_url) == [first]
 
 

@@ -46,11 +46,23 @@ async def test_what_is_given_back_is_due_at_once_and_used_no_attempt(database_ur
     claimed = await claim(database_url)
     held: dict[UUID, int] = {one.id: one.claim for one in claimed}
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
-        assert await release(conn, held=held, worker=1) == 2
-        assert await release(conn, held=held, worker=1) == 0
+        assert await release(conn, held=held, worker=1) == (set(held), set())
+        assert await release(conn, held=held, worker=1) == (set(), set())
     assert rows(database_url, "SELECT 1 FROM outbox.attempts") == []
     again = await claim(database_url, worker=2)
     assert [(one.claim, one.attempt, one.lost) for one in again] == [(2, 0, 0)] * 2
+
+
+async def test_what_somebody_has_locked_is_told_and_not_given_back(database_url: str) -> None:
+    enqueue(database_url, 3)
+    held = {one.id: one.claim for one in await claim(database_url)}
+    locked, gone, free = held
+    rows(database_url, "DELETE FROM outbox.queue WHERE id = %s", gone)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+        with psycopg.connect(database_url) as renewing:
+            renewing.execute("SELECT 1 FROM outbox.queue WHERE id = %s FOR UPDATE", [locked])
+            assert await release(conn, held=held, worker=1) == ({free}, {locked})
+        assert await release(conn, held=held, worker=1) == ({locked}, set())
 
 
 async def test_what_somebody_else_holds_cannot_be_given_back(database_url: str) -> None:
@@ -59,4 +71,4 @@ async def test_what_somebody_else_holds_cannot_be_given_back(database_url: str) 
     expire_leases(database_url)
     await claim(database_url, worker=2)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
-        assert await release(conn, held=held, worker=1) == 0
+        assert await release(conn, held=held, worker=1) == (set(), set())

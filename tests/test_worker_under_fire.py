@@ -343,6 +343,34 @@ async def test_suspects_are_sent_one_at_a_time_and_a_drain_sends_them_all(databa
     assert claims < 20, "those that wait are not claimed over and over"
 
 
+async def test_a_suspect_that_is_given_back_while_it_is_being_renewed_counts_as_lost_by_nobody(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals: list[asyncio.Task[None]] = []
+
+    async def renew() -> None:
+        async with await psycopg.AsyncConnection.connect(database_url) as conn:
+            await conn.execute("SELECT 1 FROM outbox.queue FOR UPDATE")
+            begun.set()
+            await asyncio.sleep(0.2)
+
+    async def renewed_at_once(conn: psycopg.AsyncConnection[Any], **how: Any) -> list[Claimed]:
+        found = await claim(conn, **how)
+        if not renewals:
+            renewals.append(asyncio.create_task(renew()))
+            await begun.wait()
+        return found
+
+    begun = asyncio.Event()
+    monkeypatch.setattr(feeder, "claim", renewed_at_once)
+    enqueue(database_url, 4)
+    rows(database_url, "UPDATE outbox.queue SET lost = 2")
+    assert await drain(database_url, route(Recorder())) == 0
+    await renewals[0]
+    assert states(database_url) == {"sent": 4}
+    assert rows(database_url, "SELECT 1 FROM outbox.attempts WHERE outcome = 'lost'") == []
+
+
 def test_what_comes_back_to_whoever_has_it_in_hand_is_no_second_lease() -> None:
     leases = Leases(30)
     first = claimed_once(claim=1, lost_by=None)

@@ -12,8 +12,8 @@ import psycopg
 from outbox.events import Claimed as ClaimedEvent
 from outbox.queue.claim import SUSPICIOUS, Claimed, claim
 from outbox.queue.limit import reserve
-from outbox.queue.release import release
 from outbox.worker.allowance import Allowance
+from outbox.worker.giving_back import give_back
 from outbox.worker.marks import Marks
 from outbox.worker.pace import Pace
 from outbox.worker.ready import Ready
@@ -152,8 +152,7 @@ class Feeder:
         self._suspects.update(kept)
         self._many_suspects = bool(surplus) or (self._many_suspects and bool(kept))
         if surplus:
-            tokens = {lease.claimed.id: lease.claimed.claim for lease in surplus}
-            await self._link.run(lambda conn: release(conn, held=tokens, worker=self._worker))
+            await give_back(self._link, surplus, worker=self._worker)
             self._leases.drop(*surplus)
             leases = [lease for lease in leases if lease not in surplus]
         return leases

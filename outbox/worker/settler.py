@@ -13,9 +13,9 @@ from outbox.database import describe
 from outbox.events import ChoreFailed, Settled
 from outbox.queue.deposit import deposit
 from outbox.queue.gather import gather
-from outbox.queue.release import release
 from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
+from outbox.worker.giving_back import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,18 +131,15 @@ class Settler:
             if _is_claimed_again(ended, one) and one.key in settled
         ]
         if again:
-            await self._give_back(again)
+            # Settled, due again, and claimed before we heard: a delivery that nobody began. Dropped first: when it is
+            # given back, it is claimed, and then it is a lease of its own.
+            self._leases.drop(*again)
+            await give_back(self._link, again, worker=self._worker)
         stale = 0
         if len(settled) < len(batch):
             batch, stale = self._sorted_out(batch, settlements, settled, locked)
         self._end(batch)
         self._listener(Settled(len(settlements), stale, time.monotonic() - started))
-
-    async def _give_back(self, leases: Sequence[Lease]) -> None:
-        """Give back what was settled, was due again, and was claimed before we heard: a delivery that nobody began."""
-        held = {lease.claimed.id: lease.claimed.claim for lease in leases}
-        self._leases.drop(*leases)  # first: when it is given back, it is claimed, and then it is a lease of its own
-        await self._link.run(lambda conn: release(conn, held=held, worker=self._worker))
 
     async def _write_around(self, batch: Sequence[Ended]) -> None:
         """Write what a batch waited for in vain without the one that somebody holds; that one is written later.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.events import WorkerStarted, WorkerStopped, WorkerStopping
 from outbox.queue import attend
-from outbox.queue.release import release
 from outbox.route import providers_of
 from outbox.worker import pausing
 from outbox.worker.chores import chores_with, run_chores
 from outbox.worker.feeder import Feeder
+from outbox.worker.giving_back import give_back
 from outbox.worker.leases import Leases
 from outbox.worker.lifeline import Lifeline
 from outbox.worker.reporting import Reporting
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # After the grace, for what was cut off to be written down.
 _LAST_WRITES = 5.0
-_TRIES, _PAUSE = 4, 0.05  # to give back what was not begun
 
 
 class _Lane(NamedTuple):
@@ -186,15 +185,8 @@ class Shift:
 
     async def _give_back(self) -> int:
         leases = self._leases.not_begun()
-        held = {lease.claimed.id: lease.claimed.claim for lease in leases}
-        released = 0
-        for _ in range(_TRIES):
-            released += await self._claims.run(lambda conn: release(conn, held=held, worker=self._worker))
-            if released >= len(held):
-                break
-            await asyncio.sleep(_PAUSE)  # a renewal of ours may have had them locked this moment, and they were skipped
-        for lease in leases:
-            self._leases.drop(lease)
+        released = await give_back(self._claims, leases, worker=self._worker)
+        self._leases.drop(*leases)
         return released
 
 
