@@ -25,9 +25,8 @@ from outbox.retry import defer, judge, wait_for_turn
 from outbox.template_events import ComposeFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from outbox.channels import Completion
+    from outbox.lease import Lease
     from outbox.queue.claim import Claimed
     from outbox.route import Route
     from outbox.timetable import Rules
@@ -38,32 +37,21 @@ _OF_THE_MESSAGE = (errors.Rejected, errors.Unreachable, errors.Unrecognised)
 """What only a provider that is not down can say, and of one message alone."""
 
 
-def _for_good() -> bool:
-    return True
+async def deliver(lease: Lease, route: Route) -> Outcome:
+    """Attempt to deliver what is in hand: consent, render, send, judge.
 
-
-async def deliver(
-    claimed: Claimed,
-    claimed_at: float,
-    route: Route,
-    over_rate: float = 0.0,
-    kept_back: Outcome | None = None,
-    *,
-    is_held: Callable[[], bool] = _for_good,
-) -> Outcome:
-    """Attempt to deliver what was claimed at `claimed_at` (`time.monotonic()`): consent, render, send, judge.
-
-    Nothing is attempted before its recipient's rate lets it go, in `over_rate` seconds, nor in quiet hours, nor once it
-    has expired, nor when it `is_held` no more: these two are looked at again right before each provider is asked.
-    `kept_back` is what becomes of it where the throttle of its topic does not let it through.
+    Nothing is attempted before its recipient's rate lets it go, nor in quiet hours, nor once it has expired, nor when
+    the lease is over: these two are looked at again right before each provider is asked. What the throttle of its topic
+    does not let through has its end already.
     """
-    in_hand = time.monotonic() - claimed_at
+    claimed, over_rate = lease.claimed, lease.over_rate
+    in_hand = time.monotonic() - lease.claimed_at
     ended = refusal(claimed, in_hand, route.policy)
     if ended is None and claimed.claim > 1:
         ended = _left_in_doubt(claimed, route, claimed.age + in_hand)
-    if (ended := ended or kept_back) is not None:
+    if (ended := ended or lease.kept_back) is not None:
         return ended
-    deadline = None if claimed.expires_in is None else claimed_at + claimed.expires_in
+    deadline = None if claimed.expires_in is None else lease.claimed_at + claimed.expires_in
     rules = None if route.timetable is None else route.timetable.rules(claimed.topic, claimed.priority)
     if rules is not None:
         waits = _wait_until_open(claimed, deadline, route, rules, over_rate)
@@ -79,9 +67,9 @@ async def deliver(
         outcome = _not_rendered(error, claimed, route)
     else:
         if route.completion is not None and route.completion.needed(message):
-            outcome = await _complete_and_send(message, claimed, deadline, route, is_held, completion=route.completion)
+            outcome = await _complete_and_send(message, lease, deadline, route, completion=route.completion)
         else:
-            outcome = await _send(message, claimed, deadline, route, is_held)
+            outcome = await _send(message, lease, deadline, route)
     if rules is None or outcome.delay is None:
         return outcome
     now = route.clock()
@@ -164,20 +152,15 @@ def _may_try_any(claimed: Claimed, route: Route) -> bool:
 
 
 async def _complete_and_send(
-    message: Any,
-    claimed: Claimed,
-    deadline: float | None,
-    route: Route,
-    is_held: Callable[[], bool],
-    *,
-    completion: Completion,
+    message: Any, lease: Lease, deadline: float | None, route: Route, *, completion: Completion
 ) -> Outcome:
     """Send what lacks something until it is fetched. What goes wrong with that is no provider's doing.
 
     Nothing is fetched while no provider may be given it: to fail at that would use up attempts in an outage.
     """
+    claimed = lease.claimed
     if _is_past(deadline) or not _may_try_any(claimed, route):
-        return _unsent(claimed, None, deadline, route, is_held)
+        return _unsent(lease, None, deadline, route)
     async with AsyncExitStack() as sending:
         try:
             whole = await sending.enter_async_context(completion.completed(message))
@@ -187,26 +170,25 @@ async def _complete_and_send(
             _tell_of_defect(error, claimed, route)
             failed = errors.Temporary(f"it could not be completed: {place(error)}")
             return judge(failed, claimed, route.policy, None, route.chance)
-        return await _send(whole, claimed, deadline, route, is_held)
+        return await _send(whole, lease, deadline, route)
 
 
-async def _send(
-    message: Any, claimed: Claimed, deadline: float | None, route: Route, is_held: Callable[[], bool]
-) -> Outcome:
+async def _send(message: Any, lease: Lease, deadline: float | None, route: Route) -> Outcome:
     """Try the providers in order; the next one only after an error which proves that the message was not accepted.
 
     A send that has begun is not cut off when it expires: that would turn an acceptance into one nobody knows of.
     """
+    claimed, holds = lease.claimed, route.holds
     refused: tuple[str, errors.DeliveryError] | None = None
     before: str | None = None
-    only = _only(claimed, route)
+    only = None if claimed.in_doubt is None else _only(claimed, route)
     tokens = route.tokens if route.tokens.any else None
     for name, provider in route.order(claimed.key):
         other = only is not None and name != only
-        if other or (tokens is not None and not tokens.may_send(name)) or not route.holds.may_try(name, claimed.key):
+        if other or (tokens is not None and not tokens.may_send(name)) or not holds.may_try(name, claimed.key):
             continue
-        if not is_held() or (deadline is not None and time.monotonic() >= deadline):
-            route.holds.unasked(name, claimed.key)  # who was frozen since the last look has lost it to somebody else
+        if (now := time.monotonic()) >= lease.deadline or (deadline is not None and now >= deadline):
+            holds.unasked(name, claimed.key)  # who was frozen since the last look has lost it to somebody else
             break
         if tokens is not None:
             tokens.spend(name, getattr(message, "parts", 1), again=refused is not None)
@@ -222,11 +204,11 @@ async def _send(
             if not isinstance(error, _NOT_ACCEPTED):
                 break
         else:
-            if route.holds.accepted(name):
+            if holds.accepted(name):
                 route.listener(ProviderResumed(route.channel, name))
             return sent if before is None else replace(sent, before=before)
     digests = None if refused is None else getattr(message, "digests", None)
-    return replace(_unsent(claimed, refused, deadline, route, is_held), before=before, digests=digests)
+    return replace(_unsent(lease, refused, deadline, route), before=before, digests=digests)
 
 
 def _told(before: str | None, name: str, error: errors.DeliveryError) -> str:
@@ -255,20 +237,17 @@ def _count(name: str, claimed: Claimed, error: errors.DeliveryError, route: Rout
 
 
 def _unsent(
-    claimed: Claimed,
-    refused: tuple[str, errors.DeliveryError] | None,
-    deadline: float | None,
-    route: Route,
-    is_held: Callable[[], bool],
+    lease: Lease, refused: tuple[str, errors.DeliveryError] | None, deadline: float | None, route: Route
 ) -> Outcome:
     """Judge the last refusal, if it is one of the message: while every provider is held, nothing else is known."""
+    claimed = lease.claimed
     if deadline is not None and _is_past(deadline) and (refused is None or isinstance(refused[1], _NOT_ACCEPTED)):
         before = "before any provider was asked" if refused is None else f"after {refused[0]} said {refused[1]}"
         return expired(time.monotonic() - deadline, before)
     holds, policy, chance = route.holds, route.policy_of(claimed.topic), route.chance
     seconds = holds.closed_for()
     if refused is None:
-        if not is_held():
+        if not lease.is_held():
             failure = Failure("temporary", None, "its lease ran out before any provider was asked")
             return Deferred(failure=failure, delay=0.0)
         if (only := _only(claimed, route)) is not None:

@@ -28,7 +28,9 @@ class Timeouts:
 
     async def within(self, work: Awaitable[_Result]) -> _Result:
         """Return what `work` returns; a cancellation of ours becomes a TimeoutError, as in `asyncio.timeout`."""
-        task = self._task()
+        task = asyncio.current_task(self._loop) if self._loop is not None else None
+        if task is None:
+            task = self._first_task()
         self._began[task] = time.monotonic()
         if self._timer is None:
             self._set_timer(self._seconds)
@@ -54,13 +56,11 @@ class Timeouts:
         finally:
             self._began.pop(future, None)
 
-    def _task(self) -> asyncio.Task[object]:
+    def _first_task(self) -> asyncio.Task[object]:
         """Return the current task. Before Python 3.12, finding the loop is a system call: it is found once."""
-        task = asyncio.current_task(self._loop) if self._loop is not None else None
-        if task is None:
-            self._loop = asyncio.get_running_loop()
-            task = asyncio.current_task(self._loop)
-            assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
         return task
 
     def _set_timer(self, seconds: float) -> None:

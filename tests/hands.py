@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 import outbox
+from outbox.lease import Lease
 from outbox.outcomes import Failure
 from outbox.queue.claim import claim as claim_statement
 from outbox.queue.settle import settle as settle_statement
@@ -54,6 +56,11 @@ async def claim(
             suspects=suspects,
             senders=senders,
         )
+
+
+def leased(claimed: Claimed, *, ago: float = 0.0, over_rate: float = 0.0) -> Lease:
+    """Return the lease of what was claimed so many seconds ago, which does not run out."""
+    return Lease(claimed, time.monotonic() - ago, math.inf, over_rate=over_rate)
 
 
 async def settle(url: str, claimed: Claimed, outcome: Outcome, *, worker: int = 1) -> bool:

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MUCH = "SELECT count(pg_notify('deaf', n || repeat('x', 7_900))) FROM generate_series(1, 2_000) n"
+_MUCH = "SELECT count(pg_notify('deaf', n || repeat('x', 7900))) FROM generate_series(1, 2000) n"
 _HANDED = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE pid = %s AND state = 'idle' AND wait_event = 'ClientWrite' AND xact_start IS NOT NULL"

@@ -52,6 +52,7 @@ FLOORS = (
         "ask",
         "echo",
         "holds",
+        "lease",
         "handlers",
         "oneclick",
         "tokens",

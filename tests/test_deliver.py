@@ -15,7 +15,7 @@ from outbox.queue.bulk import ids
 from outbox.queue.claim import Claimed
 from tests.command_line import run
 from tests.endings import put
-from tests.hands import rows
+from tests.hands import leased, rows
 from tests.recorder import Recorder, drain, route
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def failing(*raised: BaseException) -> Recorder:
 
 
 async def attempt(to: Route, given: Claimed | None = None) -> Outcome:
-    return await deliver(given or claimed(), time.monotonic(), to)
+    return await deliver(leased(given or claimed()), to)
 
 
 async def test_an_accepted_message_is_sent_with_its_receipt_and_the_id_as_key() -> None:
@@ -74,28 +74,30 @@ async def test_what_must_not_be_sent_reaches_no_provider(situation: dict[str, ob
 
 async def test_what_was_lost_to_another_worker_since_its_turn_came_reaches_no_provider() -> None:
     recorder = Recorder()
-    outcome = await deliver(claimed(), time.monotonic(), route(recorder), is_held=lambda: False)
+    lease = leased(claimed())
+    lease.deadline = time.monotonic()
+    outcome = await deliver(lease, route(recorder))
     assert isinstance(outcome, Deferred)
     assert (outcome.used, outcome.delay) == (False, 0.0)
     assert recorder.keys == []
 
 
 async def test_the_next_provider_is_not_asked_when_the_lease_ran_out_while_the_first_was() -> None:
-    held = [True]
+    lease = leased(claimed())
 
     async def behave(_: Notification) -> None:
-        held.clear()  # as when the process is frozen meanwhile, and its connection gone when it wakes
+        lease.deadline = time.monotonic()  # it was frozen meanwhile, and its connection is gone when it wakes
         raise errors.Temporary("the connection is gone")
 
     second = Recorder()
-    outcome = await deliver(claimed(), time.monotonic(), route(Recorder(behave), second), is_held=lambda: bool(held))
+    outcome = await deliver(lease, route(Recorder(behave), second))
     assert isinstance(outcome, Retry)
     assert second.keys == []
 
 
 async def test_the_time_in_hand_counts_against_the_expiry() -> None:
     recorder = Recorder()
-    outcome = await deliver(claimed(expires_in=5.0), time.monotonic() - 6.0, route(recorder))
+    outcome = await deliver(leased(claimed(expires_in=5.0), ago=6.0), route(recorder))
     assert isinstance(outcome, Expired)
     assert recorder.keys == []
 
@@ -159,8 +161,8 @@ async def test_each_provider_is_told_how_much_time_there_is_left_when_it_is_aske
     async def note(message: Notification) -> None:
         given.append(message.expires_in)
 
-    one = claimed(expires_in=5.0)
-    assert isinstance(await deliver(one, time.monotonic() - 2.0, route(Recorder(take_long), Recorder(note))), Sent)
+    one = leased(claimed(expires_in=5.0), ago=2.0)
+    assert isinstance(await deliver(one, route(Recorder(take_long), Recorder(note))), Sent)
     (left,) = given
     assert left is not None
     assert 2.0 < left <= 2.95

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from uuid import uuid4
 
 import pytest
@@ -11,6 +10,7 @@ from outbox import errors
 from outbox.deliver import deliver
 from outbox.echo import without_echo
 from outbox.messages import Attachment, Email, Notification, Push, Sms
+from tests.hands import leased
 from tests.recorder import Recorder, route
 from tests.test_deliver import claimed
 
@@ -39,7 +39,7 @@ def test_whom_it_is_for_and_what_is_too_short_to_say_anything_stay() -> None:
 async def test_an_error_that_quotes_the_message_is_recorded_without_it() -> None:
     recorder = Recorder()
     recorder.failing = errors.Rejected(f"refused: {SECRET}", code="400 7")
-    outcome = await deliver(claimed(payload=f'{{"text": "{SECRET}"}}'), time.monotonic(), route(recorder))
+    outcome = await deliver(leased(claimed(payload=f'{{"text": "{SECRET}"}}')), route(recorder))
     assert outcome.failure is not None
     assert outcome.failure.detail == "refused: …"
     assert str(recorder.failing) == "400 7: refused: …"

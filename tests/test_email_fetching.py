@@ -34,6 +34,7 @@ from outbox.queue.claim import Claimed
 from outbox.route import Route
 from outbox.worker import process
 from tests.email_by_api import sent
+from tests.hands import leased
 from tests.providers.counterpart import KEY
 from tests.providers.server import BreakOff, HangUp, HttpServer, Reply, Silence, Stall
 from tests.recorder import Recorder, drain
@@ -239,7 +240,7 @@ async def outcome(
     claimed = Claimed(one, str(one), age=1.0, recipient="ada@example.org", payload="{}", expires_in=expires_in)
     async with store(*acts, takes=takes) as (server, fetching):
         route = route_to(fetching, linking(server.url, *paths), recorder)
-        return await deliver(claimed, time.monotonic(), route), recorder
+        return await deliver(leased(claimed), route), recorder
 
 
 async def test_a_delivery_gives_its_provider_the_whole_message() -> None:
@@ -276,7 +277,7 @@ async def test_nothing_is_fetched_for_what_expired_while_it_was_rendered() -> No
             return message
 
         route.compose = slowly
-        found = await deliver(claimed, time.monotonic(), route)
+        found = await deliver(leased(claimed), route)
         assert server.requests == []
     assert isinstance(found, Expired)
     assert recorder.keys == []

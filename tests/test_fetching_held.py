@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,7 +14,7 @@ from outbox.durations import Rate
 from outbox.outcomes import Dead, Deferred, Retry, Sent
 from outbox.queue.claim import Claimed
 from tests.endings import put
-from tests.hands import rows
+from tests.hands import leased, rows
 from tests.providers.server import HttpServer, Reply
 from tests.recorder import Recorder, drain, route
 from tests.test_email_fetching import linking, store
@@ -41,7 +40,7 @@ def fetching_route(server: HttpServer, fetching: Fetching, *providers: Recorder,
 async def attempt(to: Route, **given: Any) -> Outcome:
     one = uuid4()
     claimed = Claimed(one, str(one), **{"age": 1.0, "recipient": "ada@example.org", "payload": "{}", **given})
-    return await deliver(claimed, time.monotonic(), to)
+    return await deliver(leased(claimed), to)
 
 
 async def test_nothing_is_fetched_while_every_provider_is_held() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,7 +21,7 @@ from outbox.outcomes import Ambiguous, Dead, Deferred, Expired, Outcome, Retry, 
 from outbox.queue.claim import Claimed
 from outbox.week import parse_week
 from tests.command_line import run
-from tests.hands import enqueue, rows
+from tests.hands import enqueue, leased, rows
 from tests.recorder import Recorder, drain, route
 from tests.test_docs import ROOT, blocks
 from tests.test_worker import running
@@ -60,7 +59,7 @@ async def attempt(to: Route, over_rate: float = 0.0, **given: Any) -> Outcome:
     identity = uuid4()
     known: dict[str, Any] = {"age": 1.0, "recipient": "ada@example.org"}
     one = Claimed(identity, str(identity), **known | given)
-    return await deliver(one, time.monotonic(), to, over_rate)
+    return await deliver(leased(one, over_rate=over_rate), to)
 
 
 def recorders(to: Route) -> Sequence[Recorder]:

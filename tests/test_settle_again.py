@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 import pytest
 
+from outbox.lease import Lease
 from outbox.outcomes import Dead, Failure, Outcome, Retry, Sent
 from outbox.queue.settle import settle
 from outbox.queue.settlement import Settlement
-from outbox.worker.leases import Lease, Leases
+from outbox.worker.leases import Leases
 from outbox.worker.settler import Ended, Settler
 from tests.hands import TROUBLE, claim, enqueue, expire_leases, rows
 from tests.waiting import await_until

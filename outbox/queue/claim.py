@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from json.scanner import make_scanner
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import tuple_row
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-_decode = json.JSONDecoder().raw_decode  # json.loads looks for white space around it first, which jsonb never has
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # json.loads looks for white space around it first, which jsonb never has
 
 # One index range per priority level, so that a million rows scheduled at `urgent` do not stand in the others' way.
 # MATERIALIZED: with stale statistics the planner may otherwise run the LIMIT again for each outer row, and claim
@@ -165,23 +166,25 @@ class Claimed(NamedTuple):
         if self.recipient is None:
             raise Rejected("its row in outbox.notifications is gone")
         try:
-            payload, headers = _decode(self.payload)[0], self.headers and _decode(self.headers)[0]
-        except (ValueError, RecursionError) as error:
+            payload, headers = _scan(self.payload, 0)[0], self.headers and _scan(self.headers, 0)[0]
+        except (ValueError, RecursionError, StopIteration) as error:
             raise Rejected(f"its payload or headers cannot be read: {type(error).__name__}") from None
-        return Notification(
-            self.id,
-            channel,
-            self.recipient,
-            self.template,
-            self.locale,
-            payload,
-            self.priority,
-            self.topic,
-            self.group_key,
-            headers or None,
-            self.created_at,
-            self.expires_in,
-            self.time_zone,
+        return _notification(
+            (
+                self.id,
+                channel,
+                self.recipient,
+                self.template,
+                self.locale,
+                payload,
+                self.priority,
+                self.topic,
+                self.group_key,
+                headers or None,
+                self.created_at,
+                self.expires_in,
+                self.time_zone,
+            )
         )
 
     def wants_token(self) -> bool:
@@ -203,7 +206,9 @@ class Claimed(NamedTuple):
         return f"Claimed({self.key!r}, claim={self.claim}, attempt={self.attempt}, lost={self.lost})"
 
 
-_made = partial(tuple.__new__, Claimed)  # Claimed._make, without a call in Python for each
+# Both without a call in Python for each.
+_claimed = partial(tuple.__new__, Claimed)
+_notification = partial(tuple.__new__, Notification)
 
 
 async def claim(
@@ -241,7 +246,7 @@ async def claim(
     )
     async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
         await cursor.execute(CLAIM, asked)
-        return list(map(_made, await cursor.fetchall()))
+        return list(map(_claimed, await cursor.fetchall()))
 
 
 def parameters(

@@ -8,6 +8,7 @@ already sending. If the newer one has lapsed in its turn, that is recorded as lo
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from outbox.queue.settlement import Settlement
+
+_PROVIDER, _PROVIDER_MESSAGE_ID = attrgetter("provider"), attrgetter("provider_message_id")
 
 # The common end has a statement of its own: an acceptance whose row lies where its claim left it. Found by ctid, not by
 # primary key, and without ON CONFLICT, which would cost 50 B of WAL a row. A row that moved (its lease was renewed, the
@@ -218,8 +221,8 @@ def _columns_of_sent(settlements: Sequence[Settlement], now: float) -> dict[str,
         "id": arrays.plain(keys),
         "claim": arrays.plain(claims),
         "attempt": arrays.plain([attempt + one.used for attempt, one in zip(attempts, outcomes, strict=True)]),
-        "provider": arrays.texts([one.provider for one in outcomes]),
-        "provider_message_id": arrays.texts([one.provider_message_id for one in outcomes]),
+        "provider": arrays.texts(list(map(_PROVIDER, outcomes))),
+        "provider_message_id": arrays.texts(list(map(_PROVIDER_MESSAGE_ID, outcomes))),
         "started": arrays.plain([int((now - at) * 1e6) for at in started]),
         "finished": arrays.plain([int((now - at) * 1e6) for at in finished]),
         "place": arrays.quoted(places),

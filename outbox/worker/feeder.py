@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from outbox.config import WorkerConfig
     from outbox.database import Link
+    from outbox.lease import Lease
     from outbox.route import Route
-    from outbox.worker.leases import Lease, Leases
+    from outbox.worker.leases import Leases
     from outbox.worker.pausing import Gate
     from outbox.worker.wakeup import Wakeup
 

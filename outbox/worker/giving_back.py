@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from outbox.database import Link
-    from outbox.worker.leases import Lease
+    from outbox.lease import Lease
 
 _PATIENCE = 1.0
 _PAUSE = 0.05

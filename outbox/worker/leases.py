@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from outbox.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from outbox.outcomes import Outcome
     from outbox.queue.claim import Claimed
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """One notification in hand."""
-
-    claimed: Claimed
-    claimed_at: float
-    deadline: float
-    place: str | None
-    """Where its row lies, as far as we know."""
-    begun: bool = False
-    """Whether its delivery has begun: from then on only an outcome ends it."""
-    over_rate: float = 0.0
-    """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
-    kept_back: Outcome | None = None
-    """What is to become of it instead, where the throttle of its topic does not let it through."""
-    channel: str = ""
-    due_at: float = 0.0
-    """When it was due first, or was replayed."""
-
-    def is_held(self) -> bool:
-        """Tell whether a send may begin: it is ours, as far as this clock can tell."""
-        return time.monotonic() < self.deadline
 
 
 class Asked(NamedTuple):
@@ -84,9 +60,7 @@ class Leases:
         for one in claimed:
             lease = self._held.get(one.key)
             if lease is None:
-                lease = self._held[one.key] = Lease(
-                    one, asked_at, deadline, one.place, channel=channel, due_at=asked_at - one.age
-                )
+                lease = self._held[one.key] = Lease(one, asked_at, deadline, one.place, channel)
                 new.append(lease)
             else:
                 lease.claimed, lease.claimed_at, lease.deadline, lease.place = one, asked_at, deadline, one.place

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from outbox.worker.leases import Lease
+    from outbox.lease import Lease
 
 # A provider that never really waits would otherwise keep the loop to itself until all is sent, and claims and settles
 # would wait for it instead of running beside it.
@@ -40,9 +40,13 @@ class Ready:
             self._burst = 1
             self._wake()
 
+    def take(self) -> Lease | None:
+        """Take the first, if there is one and it is not the turn of others; or else `get` it."""
+        self._row += 1
+        return self._leases.popleft() if self._leases and self._row < _IN_A_ROW else None
+
     async def get(self) -> Lease:
         """Take the first, when there is one."""
-        self._row += 1
         if self._row >= _IN_A_ROW:
             self._row = 0
             await asyncio.sleep(0)

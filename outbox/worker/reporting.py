@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox.events import Attempted, ProviderHeld, ProviderResumed
@@ -41,14 +41,14 @@ class Reporting:
         self._concurrency = concurrency
         self._levels = tuple(levels)
         self._drain = drain
-        self._counts: Counts = {}
+        self._counts: Counts = defaultdict(_NONE.copy)
         self._held: dict[tuple[str, str], _Held] = {}
         self._before: deque[tuple[float, Counts]] = deque([(time.monotonic(), {})])
         self._sampled: Counts = {}
 
     def before(self, listener: Listener) -> Listener:
         """Return a listener that counts, and passes every event on to `listener`."""
-        counts_of = self._counts.get
+        counts = self._counts
 
         def tell(event: Event) -> None:
             if type(event) is Attempted:  # one for every notification: without a call more than it takes
@@ -56,10 +56,7 @@ class Reporting:
                 failure = outcome.failure
                 error_class = None if failure is None else failure.error_class
                 key = event.channel, outcome.provider, outcome.name, error_class, outcome.reason is not None
-                counts = counts_of(key)
-                if counts is None:
-                    counts = self._counts[key] = _NONE.copy()
-                counts[bisect_left(BOUNDS, event.seconds)] += 1
+                counts[key][bisect_left(BOUNDS, event.seconds)] += 1
             else:
                 self._heed(event)
             listener(event)

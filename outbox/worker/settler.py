@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from outbox.database import Link
     from outbox.events import Listener
+    from outbox.lease import Lease
     from outbox.outcomes import Outcome
-    from outbox.worker.leases import Lease, Leases
+    from outbox.worker.leases import Leases
 
 _LARGEST_BATCH = 500
 LONGEST_WAIT = 1.0
@@ -50,11 +52,16 @@ class Ended(NamedTuple):
     finished: float
     done: Callable[[list[Lease]], None]
 
-    def settlement(self) -> Settlement:
-        """Return what is to be written, under the claim that the lease has by now."""
-        lease, outcome, started, finished, _ = self
-        claimed = lease.claimed
-        return Settlement(claimed.key, claimed.claim, claimed.attempt, outcome, started, finished, lease.place)
+
+_settlement = partial(tuple.__new__, Settlement)  # without a call in Python for each
+
+
+def _settlements(batch: Sequence[Ended]) -> list[Settlement]:
+    """Return what is to be written, under the claims that the leases have by now."""
+    return [
+        _settlement(((one := lease.claimed).key, one.claim, one.attempt, outcome, started, finished, lease.place))
+        for lease, outcome, started, finished, _ in batch
+    ]
 
 
 class Settler:
@@ -100,10 +107,12 @@ class Settler:
             await self._written.wait()
 
     def _enqueue(self, ended: Ended) -> None:
-        self._waiting.append(ended)
-        if len(self._waiting) == 1:  # to set what is set costs as much as all the rest
+        waiting = self._waiting
+        waiting.append(ended)
+        count = len(waiting)
+        if count == 1:  # to set what is set costs as much as all the rest
             self._some.set()
-        elif len(self._waiting) == _LARGEST_BATCH:
+        elif count == _LARGEST_BATCH:
             self._full.set()
 
     async def _let_gather(self) -> None:
@@ -116,7 +125,7 @@ class Settler:
 
     async def _write(self, batch: Sequence[Ended]) -> None:
         started = time.monotonic()
-        settlements = [ended.settlement() for ended in batch]
+        settlements = _settlements(batch)
         try:
             settled, locked = await self._link.run(lambda conn: _settle(conn, settlements, self._worker), waits=False)
         except psycopg.errors.LockNotAvailable:

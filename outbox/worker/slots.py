@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from outbox.deliver import deliver
@@ -19,15 +20,19 @@ from outbox.worker.settler import Ended
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from outbox.lease import Lease
     from outbox.outcomes import Outcome
     from outbox.route import Route
     from outbox.worker.feeder import Feeder
-    from outbox.worker.leases import Lease, Leases
+    from outbox.worker.leases import Leases
     from outbox.worker.settler import Settler
     from outbox.worker.spans import End, Spans
 
 
 CUT_OFF = 5.0
+# Both without a call in Python for each.
+_ended = partial(tuple.__new__, Ended)
+_attempted = partial(tuple.__new__, Attempted)
 
 
 class Slots:
@@ -81,8 +86,9 @@ class Slots:
 
     async def _work(self) -> None:
         ready, tokens = self._feeder.ready, self._route.tokens
+        attempt = self._attempt if self._spans is None else partial(self._traced, self._spans)
         while not self._is_stopping():  # a cancellation may have ended in an acceptance
-            lease = await ready.get()
+            lease = ready.take() or await ready.get()
             if self._stopping:
                 return
             tokens.promised -= 1
@@ -94,33 +100,23 @@ class Slots:
             lease.begun = True
             self._busy += 1
             try:
-                await (self._attempt(lease) if self._spans is None else self._traced(lease, self._spans))
+                await attempt(lease)
             finally:
-                self._leave()
+                self._busy -= 1
+                if self._busy == 0 and self._is_stopping():
+                    self._quiet.set()
 
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    def _leave(self) -> None:
-        self._busy -= 1
-        if self._stopping and self._busy == 0:
-            self._quiet.set()
-
-    async def _traced(self, lease: Lease, spans: Spans) -> None:
+    async def _traced(self, spans: Spans, lease: Lease) -> None:
         with spans.delivery(lease.claimed, self._route.channel) as end:
             await self._attempt(lease, end)
 
     async def _attempt(self, lease: Lease, end: End | None = None) -> None:
         started = time.monotonic()
         try:
-            outcome = await deliver(
-                lease.claimed,
-                lease.claimed_at,
-                self._route,
-                lease.over_rate,
-                lease.kept_back,
-                is_held=lease.is_held,
-            )
+            outcome = await deliver(lease, self._route)
         except asyncio.CancelledError as error:
             self._ended(lease, self._cut_off(error, lease.claimed.topic), started, end)
             raise
@@ -129,12 +125,12 @@ class Slots:
     def _ended(self, lease: Lease, outcome: Outcome, started: float, end: End | None) -> None:
         finished = time.monotonic()
         claimed, route = lease.claimed, self._route
-        self._settler.add(Ended(lease, outcome, started, finished, self._freed))
+        self._settler.add(_ended((lease, outcome, started, finished, self._freed)))
         attempt, seconds = claimed.attempt + outcome.used, finished - started
         trace = end(attempt, outcome) if end is not None else claimed.trace and recorded(claimed.trace)
         whom = mask(claimed.recipient) if route.tells_recipients and claimed.recipient is not None else None
-        age, waited = finished - lease.due_at, claimed.waited
-        route.listener(Attempted(claimed.id, route.channel, attempt, outcome, seconds, waited, trace, whom, age))
+        age, waited = finished - lease.claimed_at + claimed.age, claimed.waited
+        route.listener(_attempted((claimed.id, route.channel, attempt, outcome, seconds, waited, trace, whom, age)))
 
     def _cut_off(self, error: asyncio.CancelledError, topic: str | None) -> Outcome:
         """Stopped in the middle of a send, by us: no attempt is used, but who knows whether it went out?"""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from outbox.config import TopicConfig
     from outbox.database import Link
+    from outbox.lease import Lease
     from outbox.route import Route
-    from outbox.worker.leases import Lease
 
 _HELD_PAUSE = 3.0
 

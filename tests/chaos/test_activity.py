@@ -34,7 +34,7 @@ def test_it_does_not_mind_statements_of_their_own(database_url: str) -> None:
         for _ in range(5):
             conn.execute("SELECT pg_sleep(0.03)")
         wait_until(lambda: activity.longest > 0)
-        assert "Timeout PgSleep, SELECT pg_sleep(0.03)" in activity.longest_did
+        assert activity.longest_did.endswith(", SELECT pg_sleep(0.03)")
         assert activity.idle == 0
         assert activity.longest < 0.5
         assert activity.spans(began, time.monotonic()) == 0
