@@ -330,10 +330,10 @@ def test_of_an_erased_person_the_yeses_go_and_the_noes_stay_unless_asked(databas
         choose(database_url, topic, wanted, recipient="Ada@example.org")
         choose(database_url, topic, wanted, recipient=NUMBER, channel="sms")
         choose(database_url, topic, wanted, recipient="eve@example.org")
-    left = "SELECT channel, wanted FROM outbox.preferences WHERE recipient <> 'eve@example.org' ORDER BY 1"
+    left = "SELECT channel, wanted FROM outbox.preferences WHERE recipient <> 'eve@example.org' ORDER BY 1, 2"
     with psycopg.connect(database_url) as conn:
         assert outbox.erase(conn, recipient="ADA@example.org").suppressions == 0
-        assert conn.execute(left.encode()).fetchall() == [("email", False), ("sms", True), ("sms", False)]
+        assert conn.execute(left.encode()).fetchall() == [("email", False), ("sms", False), ("sms", True)]
         assert outbox.erase(conn, recipient="ADA@example.org", suppressions=True).suppressions == 1
         assert outbox.erase(conn, recipient=NUMBER, channel="sms", suppressions=True).suppressions == 1
     assert rows(database_url, left) == []

@@ -79,7 +79,7 @@ def ambiguous_claims_and_settlements(stage: Stage) -> None:
     stage.exactly([0, 0], "exit codes", fleet.stop())
     audit = stage.account()
     lost = _lost_claims(stage.url)
-    late = max(stage.ledger.first_at[str(identity)] for identity, _ in lost) - last_cut
+    late = max((stage.ledger.first_at[str(identity)] for identity, _ in lost), default=last_cut) - last_cut
     stage.exactly((cuts, cuts), "settlements and claims cut off", (settlements.sprung, claims.sprung))
     stage.exactly(0, "copies", audit.copies)
     stage.exactly(0, "attempts used up by it", rows(stage.url, _USED)[0][0])
