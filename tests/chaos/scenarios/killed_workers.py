@@ -42,6 +42,7 @@ def killed_workers(stage: Stage) -> None:
             kills += 1
             stage.say(f"{application.enqueued:,} orders, {kills} kills")
         application.finish()
+    waiting = stage.unsettled()
     stage.settle(timeout=6 * lease + 10)
     after = time.monotonic() - application.last_at
     stage.exactly({0}, "exit codes of the survivors", set(fleet.stop()))
@@ -53,4 +54,7 @@ def killed_workers(stage: Stage) -> None:
     stage.at_most(6, "SMTP: copies a kill", sum(copies) / kills)
     stage.at_most(_CONCURRENCY, "SMTP: the most copies of one kill", max(of_victims.values(), default=0))
     stage.at_most(2 * lease, "all ended after the last enqueue", after, " s")
-    stage.ran(f"{seconds:.0f} s, {application} ({rate:,} asked for), {kills} kills, lease {lease:g} s")
+    stage.ran(
+        f"{seconds:.0f} s, {application} ({rate:,} asked for), {kills} kills, lease {lease:g} s; "
+        f"{waiting:,} waiting at the last enqueue"
+    )
