@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 EVERY_LEVEL = tuple(range(10))
 TROUBLE = Failure("temporary", "451 4.3.0", "try later")
+WAITING = """
+SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()
+"""
+"""What a session of this database waits for a lock by; those of other tests are none of its business."""
 
 
 def enqueue(url: str, count: int = 1, **given: Any) -> list[UUID]:

@@ -20,7 +20,7 @@ from outbox.queue.erase import Person, erase_keys, erase_slice, list_slices
 from outbox.queue.replay import replay
 from tests.backdated import put_days_ago, today
 from tests.endings import claim_due, end, put, put_dead, settle_as
-from tests.hands import expire_leases, rows
+from tests.hands import WAITING, expire_leases, rows
 from tests.kinds import KINDS, Async, opened
 from tests.recorder import delivered
 from tests.waiting import wait_until
@@ -45,7 +45,7 @@ def erase_behind(url: str, do: Callable[[psycopg.Connection[Any]], None]) -> Era
         do(conn)
         thread = threading.Thread(target=lambda: found.append(erase(url)))
         thread.start()
-        wait_until(lambda: rows(url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        wait_until(lambda: rows(url, WAITING))
     thread.join()
     return found[0]
 
@@ -256,7 +256,7 @@ def test_an_enqueue_that_waits_for_an_erasure_sends_nothing(cloned_url: str) -> 
         outbox.erase(conn, recipient=ADA)
         thread = threading.Thread(target=lambda: again.extend(put(cloned_url, 1, recipient=ADA, idempotency_key="k")))
         thread.start()
-        wait_until(lambda: rows(cloned_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        wait_until(lambda: rows(cloned_url, WAITING))
     thread.join()
     assert again == [first]
     assert rows(cloned_url, "SELECT 1 FROM outbox.queue") == []

@@ -14,7 +14,7 @@ from outbox import migrate
 from outbox.config import TopicConfig
 from outbox.errors import InvalidNotification, Rejected
 from outbox.queue.replay import replay
-from tests.hands import enqueue, rows
+from tests.hands import WAITING, enqueue, rows
 from tests.recorder import Recorder, drain, route
 from tests.test_worker import running
 from tests.waiting import await_until, wait_until
@@ -22,9 +22,6 @@ from tests.waiting import await_until, wait_until
 if TYPE_CHECKING:
     from outbox.messages import Notification
 
-_WAITING = """
-SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()
-"""
 _FILTER = """
 CREATE FUNCTION public.filter() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER filter BEFORE INSERT ON outbox.notifications FOR EACH ROW EXECUTE FUNCTION public.filter();
@@ -123,7 +120,7 @@ def test_what_joined_a_window_during_an_erasure_goes_with_it(cloned_url: str) ->
     with psycopg.connect(cloned_url) as joining, ThreadPoolExecutor(1) as pool:
         joining.execute("SELECT outbox.enqueue_digest('push', 'ada', 'likes', interval '1 hour')")
         erasing = pool.submit(rows, cloned_url, "SELECT outbox.erase_notifications('ada')")
-        wait_until(lambda: rows(cloned_url, _WAITING))
+        wait_until(lambda: rows(cloned_url, WAITING))
         joining.commit()
         erasing.result(30)
     assert rows(cloned_url, "SELECT 1 FROM outbox.digests") == []
@@ -145,6 +142,6 @@ async def test_who_gathers_for_a_throttle_waits_for_no_window_that_is_being_take
             await await_until(lambda: rows(cloned_url, "SELECT 1 FROM outbox.queue WHERE worker IS NOT NULL"))
             (bob,) = enqueue(cloned_url, recipient="bob@example.org", template="t")
             await await_until(lambda: any(each.id == bob for each in recorder.sent))
-            assert rows(cloned_url, _WAITING) == []
+            assert rows(cloned_url, WAITING) == []
         await await_until(lambda: rows(cloned_url, "SELECT 1 FROM outbox.queue WHERE id = %s", third) == [])
     assert rows(cloned_url, "SELECT items FROM outbox.digests") == [(2,)]

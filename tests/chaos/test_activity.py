@@ -34,7 +34,11 @@ def test_it_does_not_mind_statements_of_their_own(database_url: str) -> None:
         for _ in range(5):
             conn.execute("SELECT pg_sleep(0.03)")
         wait_until(lambda: activity.longest > 0)
-        assert activity.longest_did.endswith(", SELECT pg_sleep(0.03)")
+        # The longest may have been seen on its way to sleep, where others want the CPU: then there is a longer one.
+        wait_until(
+            lambda: conn.execute("SELECT pg_sleep(0.03)").fetchall() and "Timeout PgSleep" in activity.longest_did
+        )
+        assert "Timeout PgSleep, SELECT pg_sleep(0.03)" in activity.longest_did
         assert activity.idle == 0
         assert activity.longest < 0.5
         assert activity.spans(began, time.monotonic()) == 0

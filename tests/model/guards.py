@@ -57,7 +57,7 @@ class Guard(Enum):
     REPLAY_LEAVES_THE_RESOLVED = "replay", "d.resolution IS NULL: one letter is replayed once"
 
     LEASE_FROM_BEFORE_THE_STATEMENT = "leases", "the deadline counts from before the claim was sent off"
-    BEGIN_WITHIN_THE_LEASE = "leases.is_held", "time.monotonic() < deadline: a send begins within its lease"
+    BEGIN_WITHIN_THE_LEASE = "lease.is_held", "time.monotonic() < deadline: a send begins within its lease"
     NOTHING_BEGUN_IS_GIVEN_BACK = "leases.not_begun", "the begun flag"
     TAKE_ADOPTS_THE_LAPSED = "leases.take", "what comes back to whoever is sending it is not sent a second time"
 
