@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -87,6 +90,18 @@ def test_a_quick_run_measures_outbox_and_writes_results_a_page_and_a_picture(tmp
     assert measured["steady"]["claim_p99"] > 0
     assert figure(measured["drain-2"]["rate"]) in output.read_text(encoding="utf-8")
     assert ET.parse(output.with_suffix(".svg")).getroot().tag.endswith("svg")  # noqa: S314 - our own
+
+
+def test_a_run_that_is_ended_stops_its_servers_and_leaves_nothing(tmp_path: Path) -> None:
+    what = ["--quick", "--systems", "outbox", "--measures", "drain-1", "--results", str(tmp_path)]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # root's server is another account's
+        environment = os.environ | {"TMPDIR": folder}
+        process = subprocess.Popen([sys.executable, "-m", "benchmarks", *what], cwd=ROOT, env=environment)
+        wait_until(lambda: list(Path(folder).rglob("postmaster.pid")), timeout=60)
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        assert list(Path(folder).iterdir()) == []
 
 
 @pytest.mark.parametrize("option", [["--systems", "sidekiq"], ["--measures", "beauty"]])

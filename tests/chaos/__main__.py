@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
@@ -127,4 +128,5 @@ def _play(scenario: Scenario, server: _Server, console: Console, *, seed: int, f
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # after its servers, as with Ctrl-C
     sys.exit(main())
