@@ -215,6 +215,7 @@ async def test_an_error_carries_the_code_and_the_words() -> None:
         ("250 Ok 0100018f2a3b4c5d-6e7f-000000", "0100018f2a3b4c5d-6e7f-000000"),
         ("250 2.0.0 fine, thanks", None),
         ("250 \x1b[31mred\x00", None),
+        ("250 Ok, id=12-01, from MTA: 250 Ok: queued as 4XyZ1b0Jq2z9", "4XyZ1b0Jq2z9"),  # a filter has an id too
         ("250 queued as " + "x" * 1000, "x" * 199 + "…"),
         ("250", None),
         ("252 will try", None),

@@ -20,11 +20,12 @@ from outbox.messages import Email, Receipt
 
 __all__ = ["Provider", "Settings"]
 
-_QUEUE_ID = re.compile(
-    r"(?i:queued as ([\w-]+(?:\.[\w-]+)*))"  # Postfix and most relays
-    r"|\bid=([\w-]+)"  # Exim
-    r"|^2\.\d\.\d (\w{8,}) Message accepted"  # Sendmail
-    r"|^Ok ([0-9a-f][\w-]{15,})\s*$"  # Amazon SES
+# In this order: a filter before the relay names its own with id=, and the relay's after it.
+_QUEUE_IDS = (
+    re.compile(r"queued as ([\w-]+(?:\.[\w-]+)*)", re.IGNORECASE),  # Postfix and most relays
+    re.compile(r"\bid=([\w-]+)"),  # Exim
+    re.compile(r"^2\.\d\.\d (\w{8,}) Message accepted"),  # Sendmail
+    re.compile(r"^Ok ([0-9a-f][\w-]{15,})\s*$"),  # Amazon SES
 )
 _ID_LIMIT = 200
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
@@ -108,5 +109,7 @@ def _own_name() -> str:
 
 
 def _provider_message_id(acceptance: str) -> str | None:
-    match = _QUEUE_ID.search(acceptance)
-    return clean(match[match.lastindex or 0], _ID_LIMIT) if match else None
+    for pattern in _QUEUE_IDS:
+        if match := pattern.search(acceptance):
+            return clean(match[1], _ID_LIMIT)
+    return None
