@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,10 @@ from tests.waiting import await_until
 @pytest.mark.parametrize(
     "payload",
     [
-        """repeat('{"a":', 3000) || '1' || repeat('}', 3000)""",
+        pytest.param(
+            """repeat('{"a":', 3000) || '1' || repeat('}', 3000)""",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="from Python 3.13 on that is no trouble"),
+        ),
         """'{"a": 1e5000}'""",
     ],
     ids=["nested 3,000 deep", "a number of 5,000 digits"],
