@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from outbox.channels.email.smtp_settings import Limits
-    from outbox.channels.email.smtp_wire import Reply, Wire
+    from outbox.channels.email.smtp_wire import Wire
 
 _WHOLE = 65_536  # octets; a longer message is seen off before its final dot is written
 _DRAIN_POLL = 0.01  # seconds
@@ -127,18 +127,20 @@ class Connection:
             if "smtputf8" not in self._extensions:
                 raise Rejected("the address has non-ASCII characters before the @, and this server has no SMTPUTF8")
             options += b" SMTPUTF8"  # RFC 6531
-        commands = [
-            (Phase.MAIL, b"MAIL FROM:<%s>%s\r\n" % (_inside(envelope.sender), options)),
-            (Phase.RCPT, b"RCPT TO:<%s>\r\n" % _inside(envelope.recipient)),
+        sender = envelope.sender.encode()
+        recipient, *copies = (address.encode() for address in (envelope.recipient, *envelope.copies))
+        if _COMMAND_END.search(b"".join([sender, recipient, *copies])):
+            raise Rejected("an address has characters that would end the command it stands in")
+        return [
+            (Phase.MAIL, b"MAIL FROM:<" + sender + b">" + options + b"\r\n"),
+            (Phase.RCPT, b"RCPT TO:<" + recipient + b">\r\n"),
+            *((Phase.COPY, b"RCPT TO:<" + copy + b">\r\n") for copy in copies),
         ]
-        if envelope.copies:
-            commands += [(Phase.COPY, b"RCPT TO:<%s>\r\n" % _inside(copy)) for copy in envelope.copies]
-        return commands
 
     async def _one_by_one(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
         for phase, command in commands:
             self._say(command, phase)
-            if error := self._refusal(phase, *await self._reply(phase)):
+            if error := await self._refusal(phase):
                 await self._forget(error)
 
     async def _together(self, commands: Sequence[tuple[Phase, bytes]]) -> None:
@@ -147,17 +149,16 @@ class Connection:
         refused, error = None, None
         for phase, _ in commands:
             try:
-                code, text = self._wire.heard() or await self._reply(phase)
+                error = await self._refusal(phase)
             except DeliveryError as lost:
                 raise refused or lost from None  # it hung up: if it had refused before, that is why
-            error = self._refusal(phase, code, text)
             refused = refused or error
         if refused is not None:
             if (
                 commands[-1] is _DATA and error is None and self._wire.is_open
             ):  # it was accepted all the same: an empty message ends it
                 self._say(b".\r\n", Phase.DATA)
-                self._refusal(Phase.DATA, *await self._reply(Phase.DATA))
+                await self._refusal(Phase.DATA)
             await self._forget(refused)
 
     def _say(self, data: bytes, phase: Phase, *, replies: int = 1) -> None:
@@ -166,14 +167,12 @@ class Connection:
         except OSError as error:
             raise self._lost(error, phase) from None
 
-    async def _reply(self, phase: Phase) -> Reply:
+    async def _refusal(self, phase: Phase) -> DeliveryError | None:
+        """Return what a refusal of this command means; None if it was accepted, or is of a copy: it is left out."""
         try:
-            return await self._wire.reply(self._limits.command)
+            code, text = await self._wire.reply(self._limits.command)
         except OSError as error:
             raise self._lost(error, phase) from None
-
-    def _refusal(self, phase: Phase, code: int, text: str) -> DeliveryError | None:
-        """Return what a refusal of this command means; None if it was accepted, or is of a copy: it is left out."""
         if code == _START_INPUT if phase is Phase.DATA else code in POSITIVE:
             return None
         if phase is Phase.COPY and code in NEGATIVE and code != _CLOSING:
@@ -240,11 +239,3 @@ class Connection:
     async def _seen_off(self) -> None:
         while self._wire.transport.get_write_buffer_size():  # noqa: ASYNC110  it is asked for, not told
             await asyncio.sleep(_DRAIN_POLL)
-
-
-def _inside(address: str) -> bytes:
-    """Return an address as it stands in a command. Raises Rejected: it would end it."""
-    octets = address.encode()
-    if _COMMAND_END.search(octets):
-        raise Rejected("an address has characters that would end the command it stands in")
-    return octets

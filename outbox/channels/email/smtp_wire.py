@@ -60,10 +60,6 @@ class Wire(asyncio.Protocol):
         self._owed += replies
         self.transport.write(data)
 
-    def heard(self) -> Reply | None:
-        """Return the next reply if it is here: those to several commands mostly come together."""
-        return self._replies.popleft() if self._replies else None
-
     async def reply(self, limit: Timeouts) -> Reply:
         """Return the next reply.
 
@@ -80,7 +76,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the server says."""
-        *lines, self._rest = (self._rest + data if self._rest else data).split(b"\n")
+        *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if not self._take(line):
                 return
@@ -107,17 +103,17 @@ class Wire(asyncio.Protocol):
             return False
         code, more = match.groups()
         text = line[4:].strip().decode(errors="surrogateescape")
-        if more or self._lines:
-            self._lines.append(text)
-            self._heard += len(line) + 1
-            if self._heard > _LONGEST_REPLY:
-                self._garbled("a reply without end")
-                return False
-            if more:
-                return True
-            text = "\n".join(self._lines)
+        if not (more or self._lines):
+            self._answer((int(code), text))
+            return True
+        self._lines.append(text)
+        self._heard += len(line) + 1
+        if self._heard > _LONGEST_REPLY:
+            self._garbled("a reply without end")
+            return False
+        if not more:
+            self._answer((int(code), "\n".join(self._lines)))
             self._lines, self._heard = [], 0
-        self._answer((int(code), text))
         return True
 
     def _garbled(self, words: str) -> None:
