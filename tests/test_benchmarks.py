@@ -98,9 +98,12 @@ def test_a_run_that_is_ended_stops_its_servers_and_leaves_nothing(tmp_path: Path
         Path(folder).chmod(0o755)  # root's server is another account's
         environment = os.environ | {"TMPDIR": folder}
         process = subprocess.Popen([sys.executable, "-m", "benchmarks", *what], cwd=ROOT, env=environment)
-        wait_until(lambda: list(Path(folder).rglob("postmaster.pid")), timeout=60)
-        process.terminate()
-        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        try:
+            wait_until(lambda: list(Path(folder).rglob("postmaster.pid")), timeout=60)
+            process.terminate()
+            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
         assert list(Path(folder).iterdir()) == []
 
 
