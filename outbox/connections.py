@@ -85,11 +85,11 @@ async def ain_transaction(conn: Any) -> bool:
     return await _async_executor(conn).in_transaction()
 
 
-def copy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
-    """COPY lines through a psycopg connection; raises NotMigrated as `run` does. There are no rows to return."""
+def copy(below: Any, sql: str, pieces: Iterator[str] | Iterator[bytes]) -> Sequence[Row]:
+    """COPY what comes through a psycopg connection; raises NotMigrated as `run` does. There are no rows to return."""
     try:
         with below.cursor().copy(sql) as copying:
-            for some in lines:
+            for some in pieces:
                 copying.write(some)
     except Exception as error:
         if _sqlstate(error) in _NOT_THERE:
@@ -98,11 +98,11 @@ def copy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
     return ()
 
 
-async def acopy(below: Any, sql: str, lines: Iterator[str]) -> Sequence[Row]:
+async def acopy(below: Any, sql: str, pieces: Iterator[str] | Iterator[bytes]) -> Sequence[Row]:
     """Do as `copy` does, through an asynchronous psycopg connection."""
     try:
         async with below.cursor().copy(sql) as copying:
-            for some in lines:
+            for some in pieces:
                 await copying.write(some)
     except Exception as error:
         if _sqlstate(error) in _NOT_THERE:

@@ -17,7 +17,7 @@ NESTING_LIMIT = 100
 
 _TOO_DEEP = f"is not JSON that others can read: it is nested deeper than {NESTING_LIMIT}"
 _CONTAINERS = (dict, list, tuple)
-_SCALARS = frozenset((int, float, bool, type(None)))
+SCALARS = frozenset((int, float, bool, type(None)))
 # A NUL as json.dumps writes it; an even number of backslashes before it makes it the text "\u0000" instead.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -36,7 +36,7 @@ def _encoder() -> Callable[[Any], str]:
     return lambda value: "".join(pieces(value, 0))
 
 
-_encode = _encoder()
+encode = _encoder()
 
 
 def as_json(field: str, value: Any, limit: int) -> str:
@@ -54,7 +54,7 @@ def as_json(field: str, value: Any, limit: int) -> str:
         nested = is_tracked(value)
         room = _room_left(limit, value) if nested else limit - 4 * len(value) - sum(map(length_hint, value.values()))
         if room >= 0:
-            text = _encode(value)
+            text = encode(value)
             room = limit - (len(text) if text.isascii() else len(text.encode()))
         if "[" in text and not nested:  # nor does it track every tuple
             _room_left(limit, value)
@@ -87,7 +87,7 @@ def _room_left(room: int, value: Any, depth: int = NESTING_LIMIT) -> int:
         kind = type(inner)
         if kind is str:
             room -= len(inner)
-        elif kind not in _SCALARS and isinstance(inner, _CONTAINERS):
+        elif kind not in SCALARS and isinstance(inner, _CONTAINERS):
             room = _room_left(room, inner, depth - 1)
         if room < 0:
             break

@@ -27,6 +27,7 @@ FLOORS = (
         "escalation",
         "defects",
         "masks",
+        "alike",
         "occurrences",
         "reasons",
         "schedule_events",
@@ -115,14 +116,15 @@ CONNECT = {"socket", "create_connection", "open_connection", "start_server", "cr
 OPEN_SOCKETS = {"outbox.channels", "outbox.demo"}  # the demo has an SMTP server of its own
 READ_THE_ENVIRONMENT = {"outbox.config", "outbox.devdb", "outbox.children", "outbox.terminal.colours"}
 WRITE_THE_QUEUE = {"outbox.queue"}
-# A notification that is not yet enqueued, its window, what of many is not simply inserted, many as lines, how one
-# ended, a suppression, a schedule, a query, what is enqueued from one, what is written down of people, a pause, whose
-# a row is, which dead letters, and what a replay would do with them.
+# A notification that is not yet enqueued, its window, what of many is not simply inserted, many as rows, many checked
+# as one, how one ended, a suppression, a schedule, a query, what is enqueued from one, what is written down of people,
+# a pause, whose a row is, which dead letters, and what a replay would do with them.
 SHARED_BY_TRANSITIONS = {
     "outbox.queue.draft",
     "outbox.queue.window",
     "outbox.queue.apart",
     "outbox.queue.bulk",
+    "outbox.queue.together",
     "outbox.queue.settlement",
     "outbox.queue.entry",
     "outbox.queue.definition",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -56,6 +57,36 @@ def test_every_field_is_stored_as_it_was_given(conn: psycopg.Connection[Any]) ->
         "SELECT count(*) FROM outbox.queue q JOIN outbox.notifications n USING (id, run_at, priority)"
     )
     assert queued.fetchone() == (len(HARD),)
+
+
+@pytest.mark.usefixtures("way")
+def test_one_of_many_is_stored_as_one_alone_is(conn: psycopg.Connection[Any]) -> None:
+    given = [one for one in HARD if "idempotency_key" not in one] + [
+        {"channel": "sms", "recipient": "+49 (30) 1234", "payload": None, "template": None, "ordering_key": "order:1"},
+        ADA | {"unless_sent": str(UUID(int=8)), "time_zone": "Europe/Berlin", "priority": 0, "locale": None},
+        ADA | {"payload": {"cc": ["grace@example.org"]}},
+        {"channel": "push", "recipient": "ada", "unless_read": UUID(int=7)},
+        {"channel": "push", "recipient": "é" * 1024},
+    ]
+    columns = """
+        SELECT channel, recipient, template, locale, payload, headers, topic, group_key, ordering_key, time_zone,
+               unless_read, unless_sent, trace, priority, date_trunc('day', run_at), date_trunc('day', expires_at)
+        FROM outbox.notifications WHERE id = %s
+    """
+    for one, many in zip(given, outbox.enqueue_many(conn, given), strict=True):
+        alone = outbox.enqueue(conn, **one)
+        first, second = (conn.execute(columns, [answer.id]).fetchone() for answer in (alone, many))
+        assert first == second
+
+
+@pytest.mark.usefixtures("way")
+def test_the_encoding_of_the_connection_is_heeded(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("SET client_encoding = 'latin1'")
+    given = [{"channel": "push", "recipient": "Zoë", "payload": {"text": "Grüße"}, "topic": None} for _ in range(MANY)]
+    (first, *_) = outbox.enqueue_many(conn, given)
+    conn.execute("SET client_encoding = 'utf8'")
+    row = conn.execute("SELECT recipient, payload FROM outbox.notifications WHERE id = %s", [first.id]).fetchone()
+    assert row == ("Zoë", {"text": "Grüße"})
 
 
 def test_ids_are_in_order_and_lie_in_todays_partition(conn: psycopg.Connection[Any]) -> None:

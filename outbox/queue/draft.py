@@ -42,10 +42,8 @@ _FIELDS = frozenset(FIELDS)
 PAYLOAD_LIMIT = 262_144
 HEADERS_LIMIT = 16_384
 _FARTHEST = timedelta(days=36_500)
-_TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {
-    "locale": 64
-}
-_RECIPIENT_LIMIT = 4_096
+TEXT_LIMITS = dict.fromkeys(("template", "idempotency_key", "topic", "group_key", "ordering_key"), 255) | {"locale": 64}
+RECIPIENT_LIMIT = 4_096
 
 _CHANNEL_LIMIT = 63
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
@@ -97,8 +95,10 @@ class Draft(NamedTuple):
 
 _draft = partial(tuple.__new__, Draft)
 _PLACES = {name: place for place, name in enumerate(Draft._fields)}
-# What a draft has where nothing is given, between the recipient and the trace, in the order of its fields.
-_BLANK = [{"payload": "{}", "priority": str(PRIORITIES["normal"])}.get(name) for name in Draft._fields[2:-1]]
+BLANK = {"payload": "{}", "priority": str(PRIORITIES["normal"])}
+"""What a draft has where nothing is given; of what is not here, nothing."""
+# Between the recipient and the trace, in the order of its fields.
+_BLANK = [BLANK.get(name) for name in Draft._fields[2:-1]]
 
 
 def _checked(given: Mapping[str, Any], trace: str | None) -> Draft:
@@ -106,14 +106,14 @@ def _checked(given: Mapping[str, Any], trace: str | None) -> Draft:
         _refuse_unknown(given)
     channel = check_channel(given.get("channel"))
     row: list[Any] = [channel, check_recipient(channel, given.get("recipient")), *_BLANK, trace]
-    if not _CHECKS.keys().isdisjoint(given):
+    if not CHECKS.keys().isdisjoint(given):
         for name, value in given.items():
-            if (check := _CHECKS.get(name)) is not None and value is not None:
+            if (check := CHECKS.get(name)) is not None and value is not None:
                 row[_PLACES[name]] = check(value)
     if (payload := given.get("payload")) is not None:
-        row[_PLACES["payload"]] = _payload(channel, payload, given.get("headers"))
+        row[_PLACES["payload"]] = check_payload(channel, payload, given.get("headers"))
     if "priority" in given:
-        row[_PLACES["priority"]] = _priority(given["priority"])
+        row[_PLACES["priority"]] = check_priority(given["priority"])
     if "run_at" in given or "expires_at" in given:
         _put_moments(row, given.get("run_at"), given.get("expires_at"))
     return _draft(row)
@@ -166,8 +166,8 @@ def check_recipient(channel: str, value: Any) -> str:
         raise InvalidNotification(
             "recipient", f"must be a text such as an address or a number, not {type(value).__name__}"
         )
-    if len(value) * 4 > _RECIPIENT_LIMIT and _is_longer_than(_RECIPIENT_LIMIT, value):
-        raise InvalidNotification("recipient", f"is longer than {_RECIPIENT_LIMIT} bytes")
+    if len(value) * 4 > RECIPIENT_LIMIT and _is_longer_than(RECIPIENT_LIMIT, value):
+        raise InvalidNotification("recipient", f"is longer than {RECIPIENT_LIMIT} bytes")
     if not _is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
     if channel == "email":
@@ -178,7 +178,8 @@ def check_recipient(channel: str, value: Any) -> str:
     return one_form(channel, value)
 
 
-def _payload(channel: str, value: Any, headers: Any) -> str:
+def check_payload(channel: str, value: Any, headers: Any) -> str:
+    """Return a payload as JSON; `headers` are the notification's. Raises InvalidNotification: it cannot be one."""
     text = as_json("payload", value, PAYLOAD_LIMIT)
     if channel == "email":
         email_fields.read(value, headers)
@@ -190,7 +191,7 @@ def _is_longer_than(limit: int, value: str) -> bool:
 
 
 def _text(field: str, value: Any) -> str:
-    limit = _TEXT_LIMITS[field]
+    limit = TEXT_LIMITS[field]
     if not isinstance(value, str):
         raise InvalidNotification(field, f"must be a text, not {type(value).__name__}")
     if not 1 <= len(value) <= limit:
@@ -221,7 +222,7 @@ def _headers(value: Any) -> str:
     return as_json("headers", value, HEADERS_LIMIT)
 
 
-_CHECKS: Mapping[str, Callable[[Any], str]] = {name: partial(_text, name) for name in _TEXT_LIMITS} | {
+CHECKS: Mapping[str, Callable[[Any], str]] = {name: partial(_text, name) for name in TEXT_LIMITS} | {
     "headers": _headers,
     "time_zone": _time_zone,
     "unless_read": partial(_identity, "unless_read", "an in-app notification"),
@@ -229,7 +230,8 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {name: partial(_text, name) for na
 }
 
 
-def _priority(value: Any) -> str:
+def check_priority(value: Any) -> str:
+    """Return the number of a priority. Raises InvalidNotification: it is none."""
     if isinstance(value, str) and value in PRIORITIES:
         return str(PRIORITIES[value])
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9:  # noqa: PLR2004 - the CHECK's bounds
