@@ -6,11 +6,13 @@ Prose says where: "in terminal 3" is for the block that comes next, and for thos
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+_BETWEEN = 0.5  # seconds from one Ctrl-C to the next
 PATIENCE = 240.0  # seconds; where a whole suite shares two cores, an environment takes a minute or more
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -66,7 +69,8 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.interrupt()
+        with contextlib.suppress(AssertionError):
+            self.interrupt()
         self.type("exit\n")
         try:
             self._shell.wait(30)
@@ -81,8 +85,14 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        self.type("\x03")
+        """Press Ctrl-C, and again until whatever runs there has ended."""
+
+        def ended() -> bool:
+            self.type("\x03")
+            time.sleep(_BETWEEN)
+            return os.tcgetpgrp(self._ours) == self._shell.pid
+
+        wait_until(ended, PATIENCE)
 
     def finish(self, commands: str) -> None:
         """Type commands that end, and wait until they have; all of them have to succeed."""
