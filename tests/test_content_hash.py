@@ -22,6 +22,21 @@ OTHER: list[dict[str, Any]] = [
     {"headers": {"X-Text": "Hi"}},
     {"group_key": "welcome"},
 ]
+# What a hash of a jsonb takes for one and the same, or could.
+NESTED: list[tuple[Any, Any]] = [
+    ({"order": {"total": 5}, "coupon": "X"}, {"order": {"total": 5, "coupon": "X"}}),
+    ({"rows": []}, {"rows": [[], []]}),
+    ({"rows": [[1], 2]}, {"rows": [[1, 2]]}),
+    ({"rows": [0] * 64}, {"rows": [1] * 64}),
+    (
+        {"items": [{"id": n, "price": 10, "qty": 1} for n in range(8)]},
+        {"items": [{"id": n, "price": 12, "qty": 1} for n in range(8)]},
+    ),
+    (
+        {"items": [{"id": n, "price": 10, "qty": n, "name": "a"} for n in range(8)]},
+        {"items": [{"id": n, "price": 10, "qty": n, "name": "a"} for n in (4, 1, 2, 3, 0, 5, 6, 7)]},
+    ),
+]
 _AS_BEFORE = """
 UPDATE outbox.idempotency_keys k
 SET digest = outbox.digest(n.recipient, n.template, n.locale, n.payload, n.headers, n.topic, n.group_key)
@@ -76,6 +91,18 @@ def test_other_content_is_refused(
     with pytest.raises(outbox.IdempotencyConflict):
         outbox.enqueue_many(conn, [given])
     assert conn.execute("SELECT count(*) FROM outbox.notifications").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("first", "second"), NESTED)
+def test_what_is_nested_in_another_way_is_other_content(
+    conn: psycopg.Connection[Any], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    outbox.enqueue(conn, **ADA | {"payload": first}, idempotency_key="welcome:1")
+    with pytest.raises(outbox.IdempotencyConflict):
+        outbox.enqueue(conn, **ADA | {"payload": second}, idempotency_key="welcome:1")
+    outbox.enqueue(conn, **ADA | {"headers": first}, idempotency_key="welcome:2")
+    with pytest.raises(outbox.IdempotencyConflict):
+        outbox.enqueue(conn, **ADA | {"headers": second}, idempotency_key="welcome:2")
 
 
 def test_it_can_be_taken_back_and_no_key_that_is_known_refuses_the_same_content(cloned_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -87,6 +88,31 @@ def test_the_encoding_of_the_connection_is_heeded(conn: psycopg.Connection[Any])
     conn.execute("SET client_encoding = 'utf8'")
     row = conn.execute("SELECT recipient, payload FROM outbox.notifications WHERE id = %s", [first.id]).fetchone()
     assert row == ("Zoë", {"text": "Grüße"})
+
+
+class Level(int, Enum):
+    SECOND = 2
+
+
+class AnyCase(str):
+    """A text that equals itself in capitals, as those of some libraries do."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.lower() == other.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.lower())
+
+
+@pytest.mark.usefixtures("way")
+def test_texts_and_numbers_of_other_kinds_are_stored_as_what_they_are(conn: psycopg.Connection[Any]) -> None:
+    names = ["ADA", "Ada"]
+    given = [{"channel": "push", "recipient": AnyCase(name), "priority": Level.SECOND} for name in names]
+    ids = [answer.id for answer in outbox.enqueue_many(conn, given)]
+    stored = "SELECT recipient, priority FROM outbox.notifications WHERE id = ANY (%s) ORDER BY id"
+    assert conn.execute(stored, [ids]).fetchall() == [(name, 2) for name in names]
 
 
 def test_ids_are_in_order_and_lie_in_todays_partition(conn: psycopg.Connection[Any]) -> None:

@@ -99,7 +99,9 @@ def test_what_is_alike_is_written_together(values: list[dict[str, Any]]) -> None
         {"n": 10**5000, "text": ""},
         {"n": 1, "text": ("a", "b")},
         {"n": 1, "text": ["a"]},
-        {"n": 1, "text": "x" * PAYLOAD_LIMIT},
+        {"n": 1, "text": "x" * 1001},
+        {"n": None, "text": "x" * PAYLOAD_LIMIT},
+        {"n": 1, "text": "a"} | dict.fromkeys(map(str, range(100))),
         {"n": 1, 2: ""},
         {"text": "", "n": 1},
         {},
@@ -112,5 +114,5 @@ def test_where_one_is_not_like_the_others_each_is_looked_at(odd: dict[Any, Any])
 
 
 def test_keys_that_are_no_texts_or_cannot_be_stored_are_looked_at_one_by_one() -> None:
-    for key in (1, None, True, "\x00", "\ud800"):
+    for key in (1, None, True, "\x00", "\ud800", "x" * 1001):
         assert all_as_json([{key: 1}, {key: 2}], PAYLOAD_LIMIT) is None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-_BETWEEN = 0.5  # seconds from one Ctrl-C to the next
+_BETWEEN = 10.0  # seconds from one Ctrl-C to the next
 PATIENCE = 240.0  # seconds; where a whole suite shares two cores, an environment takes a minute or more
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -69,8 +69,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(AssertionError):
-            self.interrupt()
+        self.type("\x03")
         self.type("exit\n")
         try:
             self._shell.wait(30)
@@ -84,15 +83,17 @@ class Terminal:
         """Type, as fast as the terminal takes it."""
         os.write(self._ours, text.encode())
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> bool:
         """Press Ctrl-C, and again until whatever runs there has ended."""
-
-        def ended() -> bool:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             self.type("\x03")
-            time.sleep(_BETWEEN)
-            return os.tcgetpgrp(self._ours) == self._shell.pid
+            with contextlib.suppress(AssertionError):
+                return wait_until(self._is_at_its_shell, _BETWEEN)
+        raise AssertionError("what runs there does not end")
 
-        wait_until(ended, PATIENCE)
+    def _is_at_its_shell(self) -> bool:
+        return os.tcgetpgrp(self._ours) == self._shell.pid
 
     def finish(self, commands: str) -> None:
         """Type commands that end, and wait until they have; all of them have to succeed."""

@@ -1,7 +1,8 @@
-"""What an idempotency key stands for is told by a hash of PostgreSQL's own, which costs a third of a SHA-256.
+"""What an idempotency key stands for is told by a hash of PostgreSQL's own, which costs half of a SHA-256.
 
-Keys of earlier versions keep their digests, and are asked by them. A downgrade makes those digests of what is stored: a
-key whose notification retention has dropped refuses everything then, the same content too.
+Keys of earlier versions keep their digests, and are asked by them. A downgrade makes such digests of what is stored: a
+key whose notification retention has dropped refuses everything then, the same content too, as does one that is taken by
+a transaction that is under way.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ revision = "0033"
 down_revision = "0032"
 
 _SQL = Path(__file__).parent.parent / "sql"
-_DIFFERS = ("k.digest <> outbox.digest(", "outbox.says_otherwise(k.digest, ")
-_TAKEN_FOR_OTHERS = """\
-IF outbox.says_otherwise(taken.digest, NEW.recipient, NEW.template, NEW.locale, NEW.payload, NEW.headers, NEW.topic,
+_DIFFERS = ("k.digest <> outbox.digest(", "outbox.content_differs(k.digest, ")
+_TAKEN_FOR_OTHER_CONTENT = """\
+IF outbox.content_differs(taken.digest, NEW.recipient, NEW.template, NEW.locale, NEW.payload, NEW.headers, NEW.topic,
                              NEW.group_key)
        AND"""
 
@@ -28,12 +29,12 @@ _CHANGES = {
     "enqueue_many": (_DIFFERS,),
     # A key that retention has dropped meanwhile stands for nothing, which is no answer either.
     "escalate": (
-        ("k.digest IS DISTINCT FROM outbox.digest(", "false IS DISTINCT FROM outbox.says_otherwise(k.digest, "),
+        ("k.digest IS DISTINCT FROM outbox.digest(", "false IS DISTINCT FROM outbox.content_differs(k.digest, "),
     ),
     "put_into_queue": (_DIFFERS, ("outbox.digest(f.", "outbox.content_hash(f.")),
     "take_idempotency_key": (
         ("content := outbox.digest(", "content := outbox.content_hash("),
-        ("IF taken.digest <> content AND", _TAKEN_FOR_OTHERS),
+        ("IF taken.digest <> content AND", _TAKEN_FOR_OTHER_CONTENT),
     ),
 }
 

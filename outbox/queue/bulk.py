@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 # https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_COUNT, _LENGTH, _TIMESTAMP = (struct.Struct(form).pack for form in (">h", ">i", ">q"))
+_SMALLINT, _LENGTH, _TIMESTAMP = (struct.Struct(form).pack for form in (">h", ">i", ">q"))
 _NULL = -1  # instead of a length
 _JSONB = b"\1"  # the version, before the text
-_PRIORITIES = {str(priority): _COUNT(priority) for priority in range(10)}
+_PRIORITIES = {str(priority): _SMALLINT(priority) for priority in range(10)}
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
@@ -53,7 +53,7 @@ class Form:
         moments = ["created_at", *_INTERVALS] if self._has_moments else []
         columns = ["id", *self._columns, *moments]
         self.copy = f"COPY outbox.notifications ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
-        self._row = _COUNT(len(columns)) + _LENGTH(16)
+        self._row = _SMALLINT(len(columns)) + _LENGTH(16)
         self._now = now
         self._encoding = encoding
 
@@ -73,19 +73,18 @@ class Form:
         ids = map(_in_16_bytes, map(_number_of, identities))
         pieces: list[Iterable[bytes]] = [repeat(self._row), ids]
         for name in self._columns:
-            column = columns[name]
-            if column.count(column[0]) == len(column):
-                lengths, values = _with_lengths(self._written(name, column[:1]))
-                pieces.append(repeat(b"".join(chain(lengths, values))))
+            values = self._written(name, columns[name])
+            if values.count(values[0]) == len(values):
+                pieces.append(repeat(b"".join(chain(*_with_lengths(values[:1])))))
             else:
-                pieces += _with_lengths(self._written(name, column))
+                pieces += _with_lengths(values)
         if self._has_moments:
             pieces += _with_lengths([_timestamp(self._now, None, "0")] * len(identities))
             for name, interval in _INTERVALS.items():
                 at_once = "0" if name == "run_at" else ""
                 given = zip(columns[name], columns[interval], strict=True)
                 pieces += _with_lengths([_timestamp(self._now, moment, after or at_once) for moment, after in given])
-        return b"".join(chain.from_iterable(zip(*pieces, strict=False)))
+        return b"".join(chain.from_iterable(zip(*pieces, strict=False)))  # what is repeated has no end
 
     def _written(self, name: str, column: Column) -> list[bytes]:
         texts: Sequence[str] = [text or "" for text in column] if None in column else column  # type: ignore[assignment]

@@ -235,7 +235,7 @@ def check_priority(value: Any) -> str:
     if isinstance(value, str) and value in PRIORITIES:
         return str(PRIORITIES[value])
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9:  # noqa: PLR2004 - the CHECK's bounds
-        return str(value)
+        return str(int(value))  # an IntEnum may call itself otherwise
     raise InvalidNotification(
         "priority", f"{shown(value)} is none of {', '.join(PRIORITIES)}, nor a number from 0 (first) to 9 (last)"
     )

@@ -48,7 +48,7 @@ _PLAIN = frozenset(FIELDS)
 _CREATED = True
 _answer_of = partial(tuple.__new__, Enqueued)
 CHUNK = 5_000  # of which the server keeps a copy in memory until all are in
-_BLOCK = 250  # goes to the server at once: it works on these while the next are checked
+_BLOCK = 150  # goes to the server at once: it works on these while the next are checked
 _WORTH_A_COPY = 300
 MOST_IN_A_TRACE = 1_000  # more are in none: a trace of so many deliveries is too large to be kept, and to be looked at
 

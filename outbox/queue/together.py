@@ -44,7 +44,7 @@ def columns(
     if used <= _TOGETHER:
         try:
             return _checked(some, names, trace)
-        except (InvalidNotification, TypeError):  # which of them is told below, where nothing but that is different
+        except InvalidNotification:  # Draft.of says of which
             pass
     drafts = (Draft.of(one, position, trace) for one, position in zip(some, positions, strict=True))
     chosen = [Draft._fields.index(name) for name in names]
@@ -55,7 +55,8 @@ def columns(
 def _checked(some: Sequence[Given], names: Sequence[str], trace: str | None) -> list[Column]:
     found: dict[str, list[Any]] = {name: [one.get(name) for one in some] for name in names}
     channels = found["channel"]
-    kinds = {check_channel(channel) for channel in set(channels)}
+    each = set(channels) if {str}.issuperset(map(type, channels)) else channels
+    kinds = set(map(check_channel, each))
     checked: dict[str, Column] = {"channel": channels, "trace": [trace] * len(some)}
     for name, column in found.items():
         if name == "recipient":
@@ -85,10 +86,10 @@ def _optional(name: str, column: list[Any]) -> Column:
 
 def _are_plain(values: Sequence[Any], limit: int) -> bool:
     """Tell quickly that all are texts of 1 to `limit` characters, in ASCII and without control characters."""
-    if not {str}.issuperset(map(type, values)):
+    if not {str}.issuperset(map(type, values)) or max(map(len, values), default=0) > limit or "" in values:
         return False
     whole = "".join(values)
-    return whole.isascii() and whole.isprintable() and "" not in values and max(map(len, values), default=0) <= limit
+    return whole.isascii() and whole.isprintable()
 
 
 def _payloads(column: list[Any], channels: Sequence[str], kinds: set[str], headers: Sequence[Any] | None) -> Column:
