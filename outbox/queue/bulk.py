@@ -47,20 +47,17 @@ class Form:
     `now` is the database's time in microseconds: its clock decides, not ours. `encoding` is the connection's.
     """
 
-    def __init__(self, used: Container[str], now: int, encoding: str = "utf-8") -> None:
+    def __init__(self, used: Container[str], now: int, encoding: str) -> None:
         self._columns = ["channel", "recipient", *(name for name in _OPTIONAL if name in used)]
         self._has_moments = any(name in used for name in _INTERVALS)
         moments = ["created_at", *_INTERVALS] if self._has_moments else []
         columns = ["id", *self._columns, *moments]
         self.copy = f"COPY outbox.notifications ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+        self.names = [*self._columns, *(chain(*_INTERVALS.items()) if self._has_moments else ())]
+        """The fields of a draft that `rows` needs, in order."""
         self._row = _SMALLINT(len(columns)) + _LENGTH(16)
         self._now = now
         self._encoding = encoding
-
-    @property
-    def names(self) -> list[str]:
-        """The fields of a draft that `rows` needs, in order."""
-        return [*self._columns, *_INTERVALS, *_INTERVALS.values()] if self._has_moments else self._columns
 
     def rows(self, blocks: Iterable[tuple[Sequence[UUID], Iterable[Column]]]) -> Iterator[bytes]:
         """Yield what goes to the server, a block at once: the ids of many, and a column for each of the `names`."""
@@ -72,19 +69,19 @@ class Form:
     def _block(self, identities: Sequence[UUID], columns: Mapping[str, Column]) -> bytes:
         ids = map(_in_16_bytes, map(_number_of, identities))
         pieces: list[Iterable[bytes]] = [repeat(self._row), ids]
+        for values in self._values(columns):
+            pieces += _fields(values)
+        return b"".join(chain.from_iterable(zip(*pieces, strict=False)))  # what is repeated has no end
+
+    def _values(self, columns: Mapping[str, Column]) -> Iterator[Sequence[bytes]]:
         for name in self._columns:
-            values = self._written(name, columns[name])
-            if values.count(values[0]) == len(values):
-                pieces.append(repeat(b"".join(chain(*_with_lengths(values[:1])))))
-            else:
-                pieces += _with_lengths(values)
+            yield self._written(name, columns[name])
         if self._has_moments:
-            pieces += _with_lengths([_timestamp(self._now, None, "0")] * len(identities))
+            yield [_timestamp(self._now, None, "0")] * len(columns["channel"])
             for name, interval in _INTERVALS.items():
                 at_once = "0" if name == "run_at" else ""
                 given = zip(columns[name], columns[interval], strict=True)
-                pieces += _with_lengths([_timestamp(self._now, moment, after or at_once) for moment, after in given])
-        return b"".join(chain.from_iterable(zip(*pieces, strict=False)))  # what is repeated has no end
+                yield [_timestamp(self._now, moment, after or at_once) for moment, after in given]
 
     def _written(self, name: str, column: Column) -> list[bytes]:
         texts: Sequence[str] = [text or "" for text in column] if None in column else column  # type: ignore[assignment]
@@ -116,8 +113,13 @@ def ids(count: int, now: int) -> list[UUID]:
     return identities
 
 
-def _with_lengths(values: Sequence[bytes]) -> tuple[Iterable[bytes], Sequence[bytes]]:
-    """Return the length of each value, and the values. An empty one stands for NULL: nowhere is an empty text taken."""
+def _fields(values: Sequence[bytes]) -> tuple[Iterable[bytes], ...]:
+    """Return the lengths and the values; both as one where they are all the same.
+
+    An empty one stands for NULL: nowhere is an empty text taken.
+    """
+    if values.count(values[0]) == len(values):
+        return (repeat(_LENGTH(len(values[0]) or _NULL) + values[0]),)
     lengths = list(map(len, values))
     return map(_LENGTH, [length or _NULL for length in lengths] if 0 in lengths else lengths), values
 

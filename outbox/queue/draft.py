@@ -153,7 +153,7 @@ def _is_name(value: str) -> bool:
     return _CHANNEL.fullmatch(value) is not None
 
 
-def _is_plain(value: str) -> bool:
+def is_plain(value: str) -> bool:
     """Tell quickly that a text is ASCII without control characters, as almost all are."""
     return value.isascii() and value.isprintable()
 
@@ -168,7 +168,7 @@ def check_recipient(channel: str, value: Any) -> str:
         )
     if len(value) * 4 > RECIPIENT_LIMIT and _is_longer_than(RECIPIENT_LIMIT, value):
         raise InvalidNotification("recipient", f"is longer than {RECIPIENT_LIMIT} bytes")
-    if not _is_plain(value) and _UNSTORABLE.search(value):
+    if not is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification("recipient", "contains a control character or half a surrogate pair")
     if channel == "email":
         try:
@@ -196,7 +196,7 @@ def _text(field: str, value: Any) -> str:
         raise InvalidNotification(field, f"must be a text, not {type(value).__name__}")
     if not 1 <= len(value) <= limit:
         raise InvalidNotification(field, f"must have 1 to {limit} characters, not {len(value)}")
-    if not _is_plain(value) and _UNSTORABLE.search(value):
+    if not is_plain(value) and _UNSTORABLE.search(value):
         raise InvalidNotification(field, "contains a control character or half a surrogate pair")
     return value
 

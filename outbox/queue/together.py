@@ -19,6 +19,7 @@ from outbox.queue.draft import (
     check_payload,
     check_priority,
     check_recipient,
+    is_plain,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ def columns(
         except InvalidNotification:  # Draft.of says of which
             pass
     drafts = (Draft.of(one, position, trace) for one, position in zip(some, positions, strict=True))
-    chosen = [Draft._fields.index(name) for name in names]
-    whole = list(zip(*drafts, strict=True))
-    return [whole[place] for place in chosen]
+    whole = dict(zip(Draft._fields, zip(*drafts, strict=True), strict=True))
+    return [whole[name] for name in names]
 
 
 def _checked(some: Sequence[Given], names: Sequence[str], trace: str | None) -> list[Column]:
@@ -88,13 +88,12 @@ def _are_plain(values: Sequence[Any], limit: int) -> bool:
     """Tell quickly that all are texts of 1 to `limit` characters, in ASCII and without control characters."""
     if not {str}.issuperset(map(type, values)) or max(map(len, values), default=0) > limit or "" in values:
         return False
-    whole = "".join(values)
-    return whole.isascii() and whole.isprintable()
+    return is_plain("".join(values))
 
 
 def _payloads(column: list[Any], channels: Sequence[str], kinds: set[str], headers: Sequence[Any] | None) -> Column:
     texts = all_as_json(column, PAYLOAD_LIMIT)
-    if texts is None or ("email" in kinds and not email_fields.FIELDS.isdisjoint(set().union(*column))):
+    if texts is None or ("email" in kinds and not email_fields.FIELDS.isdisjoint(column[0])):  # all have its keys
         beside = headers or [None] * len(column)
         return [
             BLANK["payload"] if payload is None else check_payload(channel, payload, said)
