@@ -1,46 +1,23 @@
-"""The caller's connection, whatever it is: one way to run a statement on it, inside the transaction it is in.
-
-Statements name their parameters `:name`, and every parameter is text (or a list of texts), cast in the SQL. So no
-driver's type codecs, which an application may have changed, ever touch a value of ours.
-"""
+"""The caller's connection, whatever it is: one way to run a statement on it, inside the transaction it is in."""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from outbox import executors
 from outbox.errors import NotInTransaction, NotMigrated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    Row: TypeAlias = Sequence[Any]
-    Parameters: TypeAlias = Mapping[str, str | list[str | None] | None]
+    from outbox.executors import AsyncExecutor, Executor
 
-_NAMED = re.compile(r"(?<!:):([a-z_]+)\b")
+    Row: TypeAlias = executors.Row
+    Parameters: TypeAlias = executors.Parameters
+
 # undefined_function, undefined_table, undefined_column, invalid_schema_name
 _NOT_THERE = frozenset({"42883", "42P01", "42703", "3F000"})
-
-
-class Executor(Protocol):
-    """Runs statements on a synchronous connection."""
-
-    def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """Execute and return all rows."""
-
-    def in_transaction(self) -> bool:
-        """Tell whether what is run now belongs to a transaction that the caller will commit."""
-
-
-class AsyncExecutor(Protocol):
-    """Runs statements on an asynchronous connection."""
-
-    async def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        """Execute and return all rows."""
-
-    async def in_transaction(self) -> bool:
-        """Tell whether what is run now belongs to a transaction that the caller will commit."""
 
 
 def run(conn: Any, sql: str, parameters: Parameters, *, allow_autocommit: bool = False) -> Sequence[Row]:
@@ -116,7 +93,7 @@ def psycopg_below(conn: Any) -> Any:
 
     None too while it is in no transaction: several statements would then be several transactions.
     """
-    kinds = set(_kinds(conn))
+    kinds = set(_kinds(type(conn)))
     if ("sqlalchemy", "Session") in kinds or ("sqlalchemy", "scoped_session") in kinds:
         conn, kinds = conn.connection(), {("sqlalchemy", "Connection")}
     if ("sqlalchemy", "Connection") in kinds:
@@ -125,44 +102,52 @@ def psycopg_below(conn: Any) -> Any:
         conn.ensure_connection()
         conn = conn.connection
     ours = {("psycopg", "Connection"), ("psycopg", "AsyncConnection")}
-    return conn if ours.intersection(_kinds(conn)) and _Psycopg(conn).in_transaction() else None
+    return conn if ours.intersection(_kinds(type(conn))) and executors.Psycopg(conn).in_transaction() else None
 
 
 def _executor(conn: Any) -> Executor:
-    for kind in _kinds(conn):
-        if kind in _SYNC:
-            executor: Executor = _SYNC[kind](conn)
-            return executor
-        if kind in _ASYNC:
-            msg = f"{_name(conn)} is asynchronous: use the function whose name begins with an a (aenqueue, acancel)"
-            raise TypeError(msg)
-    raise TypeError(_unknown(conn))
+    return _sync(type(conn))(conn)  # type: ignore[arg-type]  # a class can be hashed
 
 
 def _async_executor(conn: Any) -> AsyncExecutor:
-    for kind in _kinds(conn):
-        if kind in _ASYNC:
-            executor: AsyncExecutor = _ASYNC[kind](conn)
-            return executor
+    return _async(type(conn))(conn)  # type: ignore[arg-type]
+
+
+@lru_cache
+def _sync(cls: type) -> Callable[[Any], Executor]:
+    for kind in _kinds(cls):
         if kind in _SYNC:
-            msg = f"{_name(conn)} is synchronous: use the function without the a (enqueue, cancel)"
+            return _SYNC[kind]
+        if kind in _ASYNC:
+            msg = f"{_name(cls)} is asynchronous: use the function whose name begins with an a (aenqueue, acancel)"
             raise TypeError(msg)
-    raise TypeError(_unknown(conn))
+    raise TypeError(_unknown(cls))
 
 
-def _kinds(conn: Any) -> Iterator[tuple[str, str]]:
+@lru_cache
+def _async(cls: type) -> Callable[[Any], AsyncExecutor]:
+    for kind in _kinds(cls):
+        if kind in _ASYNC:
+            return _ASYNC[kind]
+        if kind in _SYNC:
+            msg = f"{_name(cls)} is synchronous: use the function without the a (enqueue, cancel)"
+            raise TypeError(msg)
+    raise TypeError(_unknown(cls))
+
+
+def _kinds(cls: type) -> Iterator[tuple[str, str]]:
     """Yield (package, class) along the class hierarchy: nobody's library is imported just to recognise it."""
-    for cls in type(conn).__mro__:
-        yield cls.__module__.partition(".")[0], cls.__name__
+    for above in cls.__mro__:
+        yield above.__module__.partition(".")[0], above.__name__
 
 
-def _name(conn: Any) -> str:
-    return f"{type(conn).__module__}.{type(conn).__qualname__}"
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _unknown(conn: Any) -> str:
+def _unknown(cls: type) -> str:
     return (
-        f"{_name(conn)} is no connection that outbox knows: pass a psycopg Connection or AsyncConnection, a SQLAlchemy "
+        f"{_name(cls)} is no connection that outbox knows: pass a psycopg Connection or AsyncConnection, a SQLAlchemy "
         "Connection, Session, AsyncConnection or AsyncSession, Django's connection, or an asyncpg Connection"
     )
 
@@ -176,116 +161,20 @@ def _sqlstate(error: BaseException) -> str | None:
     return None
 
 
-@lru_cache
-def _pyformat(sql: str) -> str:
-    return _NAMED.sub(r"%(\1)s", sql)
-
-
-@lru_cache
-def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    names = tuple(dict.fromkeys(_NAMED.findall(sql)))
-    return _NAMED.sub(lambda match: f"${names.index(match[1]) + 1}", sql), names
-
-
-class _Psycopg:
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-
-    def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        from psycopg.rows import tuple_row  # noqa: PLC0415 - only where the caller has psycopg anyway
-
-        with self._conn.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(_pyformat(sql), parameters).fetchall()  # type: ignore[no-any-return]
-
-    def in_transaction(self) -> bool:
-        return not self._conn.autocommit or self._conn.info.transaction_status.name != "IDLE"
-
-
-class _AsyncPsycopg(_Psycopg):
-    async def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:  # type: ignore[override]
-        from psycopg.rows import tuple_row  # noqa: PLC0415 - only where the caller has psycopg anyway
-
-        async with self._conn.cursor(row_factory=tuple_row) as cursor:
-            return await (await cursor.execute(_pyformat(sql), parameters)).fetchall()  # type: ignore[no-any-return]
-
-    async def in_transaction(self) -> bool:  # type: ignore[override]
-        return _Psycopg.in_transaction(self)
-
-
-class _SQLAlchemy:
-    """A Connection; a Session's is the one its transaction lives on."""
-
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-
-    def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        return self._conn.execute(_text(sql), parameters).all()  # type: ignore[no-any-return]
-
-    def in_transaction(self) -> bool:
-        return not self._conn.connection.dbapi_connection.autocommit
-
-
-class _AsyncSQLAlchemy:
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-
-    async def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        return await self._conn.run_sync(lambda conn: _executor(conn).run(sql, parameters))  # type: ignore[no-any-return]
-
-    async def in_transaction(self) -> bool:
-        return await self._conn.run_sync(lambda conn: _executor(conn).in_transaction())  # type: ignore[no-any-return]
-
-
-@lru_cache
-def _text(sql: str) -> Any:
-    from sqlalchemy import text  # noqa: PLC0415 - only where the caller has SQLAlchemy anyway
-
-    return text(sql)
-
-
-class _Django:
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-
-    def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        with self._conn.cursor() as cursor:
-            cursor.execute(_pyformat(sql), parameters)
-            return cursor.fetchall()  # type: ignore[no-any-return]
-
-    def in_transaction(self) -> bool:
-        return not self._conn.get_autocommit()
-
-
-class _Asyncpg:
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-
-    async def run(self, sql: str, parameters: Parameters) -> Sequence[Row]:
-        numbered, names = _numbered(sql)
-        return await self._conn.fetch(numbered, *(parameters[name] for name in names))  # type: ignore[no-any-return]
-
-    async def in_transaction(self) -> bool:
-        return self._conn.is_in_transaction()  # type: ignore[no-any-return]
-
-
-def _session(session: Any) -> Executor:
-    return _SQLAlchemy(session.connection())
-
-
-_SYNC: dict[tuple[str, str], Any] = {
-    ("psycopg", "Connection"): _Psycopg,
-    ("sqlalchemy", "Connection"): _SQLAlchemy,
-    ("sqlalchemy", "Session"): _session,
-    ("sqlalchemy", "scoped_session"): _session,
-    ("django", "ConnectionProxy"): _Django,
-    ("django", "BaseDatabaseWrapper"): _Django,
+_SYNC: dict[tuple[str, str], Callable[[Any], Executor]] = {
+    ("psycopg", "Connection"): executors.Psycopg,
+    ("sqlalchemy", "Connection"): executors.SQLAlchemy,
+    ("sqlalchemy", "Session"): executors.SQLAlchemySession,
+    ("sqlalchemy", "scoped_session"): executors.SQLAlchemySession,
+    ("django", "ConnectionProxy"): executors.Django,
+    ("django", "BaseDatabaseWrapper"): executors.Django,
 }
-_ASYNC: dict[tuple[str, str], Any] = {
-    ("psycopg", "AsyncConnection"): _AsyncPsycopg,
-    ("sqlalchemy", "AsyncConnection"): _AsyncSQLAlchemy,
-    ("sqlalchemy", "AsyncSession"): _AsyncSQLAlchemy,
-    ("sqlalchemy", "async_scoped_session"): _AsyncSQLAlchemy,
-    ("asyncpg", "Connection"): _Asyncpg,
-    ("asyncpg", "PoolConnectionProxy"): _Asyncpg,
+_ASYNC: dict[tuple[str, str], Callable[[Any], AsyncExecutor]] = {
+    ("psycopg", "AsyncConnection"): executors.AsyncPsycopg,
+    ("sqlalchemy", "AsyncConnection"): executors.AsyncSQLAlchemy,
+    ("sqlalchemy", "AsyncSession"): executors.AsyncSQLAlchemySession,
+    ("sqlalchemy", "async_scoped_session"): executors.AsyncSQLAlchemySession,
+    ("asyncpg", "Connection"): executors.Asyncpg,
+    ("asyncpg", "PoolConnectionProxy"): executors.Asyncpg,
     ("outbox", "Bridge"): lambda bridge: bridge.executor,  # what a test's connection is for the engine
 }

@@ -119,9 +119,23 @@ def psycopg_connection_of_dicts(url: str) -> Iterator[Kind]:
         conn.rollback()
 
 
+@contextmanager
+def psycopg_connection_that_binds_in_the_client(url: str) -> Iterator[Kind]:
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as conn:
+        yield Kind(conn)
+        conn.rollback()
+
+
 @asynccontextmanager
 async def psycopg_async_connection(url: str) -> AsyncIterator[Kind]:
     async with await psycopg.AsyncConnection.connect(url) as conn:
+        yield Async(conn)
+        await conn.rollback()
+
+
+@asynccontextmanager
+async def psycopg_async_connection_that_binds_in_the_client(url: str) -> AsyncIterator[Kind]:
+    async with await psycopg.AsyncConnection.connect(url, cursor_factory=psycopg.AsyncClientCursor) as conn:
         yield Async(conn)
         await conn.rollback()
 
@@ -216,7 +230,9 @@ def django_connection(url: str) -> Iterator[Kind]:
 KINDS = (
     psycopg_connection,
     psycopg_connection_of_dicts,
+    psycopg_connection_that_binds_in_the_client,
     psycopg_async_connection,
+    psycopg_async_connection_that_binds_in_the_client,
     sqlalchemy_connection,
     sqlalchemy_session,
     sqlalchemy_async_connection,

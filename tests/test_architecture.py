@@ -41,6 +41,7 @@ FLOORS = (
         "latencies",
         "reports",
         "routine_events",
+        "executors",
     },
     {"config", "schema", "database", "silence", "connections", "steps", "migrate", "amending", "revisions"},  # ground
     {"queue"},  # what can happen to a notification

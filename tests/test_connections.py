@@ -215,6 +215,19 @@ def test_an_unknown_connection_is_refused_with_the_known_ones() -> None:
     conn.close()
 
 
+def test_who_has_cursors_of_their_own_sees_what_is_executed(database_url: str) -> None:
+    seen: list[str] = []
+
+    class Tracing(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            seen.append(str(query))
+            return super().execute(query, *arguments, **options)
+
+    with psycopg.connect(database_url, cursor_factory=Tracing) as conn:
+        outbox.enqueue(conn, channel="push", recipient="ada")
+    assert ["INSERT INTO outbox.notifications" in query for query in seen] == [True]
+
+
 @every_kind
 async def test_a_database_without_the_outbox_says_what_to_run(kind: Any, empty_url: str) -> None:
     async with opened(kind, empty_url) as transaction:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 import outbox.queue
 from outbox import migrate, schema
-from outbox.connections import _numbered
+from outbox.executors import _numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -279,11 +279,13 @@ def _refuse_expired(run_at: datetime | timedelta | None, expires_at: datetime | 
 
 
 def enqueued(draft: Draft, row: Sequence[Any]) -> Enqueued:
-    """Return what the database said of a draft: (id, created, conflict, refused id).
+    """Return what the database said of a draft: (id, created, conflict, refused id), or the id alone of what is new.
 
     Raises:
         IdempotencyConflict: its key stands for other content.
     """
+    if len(row) == 1:
+        return Enqueued(_uuid(row[0]), created=True)
     identity, created, conflict, refused = row[:4]
     if conflict:
         raise IdempotencyConflict(draft.channel, draft.idempotency_key or "", _uuid(identity), _uuid(refused))

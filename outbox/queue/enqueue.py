@@ -210,7 +210,7 @@ def _insert(used: tuple[str, ...]) -> str:
     columns, given = ", ".join(used), ", ".join(values.values())
     source = f"SELECT {given} {OF_A_TOPIC}" if "topic" in used else f"VALUES ({given})"
     # Names of fields alone, never a value.
-    return f"INSERT INTO outbox.notifications ({columns}) {source} RETURNING id, true, false, NULL::uuid"
+    return f"INSERT INTO outbox.notifications ({columns}) {source} RETURNING id"
 
 
 @lru_cache

@@ -50,7 +50,7 @@ _APART = {
 }
 _FOR_A_REFUSAL = "DECLARED"  # what is read only to say what would have been right
 # These run what others hand them: the place is where they do.
-_CARRIERS = {str(_OUTBOX / name) for name in ("connections.py", "timeouts.py")}
+_CARRIERS = {str(_OUTBOX / name) for name in ("connections.py", "executors.py", "timeouts.py")}
 _HANG = "SELECT pg_sleep(3600)"
 _WATCHED = {"outbox claim", "outbox settle"}
 
