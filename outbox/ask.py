@@ -26,8 +26,10 @@ async def ask(provider: Provider, message: Any, claimed: Claimed, name: str, rou
     Raises:
         DeliveryError: what else it led to. What is none is a defect, after which nobody can know whether it went out.
     """
+    timeouts = route.timeouts
+    task = timeouts.begin()
     try:
-        receipt = await route.timeouts.within(provider.send(message, claimed.key))
+        receipt = await provider.send(message, claimed.key)
         if receipt.refused_copies:
             codes = tuple(clean(str(code), 64) for code in receipt.refused_copies)
             route.listener(CopiesRefused(claimed.id, route.channel, name, codes))
@@ -38,16 +40,23 @@ async def ask(provider: Provider, message: Any, claimed: Claimed, name: str, rou
             error.args = (f"{error.code}: {detail}" if error.code else detail,)
         raise
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if timeouts.is_late(task):
+            raise _unanswered(error, route) from None
+        if task.cancelling():
             raise
         # Nobody asked us to stop: something that the provider's sends share was cancelled by one of them.
         raise _defect(error, name, route) from None
     except TimeoutError as error:
-        meaning = errors.Temporary if isinstance(error.__cause__, errors.NotSent) else errors.Ambiguous
-        raise meaning(f"no answer within {route.policy.timeout:g} s") from None
+        raise _unanswered(error.__cause__, route) from None
     except Exception as error:  # noqa: BLE001 - a defect of one provider must not stop the worker
         raise _defect(error, name, route) from None
+    finally:
+        timeouts.end(task)
+
+
+def _unanswered(cause: BaseException | None, route: Route) -> errors.DeliveryError:
+    meaning = errors.Temporary if isinstance(cause, errors.NotSent) else errors.Ambiguous
+    return meaning(f"no answer within {route.policy.timeout:g} s")
 
 
 def _sent(name: str, receipt: Receipt, digests: Digests | None) -> Sent:

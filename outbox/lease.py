@@ -29,6 +29,8 @@ class Lease:
     """Seconds until its recipient may be sent another, where there is such a rate; `math.inf` is never."""
     kept_back: Outcome | None = None
     """What is to become of it instead, where the throttle of its topic does not let it through."""
+    trace: str | None = None
+    """The trace that its delivery was a span of, if that is recorded."""
 
     def is_held(self) -> bool:
         """Tell whether a send may begin."""

@@ -86,7 +86,13 @@ class Settler:
     def add(self, ended: Ended) -> None:
         """Take an outcome to write."""
         self._unwritten += 1
-        self._enqueue(ended)
+        waiting = self._waiting
+        waiting.append(ended)
+        count = len(waiting)
+        if count == 1:  # to set what is set costs as much as all the rest
+            self._some.set()
+        elif count == _LARGEST_BATCH:
+            self._full.set()
 
     async def run(self) -> None:
         """Write what comes, until cancelled."""
@@ -106,14 +112,9 @@ class Settler:
             self._written.clear()
             await self._written.wait()
 
-    def _enqueue(self, ended: Ended) -> None:
-        waiting = self._waiting
-        waiting.append(ended)
-        count = len(waiting)
-        if count == 1:  # to set what is set costs as much as all the rest
-            self._some.set()
-        elif count == _LARGEST_BATCH:
-            self._full.set()
+    def _add_again(self, ended: Ended) -> None:
+        self._unwritten -= 1
+        self.add(ended)
 
     async def _let_gather(self) -> None:
         if self._linger and not self._full.is_set():
@@ -160,7 +161,7 @@ class Settler:
             await self._write(batch[:middle])
             await self._write(batch[middle:])
         else:
-            asyncio.get_running_loop().call_later(_HELD_PAUSE, self._enqueue, batch[0])
+            asyncio.get_running_loop().call_later(_HELD_PAUSE, self._add_again, batch[0])
 
     async def _write_apart(self, batch: Sequence[Ended], error: Exception) -> None:
         """Write what a batch was refused for, without the one value that PostgreSQL does not take.
@@ -189,7 +190,7 @@ class Settler:
         if plain.outcome != ended.outcome:
             await self._write([plain])
         else:
-            asyncio.get_running_loop().call_later(_REFUSED_PAUSE, self._enqueue, ended)
+            asyncio.get_running_loop().call_later(_REFUSED_PAUSE, self._add_again, ended)
 
     def _sorted_out(
         self, batch: Sequence[Ended], settlements: Sequence[Settlement], settled: set[str], locked: set[str]
@@ -199,9 +200,9 @@ class Settler:
         for ended, settlement in zip(batch, settlements, strict=True):
             if settlement.key in locked:
                 ended.lease.place = None  # that it was sent is recorded already, which the quick statement cannot know
-                asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._enqueue, ended)
+                asyncio.get_running_loop().call_later(_LOCKED_PAUSE, self._add_again, ended)
             elif settlement.key not in settled and _is_claimed_again(ended, settlement):
-                self._enqueue(ended)  # it lapsed, and our own feeder claimed it again while this was written
+                self._add_again(ended)  # it lapsed, and our own feeder claimed it again while this was written
             else:
                 stale += settlement.key not in settled
                 over.append(ended)

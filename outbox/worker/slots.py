@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from outbox.worker.feeder import Feeder
     from outbox.worker.leases import Leases
     from outbox.worker.settler import Settler
-    from outbox.worker.spans import End, Spans
+    from outbox.worker.spans import Spans
 
 
 CUT_OFF = 5.0
@@ -82,17 +82,18 @@ class Slots:
             if lease.channel == self._route.channel and (lease.over_rate or lease.kept_back is not None):
                 lease.begun = True
                 outcome = lease.kept_back or wait_for_turn(lease.over_rate, self._route.policy)
-                self._ended(lease, outcome, time.monotonic(), None)
+                self._ended(lease, outcome, time.monotonic())
 
     async def _work(self) -> None:
-        ready, tokens = self._feeder.ready, self._route.tokens
-        attempt = self._attempt if self._spans is None else partial(self._traced, self._spans)
+        ready, tokens, route = self._feeder.ready, self._route.tokens, self._route
+        deliver_it = deliver if self._spans is None else partial(self._traced, self._spans)
         while not self._is_stopping():  # a cancellation may have ended in an acceptance
             lease = ready.take() or await ready.get()
             if self._stopping:
                 return
             tokens.promised -= 1
-            if not lease.is_held():
+            started = time.monotonic()
+            if started >= lease.deadline:
                 # The lease ran out while it waited here (a blocked loop, a frozen machine): somebody else may have it.
                 self._leases.drop(lease)
                 self._freed([lease])
@@ -100,7 +101,10 @@ class Slots:
             lease.begun = True
             self._busy += 1
             try:
-                await attempt(lease)
+                self._ended(lease, await deliver_it(lease, route), started)
+            except asyncio.CancelledError as error:
+                self._ended(lease, self._cut_off(error, lease.claimed.topic), started)
+                raise
             finally:
                 self._busy -= 1
                 if self._busy == 0 and self._is_stopping():
@@ -109,25 +113,24 @@ class Slots:
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    async def _traced(self, spans: Spans, lease: Lease) -> None:
-        with spans.delivery(lease.claimed, self._route.channel) as end:
-            await self._attempt(lease, end)
+    async def _traced(self, spans: Spans, lease: Lease, route: Route) -> Outcome:
+        claimed = lease.claimed
+        with spans.delivery(claimed, route.channel) as end:
+            try:
+                outcome = await deliver(lease, route)
+            except asyncio.CancelledError as error:
+                outcome = self._cut_off(error, claimed.topic)
+                lease.trace = end(claimed.attempt + outcome.used, outcome)
+                raise
+            lease.trace = end(claimed.attempt + outcome.used, outcome)
+            return outcome
 
-    async def _attempt(self, lease: Lease, end: End | None = None) -> None:
-        started = time.monotonic()
-        try:
-            outcome = await deliver(lease, self._route)
-        except asyncio.CancelledError as error:
-            self._ended(lease, self._cut_off(error, lease.claimed.topic), started, end)
-            raise
-        self._ended(lease, outcome, started, end)
-
-    def _ended(self, lease: Lease, outcome: Outcome, started: float, end: End | None) -> None:
+    def _ended(self, lease: Lease, outcome: Outcome, started: float) -> None:
         finished = time.monotonic()
         claimed, route = lease.claimed, self._route
         self._settler.add(_ended((lease, outcome, started, finished, self._freed)))
         attempt, seconds = claimed.attempt + outcome.used, finished - started
-        trace = end(attempt, outcome) if end is not None else claimed.trace and recorded(claimed.trace)
+        trace = lease.trace or (claimed.trace and recorded(claimed.trace))
         whom = mask(claimed.recipient) if route.tells_recipients and claimed.recipient is not None else None
         age, waited = finished - lease.claimed_at + claimed.age, claimed.waited
         route.listener(_attempted((claimed.id, route.channel, attempt, outcome, seconds, waited, trace, whom, age)))
